@@ -1,0 +1,105 @@
+//! What is decided about a track.
+
+use std::sync::Arc;
+
+use crate::face::Chip;
+use crate::frame::CameraTuning;
+use crate::ids::{GalleryVersion, PersonId, StreamKey, TrackId};
+use crate::time::FrameTime;
+
+/// A person with the similarity of their best template to the probe.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Candidate {
+    /// Who.
+    pub person: PersonId,
+    /// Cosine similarity, −1 to 1.
+    pub similarity: f32,
+}
+
+/// A name that was given.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Match {
+    /// Who.
+    pub person: PersonId,
+    /// Similarity of the track's mean embedding to their best template.
+    pub similarity: f32,
+    /// Distance to the second-best person.
+    pub margin: f32,
+}
+
+/// Who it is, as far as the face tells.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum MatchOutcome {
+    /// Enough evidence for one person.
+    Identified(Match),
+    /// Too close to call: between two people, or between somebody and a stranger. A human decides.
+    Ambiguous,
+    /// Nobody who is enrolled.
+    Unknown,
+}
+
+/// Whether it is a living person.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum LivenessVerdict {
+    /// Mean score over the track's shots.
+    Live(f32),
+    /// Mean score over the track's shots.
+    Spoof(f32),
+    /// No verdict, and why.
+    Undecided(UndecidedReason),
+}
+
+/// Why liveness could not be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum UndecidedReason {
+    /// No shot was large enough.
+    TooSmall,
+    /// No shot was sharp or bright enough.
+    TooPoor,
+    /// The scores lie between the two thresholds.
+    Unclear,
+    /// A blink is required and none was seen.
+    NoBlink,
+    /// Liveness is switched off.
+    Off,
+}
+
+impl UndecidedReason {
+    /// The word used in rows, events and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::TooSmall => "too_small",
+            Self::TooPoor => "too_poor",
+            Self::Unclear => "unclear",
+            Self::NoBlink => "no_blink",
+            Self::Off => "off",
+        }
+    }
+}
+
+/// What the `match` stage says about a track; at most one of each kind a track, a later one corrects an earlier.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    /// Camera and connection.
+    pub key: StreamKey,
+    /// The person's track (motion tracks joined by appearance).
+    pub track: TrackId,
+    /// Time of the first usable face of the track.
+    pub first_usable: FrameTime,
+    /// Time of the shot that decided.
+    pub decided: FrameTime,
+    /// The camera's tuning.
+    pub tuning: Arc<CameraTuning>,
+    /// Who.
+    pub outcome: MatchOutcome,
+    /// The best two people, best first, whatever the outcome; fewer if the gallery has fewer.
+    pub candidates: Vec<Candidate>,
+    /// Alive or not.
+    pub liveness: LivenessVerdict,
+    /// Shots that the decision rests on.
+    pub shots: u32,
+    /// The gallery that was searched.
+    pub gallery: GalleryVersion,
+    /// The best view, for review. Personal data.
+    pub best: Option<Arc<Chip>>,
+}

@@ -1,0 +1,94 @@
+//! Where the outside is plugged in. Tests pass fakes; the composition root passes the real ones.
+
+use crate::decision::Candidate;
+use crate::error::Fault;
+use crate::event::AttendanceEvent;
+use crate::face::{ContextCrop, Detection, Embedding, FaceChip, TrackObservation};
+use crate::frame::Frame;
+use crate::ids::{GalleryVersion, ModelId, PersonId, RoomId, StreamKey, TrackId};
+use crate::time::WallTime;
+
+/// Finds faces.
+pub trait FaceDetector: Send {
+    /// The faces of one frame, best score first, in pixels of the decoded frame.
+    ///
+    /// # Errors
+    /// When the model fails; the lane is restarted.
+    fn detect(&mut self, frame: &Frame) -> Result<Vec<Detection>, Fault>;
+}
+
+/// Turns aligned chips into embeddings.
+pub trait Embedder: Send {
+    /// The model whose embeddings these are.
+    fn model(&self) -> &ModelId;
+
+    /// One embedding a chip, in order; `None` where a chip has none (the model gave no direction).
+    ///
+    /// # Errors
+    /// When the model fails; the lane is restarted.
+    fn embed(&mut self, chips: &[&FaceChip]) -> Result<Vec<Option<Embedding>>, Fault>;
+}
+
+/// Tells living faces from pictures of faces, one shot at a time.
+pub trait LivenessModel: Send {
+    /// The crops it needs; [`FaceChip::context`] has one for each.
+    fn crops(&self) -> &[ContextCrop];
+
+    /// The probability of a living face for each chip that has its context crops, in order.
+    ///
+    /// # Errors
+    /// When the model fails; the lane is restarted.
+    fn score(&mut self, chips: &[&FaceChip]) -> Result<Vec<f32>, Fault>;
+}
+
+/// An answer of the gallery.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ranking {
+    /// The version that was searched.
+    pub gallery: GalleryVersion,
+    /// The best two people among those expected, best first.
+    pub expected: Vec<Candidate>,
+    /// The best two people of the whole gallery, best first.
+    pub all: Vec<Candidate>,
+}
+
+/// Searches the gallery.
+pub trait Matcher: Send + Sync {
+    /// The best people for a probe, exact, each person counted once by their best template. `expected` limits the first list;
+    /// `None` expects everybody, and both lists are the same.
+    fn rank(&self, probe: &Embedding, expected: Option<&[PersonId]>) -> Ranking;
+}
+
+/// Knows who is expected where and when.
+pub trait Expectations: Send + Sync {
+    /// The roster of the session that is on in `room` at `at`; `None` when everybody is welcome.
+    fn expected(&self, room: &RoomId, at: WallTime) -> Option<std::sync::Arc<[PersonId]>>;
+}
+
+/// Watches tracks: the live view, track files. Called on stage threads, must return at once.
+pub trait Observer: Send + Sync {
+    /// Where the motion tracks were in an analysed frame (also when there are none).
+    fn observed(&self, _frame: &Frame, _tracks: &[TrackObservation]) {}
+
+    /// From frame `from_seq` on, `motion` (a track of the `track` stage) belongs to `track` (the person's).
+    fn linked(&self, _key: &StreamKey, _motion: TrackId, _from_seq: u64, _track: TrackId) {}
+
+    /// From frame `seq` on, `track` bears a name; `None` takes it away.
+    fn named(&self, _key: &StreamKey, _track: TrackId, _seq: u64, _person: Option<PersonId>) {}
+}
+
+/// Watches nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoObserver;
+
+impl Observer for NoObserver {}
+
+/// Where events go.
+pub trait EventSink: Send {
+    /// Takes a batch, in order. When it returns `Ok`, every event is durable: committed, or on disk and synced.
+    /// Blocks while there is no room.
+    ///
+    /// # Errors
+    /// Only when an operator is needed; nothing of the batch may be assumed written.
+    fn accept(&mut self, batch: &[AttendanceEvent]) -> Result<(), Fault>;
+}
