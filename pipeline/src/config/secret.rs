@@ -1,0 +1,36 @@
+//! A value that must not be seen.
+
+use std::fmt;
+
+use secrecy::{ExposeSecret, SecretString};
+
+/// A password or an address that carries one. `Debug` hides it; it is wiped from memory when dropped.
+#[derive(Clone)]
+pub struct Secret(SecretString);
+
+impl Secret {
+    /// Wraps a secret.
+    pub fn new(value: impl Into<String>) -> Self {
+        Self(SecretString::from(value.into()))
+    }
+
+    /// The secret itself: call this where it is used, and keep the result no longer than that.
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+// Both sides of the comparison come from the operator's own configuration, so it need not take constant time.
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.expose() == other.expose()
+    }
+}
+
+impl Eq for Secret {}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
