@@ -1,7 +1,10 @@
 //! What goes to the sinks.
 
+use chrono::NaiveDate;
+
 use crate::decision::Decision;
-use crate::ids::{EventId, PersonId, SessionId};
+use crate::ids::{EventId, PersonId, RoomId, SessionId};
+use crate::time::WallTime;
 
 /// What came of a decision. The words are those of the event log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -73,13 +76,53 @@ impl MarkStatus {
     }
 }
 
+/// Where a session comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SessionKind {
+    /// An entry of the room's timetable.
+    Timetabled,
+    /// One local day of a room that has no timetable.
+    Day,
+    /// One local day of a room that has a timetable, outside of its entries.
+    OffSchedule,
+}
+
+impl SessionKind {
+    /// The word used in rows.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Timetabled => "timetabled",
+            Self::Day => "day",
+            Self::OffSchedule => "off_schedule",
+        }
+    }
+}
+
+/// A session in full. It travels with the mark, so that the sink can write the session's row without knowing timetables;
+/// the same id always has the same room, kind and local date.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Derived from room, local date, start and name of the timetable's entry: the same in every process.
+    pub id: SessionId,
+    /// Where.
+    pub room: RoomId,
+    /// Where it comes from.
+    pub kind: SessionKind,
+    /// Start, without the time in which people may come early.
+    pub starts_at: WallTime,
+    /// End, exclusive.
+    pub ends_at: WallTime,
+    /// The room's date at the start: a session that crosses midnight belongs to the day on which it began.
+    pub local_date: NaiveDate,
+}
+
 /// A mark to be made: one person in one session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mark {
     /// Who.
     pub person: PersonId,
     /// In which session.
-    pub session: SessionId,
+    pub session: Session,
     /// How.
     pub status: MarkStatus,
 }

@@ -18,7 +18,7 @@ pub mod time;
 
 pub use decision::{Candidate, Decision, LivenessVerdict, Match, MatchOutcome, UndecidedReason};
 pub use error::{ErrorClass, Fault};
-pub use event::{AttendanceEvent, EventKind, Mark, MarkStatus};
+pub use event::{AttendanceEvent, EventKind, Mark, MarkStatus, Session, SessionKind};
 pub use face::{
     Chip, ContextCrop, Detection, EmbeddedShot, Embedding, EyeShot, FaceChip, FrameFaces, LiveShot, Pose, ShotQuality,
     TrackEnd, TrackObservation, TrackShot, Tracked,
