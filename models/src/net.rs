@@ -1,0 +1,131 @@
+//! One ONNX Runtime session, held to what the manifest says of it.
+
+use ndarray::ArrayView4;
+use ort::session::builder::GraphOptimizationLevel;
+use ort::session::{Session, SessionOutputs};
+use ort::value::{Outlet, TensorElementType, TensorRef, ValueType};
+
+use crate::{ModelEntry, ModelError, Models, TensorSpec};
+
+/// Batches above this are a bug in the caller, and would cost memory without bound.
+const MAX_BATCH: usize = 64;
+
+/// A session with checked inputs and outputs.
+#[derive(Debug)]
+pub(crate) struct Net {
+    id: String,
+    session: Session,
+}
+
+impl Net {
+    pub(crate) fn load(models: &Models, id: &str, threads: usize) -> Result<Self, ModelError> {
+        let entry = models.manifest().model(id)?;
+        let path = models.verified_path(entry)?;
+        let refused = |reason: String| ModelError::Session { id: id.to_owned(), reason };
+        let session = (|| {
+            Session::builder(models.environment())?
+                .with_optimization_level(GraphOptimizationLevel::All)?
+                .with_intra_threads(threads.max(1))?
+                .with_inter_threads(1)?
+                // A spinning worker takes the core that the decoder or the next stage needs.
+                .with_intra_op_spinning(false)?
+                .with_inter_op_spinning(false)?
+                .commit_from_file(&path)
+        })()
+        .map_err(|error: ort::Error| refused(error.to_string()))?;
+        check_tensors(entry, &session)?;
+        Ok(Self { id: id.to_owned(), session })
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Runs on `input` and returns the outputs after a check that every value is finite.
+    pub(crate) fn run(&mut self, input: ArrayView4<'_, f32>) -> Result<Outputs<'_>, ModelError> {
+        let Self { id, session } = self;
+        let refused = |error: ort::Error| ModelError::Session { id: id.clone(), reason: error.to_string() };
+        let tensor = TensorRef::from_array_view(input).map_err(refused)?;
+        let outputs = session.run(ort::inputs![tensor]).map_err(refused)?;
+        for (name, value) in outputs.iter() {
+            let (_, values) = value.try_extract_tensor::<f32>().map_err(refused)?;
+            if !all_finite(values) {
+                return Err(ModelError::NotFinite { id: id.clone(), tensor: name.to_owned() });
+            }
+        }
+        Ok(Outputs { id, outputs })
+    }
+
+    /// Checks a batch of square images.
+    pub(crate) fn check_input(
+        &self,
+        input: &ArrayView4<'_, f32>,
+        side: usize,
+        expected: &'static str,
+    ) -> Result<usize, ModelError> {
+        let (batch, channels, height, width) = input.dim();
+        let fits = (1..=MAX_BATCH).contains(&batch) && (channels, height, width) == (3, side, side);
+        if fits && input.is_standard_layout() { Ok(batch) } else { Err(self.wrong_input(input, expected)) }
+    }
+
+    pub(crate) fn wrong_input(&self, input: &ArrayView4<'_, f32>, expected: &'static str) -> ModelError {
+        let order = if input.is_standard_layout() { "contiguous" } else { "not contiguous" };
+        ModelError::WrongInput { id: self.id.clone(), expected, found: format!("{:?}, {order}", input.shape()) }
+    }
+}
+
+/// What a session answered; the values stay in ONNX Runtime's memory.
+pub(crate) struct Outputs<'s> {
+    id: &'s str,
+    outputs: SessionOutputs<'s>,
+}
+
+impl Outputs<'_> {
+    /// The values of one output, which must be `len` of them.
+    pub(crate) fn values(&self, name: &str, len: usize) -> Result<&[f32], ModelError> {
+        let wrong = |found: String| ModelError::WrongShape {
+            id: self.id.to_owned(),
+            tensor: format!("output `{name}`"),
+            expected: format!("{len} values"),
+            found,
+        };
+        let value = self.outputs.get(name).ok_or_else(|| wrong("absent".to_owned()))?;
+        let (shape, values) = value.try_extract_tensor::<f32>().map_err(|error| wrong(error.to_string()))?;
+        if values.len() == len { Ok(values) } else { Err(wrong(format!("{} values {shape:?}", values.len()))) }
+    }
+}
+
+/// Tells whether no value is NaN or infinite, without a branch for each: `x * 0` is 0 for finite numbers and NaN otherwise.
+fn all_finite(values: &[f32]) -> bool {
+    values.iter().map(|value| value * 0.0).sum::<f32>() == 0.0
+}
+
+fn check_tensors(entry: &ModelEntry, session: &Session) -> Result<(), ModelError> {
+    check_side(entry, "input", std::slice::from_ref(&entry.input), session.inputs())?;
+    check_side(entry, "output", &entry.outputs, session.outputs())
+}
+
+fn check_side(entry: &ModelEntry, side: &str, specs: &[TensorSpec], outlets: &[Outlet]) -> Result<(), ModelError> {
+    let wrong = |tensor: String, expected: String, found: String| {
+        Err(ModelError::WrongShape { id: entry.id.clone(), tensor, expected, found })
+    };
+    if outlets.len() != specs.len() {
+        return wrong(format!("number of {side}s"), specs.len().to_string(), outlets.len().to_string());
+    }
+    for spec in specs {
+        let tensor = format!("{side} `{}`", spec.name);
+        let expected = format!("float32 {:?}", spec.shape);
+        let Some(outlet) = outlets.iter().find(|outlet| outlet.name() == spec.name) else {
+            let names: Vec<&str> = outlets.iter().map(Outlet::name).collect();
+            return wrong(tensor, expected, format!("absent; there is {}", names.join(", ")));
+        };
+        match outlet.dtype() {
+            ValueType::Tensor { ty: TensorElementType::Float32, shape, .. } if shape[..] == spec.shape[..] => {}
+            ValueType::Tensor { ty, shape, .. } => {
+                return wrong(tensor, expected, format!("{ty} {:?}", &shape[..]));
+            }
+            other => return wrong(tensor, expected, format!("{other:?}")),
+        }
+    }
+    Ok(())
+}
