@@ -1,0 +1,14 @@
+//! Cuts faces out of frames: the aligned chip, the crops around it, and how good the view is.
+//!
+//! Pure functions over borrowed pixels. It deliberately knows no model and no camera; what is cut here owns its pixels, so
+//! that the frame can go.
+
+mod align;
+pub mod color;
+mod crop;
+mod patch;
+mod quality;
+
+pub use align::{ALIGNED_SIDE, TEMPLATE, align};
+pub use crop::{EYES_SCALE, EYES_SIDE, context, eyes};
+pub use quality::{geometry_weight, pose, quality};
