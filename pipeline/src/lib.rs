@@ -5,6 +5,7 @@
 //! every stage and the order of the stages.
 
 pub mod config;
+pub mod clock;
 pub mod decision;
 pub mod error;
 pub mod event;
@@ -13,9 +14,14 @@ pub mod frame;
 pub mod geometry;
 pub mod ids;
 pub mod image;
+pub mod metrics;
+pub mod packet;
 pub mod ports;
+pub mod stage;
+pub mod supervisor;
 pub mod time;
 
+pub use clock::{Clock, ManualClock, SystemClock};
 pub use decision::{Candidate, Decision, LivenessVerdict, Match, MatchOutcome, UndecidedReason};
 pub use error::{ErrorClass, Fault};
 pub use event::{AttendanceEvent, EventKind, Mark, MarkStatus, Session, SessionKind};
@@ -27,4 +33,7 @@ pub use frame::{CameraTuning, Direction, Frame};
 pub use geometry::{Landmarks, Point, Polygon, Rect};
 pub use ids::{CameraId, Epoch, EventId, GalleryVersion, ModelId, PersonId, RoomId, SessionId, StreamKey, TrackId};
 pub use image::{Image, ImageView, PixelBuffer, PixelFormat, Plane};
+pub use packet::{CloseReason, Packet};
+pub use stage::{BatchPolicy, Outbox, Stage};
+pub use supervisor::{Activity, Progress};
 pub use time::{FrameTime, MediaTime, MonoTime, TimeSource, WallTime};
