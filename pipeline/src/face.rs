@@ -227,6 +227,9 @@ pub enum Tracked<S> {
     Shot(S),
     /// For the blink check in `liveness`, which keeps it; none where that check is off.
     Eyes(EyeShot),
+    /// The stream has come this far: about one a second, so that what waits for time to pass is not kept waiting by an
+    /// empty scene.
+    Tick(StreamKey, FrameTime),
     /// The end of a track, after all of its shots.
     Ended(TrackEnd),
 }
