@@ -1,0 +1,234 @@
+//! Why a stream ended, in words that say what to do, and what a retry would bring.
+
+use std::fmt;
+use std::time::Duration;
+
+use gstreamer as gst;
+use rollcall_pipeline::{CameraId, ErrorClass};
+
+/// Why a stream ended or never began.
+///
+/// The texts name the thing at fault and carry no address and no credential; [`DisconnectReason::explain`] adds what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DisconnectReason {
+    /// The end of a file; for a live source the far side hung up.
+    #[error("the stream ended")]
+    Eos,
+    /// Connected, but nothing came for this long.
+    #[error("no frame for {:.1} s", .0.as_secs_f32())]
+    Stalled(Duration),
+    /// Nobody listens, the host is unknown or does not answer.
+    #[error("no connection: {0}")]
+    Refused(String),
+    /// User or password are wrong or missing.
+    #[error("the camera refuses user or password")]
+    Unauthorized,
+    /// There is no such stream, device or file.
+    #[error("not found: {0}")]
+    NotFound(String),
+    /// Somebody else uses the device.
+    #[error("the device is in use")]
+    Busy,
+    /// The camera does not offer this way of transport.
+    #[error("the camera refuses this transport")]
+    Transport,
+    /// There is no decoder for what it sends.
+    #[error("no decoder for {codec}")]
+    Unsupported {
+        /// The codec, as well as it is known.
+        codec: String,
+        /// The Debian package that brings a decoder, where there is one.
+        package: Option<&'static str>,
+    },
+    /// The picture is larger than anything a camera sends.
+    #[error("pictures of {width}x{height} are too large")]
+    TooLarge {
+        /// Pixels.
+        width: u32,
+        /// Pixels.
+        height: u32,
+    },
+    /// A file that is shorter than it says; every frame up to the cut was delivered.
+    #[error("the file is cut off: {frames} frames ({:.1} s) were read, {missing_bytes} bytes are missing", .media.as_secs_f32())]
+    Truncated {
+        /// Frames delivered before the cut.
+        frames: u64,
+        /// Media time of the last of them.
+        media: Duration,
+        /// Bytes the container announces and the file lacks.
+        missing_bytes: u64,
+    },
+    /// What comes in is not video, or is damaged beyond reading.
+    #[error("unreadable: {0}")]
+    Corrupt(String),
+    /// The transfer broke off in the middle.
+    #[error("the connection broke: {0}")]
+    Broken(String),
+    /// GStreamer itself, or a plugin of it, is missing on this machine.
+    #[error("GStreamer element {0} is missing")]
+    MissingElement(String),
+    /// We were told to stop.
+    #[error("shutting down")]
+    Shutdown,
+}
+
+impl DisconnectReason {
+    /// What a retry would bring.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::Unauthorized
+            | Self::NotFound(_)
+            | Self::Unsupported { .. }
+            | Self::TooLarge { .. }
+            | Self::Truncated { .. }
+            | Self::MissingElement(_) => ErrorClass::Permanent,
+            // A camera that reboots may send anything for a while, so even nonsense is worth a retry.
+            Self::Eos
+            | Self::Stalled(_)
+            | Self::Refused(_)
+            | Self::Busy
+            | Self::Transport
+            | Self::Corrupt(_)
+            | Self::Broken(_)
+            | Self::Shutdown => ErrorClass::Transient,
+        }
+    }
+
+    /// One word, for metric labels and logs.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Eos => "eos",
+            Self::Stalled(_) => "stalled",
+            Self::Refused(_) => "refused",
+            Self::Unauthorized => "unauthorized",
+            Self::NotFound(_) => "not_found",
+            Self::Busy => "busy",
+            Self::Transport => "transport",
+            Self::Unsupported { .. } => "unsupported",
+            Self::TooLarge { .. } => "too_large",
+            Self::Truncated { .. } => "truncated",
+            Self::Corrupt(_) => "corrupt",
+            Self::Broken(_) => "broken",
+            Self::MissingElement(_) => "missing_element",
+            Self::Shutdown => "shutdown",
+        }
+    }
+
+    /// The reason with what the operator can do about it, naming the configuration keys of `camera`.
+    pub fn explain(&self, camera: &CameraId) -> String {
+        let advice = match self {
+            Self::Eos => "the camera closed the connection: it restarts, or too many others are connected to it".to_owned(),
+            Self::Stalled(_) => "the camera is connected but sends nothing: check its network, restart it if it stays so".to_owned(),
+            Self::Refused(_) => format!("check that the camera has power and network, and the address in the streams of camera {camera}"),
+            Self::Unauthorized => format!("check username and password of camera {camera}"),
+            Self::NotFound(_) => format!("check the address, device or file in the streams of camera {camera}"),
+            Self::Busy => "end the other program that uses the device".to_owned(),
+            Self::Transport => format!("set transport of camera {camera} to auto, or to the other of tcp and udp"),
+            Self::Unsupported { package: Some(package), .. } => format!("install the package {package}, or set the camera to H.264, H.265 or MJPEG"),
+            Self::Unsupported { package: None, .. } => "set the camera to H.264, H.265 or MJPEG".to_owned(),
+            Self::TooLarge { .. } => "set a smaller picture in the camera, or use its second stream".to_owned(),
+            Self::Truncated { .. } => "copy the file again from where it was recorded".to_owned(),
+            Self::Corrupt(_) => "check that this is a video, and that the address belongs to a camera".to_owned(),
+            Self::Broken(_) => "check the network between here and the camera".to_owned(),
+            Self::MissingElement(_) => "run `make setup`, which installs the GStreamer packages".to_owned(),
+            Self::Shutdown => return self.to_string(),
+        };
+        format!("{self}; {advice}")
+    }
+}
+
+/// What kind of source an error comes from: the same GStreamer error means different things.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SourceKind {
+    Rtsp,
+    Usb,
+    File,
+}
+
+/// The message "a plugin is missing" that precedes the error about it.
+pub(super) fn unsupported(message: &gst::StructureRef) -> Option<DisconnectReason> {
+    if message.name() != "missing-plugin" {
+        return None;
+    }
+    let caps = message.get::<gst::Caps>("detail").ok();
+    let kind = caps.as_ref().and_then(|c| c.structure(0));
+    let name = kind.map_or("", |s| s.name().as_str());
+    if name.starts_with("audio/") || name.starts_with("text/") || name.starts_with("subpicture/") {
+        return None;
+    }
+    if name == "application/x-rtp" {
+        let codec = kind.and_then(|s| s.get::<String>("encoding-name").ok()).unwrap_or_else(|| "its codec".to_owned());
+        return Some(DisconnectReason::Unsupported { codec, package: None });
+    }
+    let codec = message.get::<String>("name").unwrap_or_else(|_| name.to_owned());
+    Some(DisconnectReason::Unsupported { codec, package: package_for(name) })
+}
+
+/// The Debian package whose decoder takes these caps.
+fn package_for(caps: &str) -> Option<&'static str> {
+    Some(match caps {
+        "video/x-vp8" | "video/x-vp9" | "image/jpeg" | "image/png" => "gstreamer1.0-plugins-good",
+        "video/x-av1" | "video/x-wmv-raw" => "gstreamer1.0-plugins-bad",
+        "video/x-theora" => "gstreamer1.0-plugins-base",
+        name if name.starts_with("video/") || name.starts_with("image/") => "gstreamer1.0-libav",
+        _ => return None,
+    })
+}
+
+/// What a GStreamer error means for a source of this kind.
+pub(super) fn classify(kind: SourceKind, error: &gst::glib::Error) -> DisconnectReason {
+    use gst::{ResourceError as R, StreamError as S};
+    let text = Text(error.message());
+    if let Some(code) = error.kind::<R>() {
+        return match (kind, code) {
+            (_, R::NotAuthorized) if kind == SourceKind::Rtsp => DisconnectReason::Unauthorized,
+            (_, R::NotFound | R::NotAuthorized) => DisconnectReason::NotFound(text.to_string()),
+            (_, R::Busy) => DisconnectReason::Busy,
+            (SourceKind::Rtsp, R::Settings) => DisconnectReason::Transport,
+            (SourceKind::Rtsp, R::OpenRead | R::OpenWrite | R::OpenReadWrite) => DisconnectReason::Refused(text.to_string()),
+            (_, R::OpenRead | R::OpenWrite | R::OpenReadWrite) => DisconnectReason::NotFound(text.to_string()),
+            _ => DisconnectReason::Broken(text.to_string()),
+        };
+    }
+    match error.kind::<S>() {
+        Some(S::CodecNotFound) => DisconnectReason::Unsupported { codec: "this kind of video".to_owned(), package: None },
+        Some(S::Failed) if kind != SourceKind::File => DisconnectReason::Broken(text.to_string()),
+        Some(_) => DisconnectReason::Corrupt(text.to_string()),
+        None if error.is::<gst::CoreError>() => DisconnectReason::MissingElement(text.to_string()),
+        None => DisconnectReason::Broken(text.to_string()),
+    }
+}
+
+/// A text of GStreamer's, made to fit: one line, bounded, without an address (an address may carry a password).
+pub(super) struct Text<'a>(pub(super) &'a str);
+
+impl fmt::Display for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut first = true;
+        for word in self.0.split_whitespace().take(30) {
+            let word = if word.contains("://") { "(address)" } else { word };
+            if !std::mem::take(&mut first) {
+                f.write_str(" ")?;
+            }
+            f.write_str(word.trim_end_matches('.'))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_never_carry_an_address() {
+        let text = Text("Could not open \"rtsp://bob:secret@10.0.0.1/s\"\n for reading.").to_string();
+        assert_eq!(text, "Could not open (address) for reading");
+    }
+
+    #[test]
+    fn explanations_name_the_camera() {
+        let text = DisconnectReason::Unauthorized.explain(&CameraId::new("door-1"));
+        assert_eq!(text, "the camera refuses user or password; check username and password of camera door-1");
+    }
+}

@@ -1,0 +1,245 @@
+//! Builds the GStreamer pipeline of a source: `source → decodebin → (videoflip) → videoconvert → appsink`.
+//!
+//! `decodebin` takes the highest-ranked decoder there is, so a hardware decoder where GStreamer has one. The caps of the
+//! sink name system memory, which makes such a decoder download its pictures itself. `videoconvert` passes I420 and NV12
+//! through untouched; it works only for odd formats (10 bit, 4:2:2, RGB).
+
+use std::path::Path;
+use std::sync::OnceLock;
+
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use gstreamer_app as gst_app;
+use rollcall_pipeline::config::{CameraSource, Mounting, Rotation, RtspTransport, Secret};
+
+use super::failure::{DisconnectReason, SourceKind};
+
+/// How long rtspsrc waits for a missing or late datagram; in order, nothing waits.
+const JITTER_MS: u32 = 200;
+/// An open port that answers nothing fails after this.
+const TCP_TIMEOUT_US: u64 = 3_000_000;
+/// Silence on UDP; the watchdog of the camera loop is faster, this one tells rtspsrc itself.
+const UDP_TIMEOUT_US: u64 = 4_000_000;
+/// Decoded pictures that may wait in the sink: one being pulled, one being made.
+const SINK_BUFFERS: u32 = 2;
+
+/// A pipeline that is not started yet.
+pub(super) struct Built {
+    pub(super) pipeline: gst::Pipeline,
+    pub(super) sink: gst_app::AppSink,
+}
+
+/// Which kind of errors to expect of a source.
+pub(super) fn kind(source: &CameraSource) -> SourceKind {
+    match source {
+        CameraSource::Rtsp { .. } => SourceKind::Rtsp,
+        CameraSource::Usb { .. } => SourceKind::Usb,
+        CameraSource::File { .. } => SourceKind::File,
+    }
+}
+
+/// Whether frames come when they happen, rather than when they are asked for.
+pub(super) fn is_live(source: &CameraSource) -> bool {
+    !matches!(source, CameraSource::File { .. })
+}
+
+/// Initialises GStreamer, once.
+pub(super) fn init() -> Result<(), DisconnectReason> {
+    static READY: OnceLock<Result<(), String>> = OnceLock::new();
+    READY.get_or_init(|| gst::init().map_err(|e| e.message().to_owned())).clone().map_err(DisconnectReason::MissingElement)
+}
+
+/// Builds the pipeline of a source. `over_udp` overrides [`RtspTransport::Auto`].
+pub(super) fn build(source: &CameraSource, mounting: Mounting, over_udp: bool) -> Result<Built, DisconnectReason> {
+    init()?;
+    let pipeline = gst::Pipeline::new();
+    let decode = decoder(&pipeline)?;
+    let realtime = match source {
+        CameraSource::Rtsp { url, transport, username, password } => {
+            let udp = over_udp || *transport == RtspTransport::Udp;
+            let credentials = username.as_deref().zip(password.as_ref());
+            rtsp(&pipeline, &decode, url, udp, credentials)?;
+            false
+        }
+        CameraSource::Usb { device, width, height, fps } => {
+            usb(&pipeline, &decode, device, *width, *height, *fps)?;
+            false
+        }
+        CameraSource::File { path, realtime, .. } => {
+            let source = make("filesrc")?;
+            source.set_property("location", path);
+            add(&pipeline, &[&source])?;
+            source.link(&decode).map_err(|e| DisconnectReason::Corrupt(e.to_string()))?;
+            *realtime
+        }
+    };
+    let sink = tail(&pipeline, &decode, mounting, matches!(source, CameraSource::File { .. }), realtime)?;
+    Ok(Built { pipeline, sink })
+}
+
+fn make(factory: &str) -> Result<gst::Element, DisconnectReason> {
+    gst::ElementFactory::make(factory).build().map_err(|_| DisconnectReason::MissingElement(factory.to_owned()))
+}
+
+fn add(pipeline: &gst::Pipeline, elements: &[&gst::Element]) -> Result<(), DisconnectReason> {
+    pipeline.add_many(elements).map_err(|e| DisconnectReason::Broken(e.to_string()))
+}
+
+/// The pictures that may reach the sink: in system memory, in the decoders' own formats.
+fn wanted() -> gst::Caps {
+    gst::Caps::builder("video/x-raw").field("format", gst::List::new(["I420", "NV12"])).build()
+}
+
+fn decoder(pipeline: &gst::Pipeline) -> Result<gst::Element, DisconnectReason> {
+    let decode = make("decodebin")?;
+    let raw = gst::Caps::builder("video/x-raw").any_features().build();
+    decode.set_property("caps", &raw);
+    // Sound and subtitles are not decoded.
+    decode.set_property("expose-all-streams", false);
+    pipeline.connect_deep_element_added(|_, _, element| tune(element));
+    add(pipeline, &[&decode])?;
+    Ok(decode)
+}
+
+/// One thread for each decoder: cameras are many and cores are few, and frame threads only add delay.
+fn tune(element: &gst::Element) {
+    let is_decoder = element.factory().is_some_and(|f| f.has_type(gst::ElementFactoryType::DECODER));
+    if !is_decoder {
+        return;
+    }
+    for threads in ["max-threads", "threads", "n-threads"] {
+        if element.find_property(threads).is_some() {
+            element.set_property_from_str(threads, "1");
+        }
+    }
+    // A burst of damaged pictures is a gap, not the end; a stream of nothing else is found by the watchdog.
+    if element.find_property("max-errors").is_some() {
+        element.set_property_from_str("max-errors", "-1");
+    }
+}
+
+fn rtsp(
+    pipeline: &gst::Pipeline,
+    decode: &gst::Element,
+    url: &str,
+    udp: bool,
+    credentials: Option<(&str, &Secret)>,
+) -> Result<(), DisconnectReason> {
+    let source = make("rtspsrc")?;
+    source.set_property("location", url);
+    source.set_property("latency", JITTER_MS);
+    source.set_property("tcp-timeout", TCP_TIMEOUT_US);
+    source.set_property("timeout", UDP_TIMEOUT_US);
+    source.set_property_from_str("protocols", if udp { "udp" } else { "tcp" });
+    // RTCP sender reports carry the camera's own clock; it comes out as a meta on every frame.
+    if source.find_property("add-reference-timestamp-meta").is_some() {
+        source.set_property("add-reference-timestamp-meta", true);
+    }
+    if let Some((user, password)) = credentials {
+        source.set_property("user-id", user);
+        source.set_property("user-pw", password.expose());
+    }
+    let chosen = std::sync::atomic::AtomicBool::new(false);
+    source.connect("select-stream", false, move |args| {
+        let caps = args.get(2).and_then(|v| v.get::<gst::Caps>().ok());
+        let video = caps.is_some_and(|c| is_video(&c));
+        let first = video && !chosen.swap(true, std::sync::atomic::Ordering::Relaxed);
+        Some(first.to_value())
+    });
+    let weak = decode.downgrade();
+    source.connect_pad_added(move |_, pad| {
+        let target = weak.upgrade().and_then(|d| d.static_pad("sink")).filter(|p| !p.is_linked());
+        if let Some(target) = target
+            && let Err(error) = pad.link(&target)
+        {
+            tracing::warn!(?error, "an rtsp stream cannot be linked");
+        }
+    });
+    add(pipeline, &[&source])
+}
+
+fn is_video(caps: &gst::Caps) -> bool {
+    caps.structure(0).is_some_and(|s| s.get::<&str>("media").is_ok_and(|m| m == "video"))
+}
+
+fn usb(
+    pipeline: &gst::Pipeline,
+    decode: &gst::Element,
+    device: &Path,
+    width: Option<u32>,
+    height: Option<u32>,
+    fps: Option<u32>,
+) -> Result<(), DisconnectReason> {
+    let source = make("v4l2src")?;
+    source.set_property("device", device.to_string_lossy().as_ref());
+    let size = [("width", width), ("height", height)];
+    let caps: gst::Caps = ["image/jpeg", "video/x-raw", "video/x-h264"]
+        .into_iter()
+        .map(|media| {
+            let mut one = gst::Structure::builder(media);
+            for (field, value) in size {
+                one = one.field_if_some(field, value.and_then(|v| i32::try_from(v).ok()));
+            }
+            let rate = fps.and_then(|v| i32::try_from(v).ok()).map(|v| gst::Fraction::new(v, 1));
+            one.field_if_some("framerate", rate).build()
+        })
+        .collect();
+    let filter = make("capsfilter")?;
+    filter.set_property("caps", &caps);
+    add(pipeline, &[&source, &filter])?;
+    gst::Element::link_many([&source, &filter, decode]).map_err(|e| DisconnectReason::Broken(e.to_string()))
+}
+
+/// The `video-direction` that undoes a mounting: turned clockwise first, then mirrored.
+fn direction(mounting: Mounting) -> Option<&'static str> {
+    match (mounting.rotate, mounting.mirror) {
+        (Rotation::None, false) => None,
+        (Rotation::None, true) => Some("horiz"),
+        (Rotation::Quarter, false) => Some("90r"),
+        (Rotation::Quarter, true) => Some("ul-lr"),
+        (Rotation::Half, false) => Some("180"),
+        (Rotation::Half, true) => Some("vert"),
+        (Rotation::ThreeQuarters, false) => Some("90l"),
+        (Rotation::ThreeQuarters, true) => Some("ur-ll"),
+    }
+}
+
+/// Everything behind the decoder. `tagged` also obeys the orientation tags that phones write into files.
+fn tail(
+    pipeline: &gst::Pipeline,
+    decode: &gst::Element,
+    mounting: Mounting,
+    tagged: bool,
+    realtime: bool,
+) -> Result<gst_app::AppSink, DisconnectReason> {
+    let mut chain = Vec::new();
+    for direction in tagged.then_some("auto").into_iter().chain(direction(mounting)) {
+        let flip = make("videoflip")?;
+        flip.set_property_from_str("video-direction", direction);
+        chain.push(flip);
+    }
+    chain.push(make("videoconvert")?);
+    let sink = gst_app::AppSink::builder()
+        .caps(&wanted())
+        .max_buffers(SINK_BUFFERS)
+        // Only the mux may drop.
+        .drop(false)
+        .sync(realtime)
+        .qos(false)
+        .enable_last_sample(false)
+        .build();
+    chain.push(sink.clone().upcast());
+    let elements: Vec<&gst::Element> = chain.iter().collect();
+    add(pipeline, &elements)?;
+    gst::Element::link_many(&elements).map_err(|e| DisconnectReason::Broken(e.to_string()))?;
+    let weak = chain[0].downgrade();
+    decode.connect_pad_added(move |_, pad| {
+        let target = weak.upgrade().and_then(|e| e.static_pad("sink")).filter(|p| !p.is_linked());
+        if let Some(target) = target
+            && let Err(error) = pad.link(&target)
+        {
+            tracing::warn!(?error, "a decoder cannot be linked");
+        }
+    });
+    Ok(sink)
+}

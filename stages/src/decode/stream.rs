@@ -1,0 +1,331 @@
+//! One connection to one source: frames out, or the reason why there are no more.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use gstreamer_app as gst_app;
+use gstreamer_video as gst_video;
+use rollcall_pipeline::clock::Clock;
+use rollcall_pipeline::config::{CameraSource, Mounting};
+use rollcall_pipeline::{Image, MediaTime, MonoTime, WallTime};
+
+use super::buffer::GstImage;
+use super::container;
+use super::failure::{self, DisconnectReason, SourceKind};
+use super::gst as build;
+use super::timeline::Timeline;
+
+/// How long one pull blocks: the longest delay of a stop request and of an error message.
+const PULL: gst::ClockTime = gst::ClockTime::from_mseconds(50);
+/// Time to the first frame: a camera may send a key frame only every few seconds, and nothing can be decoded before it.
+const FIRST_FRAME_LIMIT: Duration = Duration::from_secs(10);
+/// Larger pictures (8K is 33 million pixels) are no camera's; decoding them would exhaust the memory.
+const MAX_PIXELS: u64 = 36_000_000;
+/// Seconds from 1900, where NTP counts from, to 1970.
+const NTP_TO_UNIX_S: u64 = 2_208_988_800;
+
+/// What a stream sends, as far as it is known.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StreamInfo {
+    /// The compressed format, such as `video/x-h264`; empty for raw video.
+    pub codec: String,
+    /// The decoder at work, and whether GStreamer calls it hardware.
+    pub decoder: String,
+    /// Whether the decoder is a hardware decoder.
+    pub hardware: bool,
+    /// Width in pixels, as mounted.
+    pub width: u32,
+    /// Height in pixels, as mounted.
+    pub height: u32,
+    /// Frames a second as announced; `None` where the stream does not say, or says "variable".
+    pub fps: Option<f64>,
+}
+
+/// A decoded frame, before anything is known about its place in the lane.
+#[derive(Clone, Debug)]
+pub struct DecodedFrame {
+    /// Number of the frame since the source was opened, from 0, in presentation order.
+    pub index: u64,
+    /// Media time within its epoch.
+    pub media: MediaTime,
+    /// When it came out of the decoder.
+    pub received: MonoTime,
+    /// UTC at the same moment.
+    pub wall: WallTime,
+    /// The camera's own time of capture, where it sends one.
+    pub ntp: Option<WallTime>,
+    /// The pixels.
+    pub image: Image,
+    /// With this frame something began anew that makes it incomparable with those before it.
+    pub anew: Option<Anew>,
+}
+
+/// Why a running stream starts a new epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Anew {
+    /// Another size: boxes of earlier frames mean other places.
+    Size,
+    /// The camera's clock was set: times of earlier frames mean other moments.
+    Clock,
+}
+
+/// An open source.
+pub(super) struct Stream {
+    pipeline: gst::Pipeline,
+    bus: gst::Bus,
+    sink: gst_app::AppSink,
+    kind: SourceKind,
+    path: Option<std::path::PathBuf>,
+    stall_limit: Duration,
+    clock: Arc<dyn Clock>,
+    timeline: Timeline,
+    format: Option<(gst::Caps, gst_video::VideoInfo)>,
+    info: StreamInfo,
+    frames: u64,
+    last_media: MediaTime,
+    warnings: u64,
+    unsupported: Option<DisconnectReason>,
+}
+
+impl Stream {
+    /// Builds the pipeline and starts it. Whether the source answers shows at the first [`Stream::next`].
+    pub(super) fn open(
+        source: &CameraSource,
+        mounting: Mounting,
+        over_udp: bool,
+        stall_limit: Duration,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, DisconnectReason> {
+        let path = match source {
+            CameraSource::File { path, .. } => {
+                // A clear word for the most frequent mistake, before GStreamer wraps it in its own.
+                let meta = std::fs::metadata(path).map_err(|e| DisconnectReason::NotFound(e.to_string()))?;
+                if !meta.is_file() {
+                    return Err(DisconnectReason::NotFound("this is not a file".to_owned()));
+                }
+                if meta.len() == 0 {
+                    return Err(DisconnectReason::Corrupt("the file is empty".to_owned()));
+                }
+                Some(path.clone())
+            }
+            _ => None,
+        };
+        let built = build::build(source, mounting, over_udp)?;
+        Self::start(built, build::kind(source), path, stall_limit, clock)
+    }
+
+    /// Starts a built pipeline.
+    pub(super) fn start(
+        built: build::Built,
+        kind: SourceKind,
+        path: Option<std::path::PathBuf>,
+        stall_limit: Duration,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, DisconnectReason> {
+        let build::Built { pipeline, sink } = built;
+        let bus = pipeline.bus().ok_or_else(|| DisconnectReason::Broken("a pipeline without a bus".to_owned()))?;
+        let mut stream = Self {
+            pipeline,
+            bus,
+            sink,
+            kind,
+            path,
+            stall_limit,
+            clock,
+            timeline: Timeline::new(kind != SourceKind::File),
+            format: None,
+            info: StreamInfo::default(),
+            frames: 0,
+            last_media: MediaTime(0),
+            warnings: 0,
+            unsupported: None,
+        };
+        if stream.pipeline.set_state(gst::State::Playing).is_err() {
+            // The reason is on the bus.
+            stream.check_bus()?;
+            return Err(DisconnectReason::Broken("the pipeline does not start".to_owned()));
+        }
+        Ok(stream)
+    }
+
+    /// The next frame. Blocks until there is one, the source fails, nothing came for the stall limit, or `stopped` says so.
+    pub(super) fn next(&mut self, stopped: &dyn Fn() -> bool) -> Result<DecodedFrame, DisconnectReason> {
+        // From here, not from the last frame: the caller may have been blocked by the lane since.
+        let asked = self.clock.mono();
+        let limit = if self.frames == 0 || self.kind == SourceKind::File { FIRST_FRAME_LIMIT } else { self.stall_limit };
+        loop {
+            if stopped() {
+                return Err(DisconnectReason::Shutdown);
+            }
+            if let Some(sample) = self.sink.try_pull_sample(PULL) {
+                return self.frame(&sample);
+            }
+            self.check_bus()?;
+            if self.sink.is_eos() {
+                return Err(self.end());
+            }
+            let silent = self.clock.mono().since(asked);
+            if silent >= limit {
+                return Err(DisconnectReason::Stalled(silent));
+            }
+        }
+    }
+
+    /// What is known about the stream; complete from the first frame on.
+    pub(super) fn info(&self) -> &StreamInfo {
+        &self.info
+    }
+
+    /// How many warnings GStreamer gave about this stream.
+    pub(super) fn warnings(&self) -> u64 {
+        self.warnings
+    }
+
+    fn frame(&mut self, sample: &gst::Sample) -> Result<DecodedFrame, DisconnectReason> {
+        let (received, wall) = (self.clock.mono(), self.clock.wall());
+        let broken = |text: &str| DisconnectReason::Broken(text.to_owned());
+        let caps = sample.caps_owned().ok_or_else(|| broken("a frame without a format"))?;
+        let changed = self.take_format(&caps)?;
+        let Some((_, video)) = &self.format else { return Err(broken("a frame without a format")) };
+        let buffer = sample.buffer_owned().ok_or_else(|| broken("a frame without pixels"))?;
+
+        if changed {
+            self.timeline.restart();
+        }
+        // Stamps are of the segment, which for a file may begin anywhere.
+        let segment = sample.segment().and_then(|s| s.downcast_ref::<gst::ClockTime>());
+        let pts = buffer.pts().map(|pts| segment.and_then(|s| s.to_running_time(pts)).unwrap_or(pts).nseconds());
+        let placed = self.timeline.place(pts, received);
+        let ntp = ntp_of(&buffer);
+        let image = GstImage::map(buffer, video).map_err(DisconnectReason::Broken)?;
+        let anew = match (changed, placed.jumped) {
+            (true, _) => Some(Anew::Size),
+            (false, true) => Some(Anew::Clock),
+            (false, false) => None,
+        };
+        let index = self.frames;
+        self.frames += 1;
+        self.last_media = placed.media;
+        Ok(DecodedFrame { index, media: placed.media, received, wall, ntp, image: Image::new(image), anew })
+    }
+
+    /// Takes over the format of a frame; true when an earlier frame had another size or layout.
+    fn take_format(&mut self, caps: &gst::Caps) -> Result<bool, DisconnectReason> {
+        if self.format.as_ref().is_some_and(|(known, _)| known == caps) {
+            return Ok(false);
+        }
+        let video = gst_video::VideoInfo::from_caps(caps)
+            .map_err(|_| DisconnectReason::Broken("a frame in an unknown format".to_owned()))?;
+        let (width, height) = (video.width(), video.height());
+        if u64::from(width) * u64::from(height) > MAX_PIXELS {
+            return Err(DisconnectReason::TooLarge { width, height });
+        }
+        let changed = self
+            .format
+            .as_ref()
+            .is_some_and(|(_, v)| (v.width(), v.height(), v.format()) != (width, height, video.format()));
+        let fps = video.fps();
+        self.info = StreamInfo {
+            width,
+            height,
+            fps: (fps.numer() > 0).then(|| f64::from(fps.numer()) / f64::from(fps.denom())),
+            ..decoder_of(&self.pipeline)
+        };
+        self.format = Some((caps.clone(), video));
+        Ok(changed)
+    }
+
+    /// Reads what GStreamer has to say; an error ends the stream.
+    fn check_bus(&mut self) -> Result<(), DisconnectReason> {
+        while let Some(message) = self.bus.pop() {
+            match message.view() {
+                gst::MessageView::Element(element) => {
+                    if let Some(reason) = element.structure().and_then(failure::unsupported) {
+                        self.unsupported = Some(reason);
+                    }
+                }
+                gst::MessageView::Warning(warning) => {
+                    self.warnings += 1;
+                    tracing::debug!(text = %failure::Text(warning.error().message()), "gstreamer warning");
+                }
+                gst::MessageView::Error(error) => return Err(self.failed(&error.error())),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// What an error means here and now.
+    fn failed(&mut self, error: &gst::glib::Error) -> DisconnectReason {
+        if let (Some(reason), 0) = (self.unsupported.take(), self.frames) {
+            return reason;
+        }
+        let reason = failure::classify(self.kind, error);
+        match reason {
+            // Damage in a file that is known to be cut is the cut.
+            DisconnectReason::Corrupt(_) | DisconnectReason::Broken(_) => self.cut().unwrap_or(reason),
+            other => other,
+        }
+    }
+
+    /// What the end of the stream means.
+    fn end(&mut self) -> DisconnectReason {
+        if let Some(cut) = self.cut() {
+            return cut;
+        }
+        match self.unsupported.take() {
+            Some(reason) if self.frames == 0 => reason,
+            _ if self.frames == 0 && self.kind == SourceKind::File => {
+                DisconnectReason::Corrupt("there is no picture in it".to_owned())
+            }
+            _ => DisconnectReason::Eos,
+        }
+    }
+
+    fn cut(&self) -> Option<DisconnectReason> {
+        let missing_bytes = container::missing_bytes(self.path.as_deref()?).ok().filter(|&n| n > 0)?;
+        let media = Duration::from_nanos(self.last_media.0);
+        Some(DisconnectReason::Truncated { frames: self.frames, media, missing_bytes })
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        // Nothing is left to do where this fails: the pipeline is dropped with us.
+        if self.pipeline.set_state(gst::State::Null).is_err() {
+            tracing::warn!("a pipeline does not stop");
+        }
+    }
+}
+
+/// The camera's own time of a frame, from its RTCP sender reports.
+fn ntp_of(buffer: &gst::Buffer) -> Option<WallTime> {
+    let meta = buffer
+        .iter_meta::<gst::ReferenceTimestampMeta>()
+        .find(|m| m.reference().structure(0).is_some_and(|s| s.name() == "timestamp/x-ntp"))?;
+    let since_1970 = meta.timestamp().nseconds().checked_sub(NTP_TO_UNIX_S * 1_000_000_000)?;
+    Some(WallTime::from_timestamp_nanos(i64::try_from(since_1970).ok()?))
+}
+
+/// Codec and decoder, as they stand in the running pipeline.
+fn decoder_of(pipeline: &gst::Pipeline) -> StreamInfo {
+    let mut info = StreamInfo::default();
+    for element in pipeline.iterate_recurse().into_iter().flatten() {
+        let Some(factory) = element.factory() else { continue };
+        let kind = factory.klass();
+        if !kind.contains("Decoder") || !(kind.contains("Video") || kind.contains("Image")) {
+            continue;
+        }
+        let caps = element.static_pad("sink").and_then(|p| p.current_caps());
+        let name = caps.as_ref().and_then(|c| c.structure(0)).map(|s| s.name().to_string());
+        info = StreamInfo {
+            codec: name.unwrap_or_default(),
+            decoder: factory.name().to_string(),
+            hardware: kind.contains("Hardware"),
+            ..info
+        };
+    }
+    info
+}
