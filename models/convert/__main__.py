@@ -52,6 +52,9 @@ def make_all(manifest: dict, cache: Path, media: bool, pin: bool) -> None:
             data = download(archive, Path(scratch))
         for artefact in missing:
             make(archive, data, artefact, cache, pin)
+    # In the form of sha256sum, with which the set-up script sees next time whether all is still in place.
+    sums = "".join(f"{a['sha256']}  {a['file']}\n" for a in wanted)
+    (cache / ".sha256").write_text(sums)
 
 
 def artefacts(manifest: dict, media: bool) -> list[dict]:

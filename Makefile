@@ -1,0 +1,29 @@
+# `make demo` and `make test` do all set-up themselves; a second run of either does none of it again.
+
+CARGO ?= cargo
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench clean-cache
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)$$/  make \1\t\2/' | expand -t 22
+
+setup: ## system packages, ONNX Runtime, models and demo media; nothing if they are in place
+	@scripts/setup.sh
+
+demo: setup ## test cameras, faces, the daemon and PostgreSQL, end to end
+	$(CARGO) run --release --locked -- demo
+
+test: setup ## the whole test suite
+	$(CARGO) test --workspace --locked --no-fail-fast
+
+lint: setup ## formatting, clippy and rustdoc, warnings as errors
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
+
+bench: setup ## benchmarks
+	$(CARGO) bench --locked -p rollcall-benches
+
+clean-cache: ## remove what set-up downloaded and converted (not the system packages)
+	rm -rf models/cache
