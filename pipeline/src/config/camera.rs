@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 use super::secret::Secret;
 use crate::frame::CameraTuning;
 use crate::ids::CameraId;
@@ -66,7 +68,8 @@ pub enum CameraSource {
 }
 
 /// How the media of an RTSP camera travels.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum RtspTransport {
     /// TCP; UDP where the camera refuses TCP.
     #[default]

@@ -1,7 +1,27 @@
 //! The configuration: one TOML file and the environment, checked as a whole before anything starts.
+//!
+//! `raw` fixes the words, `validate` looks at the values and makes [`Config`], `reload` says what a change means for a
+//! running daemon. Every problem is told at once, each with its key. `configs/rollcall.toml` documents each key.
 
 mod camera;
+mod load;
+mod problem;
+mod raw;
+mod reload;
+pub mod roster;
 mod secret;
+mod types;
+mod validate;
 
 pub use camera::{CameraConfig, CameraSource, Mounting, Rotation, RtspTransport, Streams};
+pub use problem::{ConfigError, Problem};
+pub use reload::Reload;
 pub use secret::Secret;
+pub use types::{
+    AttendanceConfig, Blink, Config, DatabaseConfig, DecisionsConfig, DetectionConfig, LaneConfig, LivenessChoice,
+    LivenessConfig, LogConfig, LogFormat, LogLevel, ModelsConfig, RecognitionConfig, ReviewOrMark, RoomConfig,
+    ServerConfig, SessionConfig, SiteConfig, SpoofOrUnknown, SpoolConfig,
+};
+
+#[cfg(test)]
+mod tests;

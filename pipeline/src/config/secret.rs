@@ -3,9 +3,10 @@
 use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// A password or an address that carries one. `Debug` hides it; it is wiped from memory when dropped.
-#[derive(Clone)]
+#[derive(Clone, Deserialize)]
 pub struct Secret(SecretString);
 
 impl Secret {
@@ -28,6 +29,13 @@ impl PartialEq for Secret {
 }
 
 impl Eq for Secret {}
+
+/// Shows that there is one, no more.
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("…")
+    }
+}
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

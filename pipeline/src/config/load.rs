@@ -1,0 +1,211 @@
+//! File and environment → tables of values → [`RawConfig`], with every wrong word and type and not only the first.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use config::{Environment, File, FileFormat, Value, ValueKind};
+use serde_path_to_error::Segment;
+use toml::Table;
+
+use super::problem::{ConfigError, Problem};
+use super::raw::RawConfig;
+use super::types::Config;
+use super::validate::validate;
+
+/// Much more than a site with thousands of people needs.
+const MAX_BYTES: u64 = 4 << 20;
+
+/// Variables are called `ROLLCALL__SECTION__KEY`; the program's own options (`ROLLCALL_CONFIG`) have one underscore.
+const PREFIX: &str = "ROLLCALL";
+const SEPARATOR: &str = "__";
+
+/// Keys whose values no message may repeat.
+const SECRETS: [&str; 2] = ["password", "url"];
+
+impl Config {
+    /// Reads a file and the environment over it (`ROLLCALL__SECTION__KEY`), and checks everything. Paths in the file are
+    /// relative to the directory of the file.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or with every problem that it has.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        Self::load_with(path, std::env::vars().collect())
+    }
+
+    /// [`Config::load`] with a given environment.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_with(path: &Path, env: HashMap<String, String>) -> Result<Self, ConfigError> {
+        let text = super::validate::read_bounded(path, MAX_BYTES)
+            .map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
+        Self::parse(&text, path, env)
+    }
+
+    /// Checks a text as if it stood in the file `path`.
+    ///
+    /// # Errors
+    /// As [`Config::load`], except that nothing is read but the files that the text names.
+    pub fn parse(text: &str, path: &Path, env: HashMap<String, String>) -> Result<Self, ConfigError> {
+        let syntax = |message: String| ConfigError::Syntax { path: path.to_owned(), message };
+        let from_env =
+            Environment::with_prefix(PREFIX).separator(SEPARATOR).ignore_empty(true).source(Some(env.clone()));
+        let merged = config::Config::builder()
+            .add_source(File::from_str(text, FileFormat::Toml))
+            .add_source(from_env)
+            .build()
+            .map_err(|error| syntax(where_and_what(&error, text)))?;
+        let defaults = Table::try_from(RawConfig::default()).map_err(|error| syntax(error.to_string()))?;
+        let (raw, mut problems) = read(plain_table(merged.cache, Some(&defaults)));
+        let base = path.parent().unwrap_or(Path::new(""));
+        let config = validate(&raw, base, &env, &mut problems);
+        match config {
+            Some(config) if problems.is_empty() => Ok(config),
+            _ => Err(ConfigError::Invalid(problems)),
+        }
+    }
+
+    /// What is in force when nothing is configured.
+    pub fn defaults() -> Self {
+        let mut problems = Vec::new();
+        validate(&RawConfig::default(), Path::new(""), &HashMap::new(), &mut problems)
+            .expect("the defaults are valid: a test checks it")
+    }
+}
+
+/// Line and reason of a syntax error. The line itself is not shown: a password may stand in it.
+fn where_and_what(error: &config::ConfigError, text: &str) -> String {
+    let cause = match error {
+        config::ConfigError::FileParse { cause, .. } => cause.downcast_ref::<toml::de::Error>(),
+        _ => None,
+    };
+    match cause.map(|cause| (cause.span().unwrap_or_default(), cause.message())) {
+        Some((span, message)) => {
+            let line = text.bytes().take(span.start).filter(|b| *b == b'\n').count() + 1;
+            format!("line {line}: {message}")
+        }
+        None => error.to_string(),
+    }
+}
+
+/// Reads all keys that can be read: a value that cannot is reported, taken out, and the rest is tried again, so that one
+/// look shows every problem.
+fn read(mut table: Table) -> (RawConfig, Vec<Problem>) {
+    let mut problems = Vec::new();
+    loop {
+        let error = match serde_path_to_error::deserialize::<_, RawConfig>(table.clone()) {
+            Ok(raw) => return (raw, problems),
+            Err(error) => error,
+        };
+        let mut path: Vec<Segment> = error.path().iter().cloned().collect();
+        let message = error.inner().message().trim().to_owned();
+        if let Some(key) = unknown_key(&message)
+            && !matches!(path.last(), Some(Segment::Map { key: last }) if last == key)
+        {
+            path.push(Segment::Map { key: key.to_owned() });
+        }
+        problems.push(Problem { message: plain_words(&path, &message), path: display(&path) });
+        if !remove(&mut table, &path) {
+            return (RawConfig::default(), problems);
+        }
+    }
+}
+
+/// The key of serde's "unknown field" message.
+fn unknown_key(message: &str) -> Option<&str> {
+    message.strip_prefix("unknown field `")?.split('`').next()
+}
+
+fn plain_words(path: &[Segment], message: &str) -> String {
+    match (unknown_key(message), message.split_once(", ")) {
+        (Some(_), Some((_, known))) => format!("is not a key of Rollcall, {known}"),
+        // Serde repeats the value.
+        _ if matches!(path.last(), Some(Segment::Map { key }) if SECRETS.contains(&key.as_str())) => {
+            "must be a text in quotes".to_owned()
+        }
+        _ => message.to_owned(),
+    }
+}
+
+fn display(path: &[Segment]) -> String {
+    let mut text = String::new();
+    for segment in path {
+        match segment {
+            Segment::Seq { index } => text.push_str(&format!("[{index}]")),
+            Segment::Map { key } | Segment::Enum { variant: key } => {
+                if !text.is_empty() {
+                    text.push('.');
+                }
+                text.push_str(key);
+            }
+            Segment::Unknown => text.push('?'),
+        }
+    }
+    text
+}
+
+/// Removes what stands at the last key of `path` (an item of a list goes with its whole list, so that the numbers of the
+/// other items stay true). False if nothing was removed.
+fn remove(table: &mut Table, path: &[Segment]) -> bool {
+    let Some(last) = path.iter().rposition(|s| matches!(s, Segment::Map { .. })) else { return false };
+    let mut at: Option<&mut toml::Value> = None;
+    for segment in &path[..last] {
+        let next = match (at, segment) {
+            (None, Segment::Map { key }) => table.get_mut(key),
+            (Some(value), Segment::Map { key }) => value.get_mut(key),
+            (Some(value), Segment::Seq { index }) => value.get_mut(*index),
+            _ => None,
+        };
+        match next {
+            Some(value) => at = Some(value),
+            None => return false,
+        }
+    }
+    let Segment::Map { key } = &path[last] else { return false };
+    match at {
+        None => table.remove(key).is_some(),
+        Some(toml::Value::Table(inner)) => inner.remove(key).is_some(),
+        Some(_) => false,
+    }
+}
+
+/// The merged values as plain TOML. What comes from the environment is text: it takes the type of the key's default.
+fn plain_table(value: Value, defaults: Option<&Table>) -> Table {
+    let ValueKind::Table(entries) = value.kind else { return Table::new() };
+    let mut entries: Vec<_> = entries.into_iter().collect();
+    entries.sort_by(|a, b| a.0.cmp(&b.0));
+    entries
+        .into_iter()
+        .filter_map(|(key, value)| {
+            let default = defaults.and_then(|d| d.get(&key));
+            plain(value, default).map(|value| (key, value))
+        })
+        .collect()
+}
+
+fn plain(value: Value, default: Option<&toml::Value>) -> Option<toml::Value> {
+    let from_env = value.origin() == Some("the environment");
+    Some(match value.kind {
+        ValueKind::Nil => return None,
+        ValueKind::Boolean(v) => v.into(),
+        ValueKind::I64(v) => v.into(),
+        ValueKind::U64(v) => i64::try_from(v).unwrap_or(i64::MAX).into(),
+        ValueKind::I128(v) => i64::try_from(v).unwrap_or(i64::MAX).into(),
+        ValueKind::U128(v) => i64::try_from(v).unwrap_or(i64::MAX).into(),
+        ValueKind::Float(v) => v.into(),
+        ValueKind::String(v) if from_env => typed(v, default),
+        ValueKind::String(v) => v.into(),
+        ValueKind::Table(_) => plain_table(value, default.and_then(toml::Value::as_table)).into(),
+        ValueKind::Array(items) => toml::Value::Array(items.into_iter().filter_map(|item| plain(item, None)).collect()),
+    })
+}
+
+fn typed(text: String, default: Option<&toml::Value>) -> toml::Value {
+    let parsed = match default {
+        Some(toml::Value::Integer(_)) => text.parse().ok().map(toml::Value::Integer),
+        Some(toml::Value::Float(_)) => text.parse().ok().map(toml::Value::Float),
+        Some(toml::Value::Boolean(_)) => text.parse().ok().map(toml::Value::Boolean),
+        _ => None,
+    };
+    parsed.unwrap_or(toml::Value::String(text))
+}

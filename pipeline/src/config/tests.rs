@@ -1,0 +1,102 @@
+//! The reference file and the code say the same.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::raw::{RawCamera, RawConfig, RawRoom, RawSession};
+use super::{Config, Reload};
+
+const REFERENCE: &str = include_str!("../../../configs/rollcall.toml");
+
+/// The reference with every commented key switched on.
+fn uncommented() -> String {
+    let is_key = |text: &str| {
+        let key = text.split_once(" = ").map(|(key, _)| key);
+        key.is_some_and(|key| key.chars().all(|c| c.is_ascii_lowercase() || c == '_' || c == '.'))
+    };
+    let lines = REFERENCE.lines().map(|line| match line.strip_prefix("# ") {
+        Some(rest) if is_key(rest) => rest,
+        _ => line,
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn json(value: impl serde::Serialize) -> Value {
+    serde_json::to_value(value).unwrap()
+}
+
+/// Every key that `value` has no value for.
+fn missing(path: &str, value: &Value, out: &mut Vec<String>) {
+    match value {
+        Value::Null => out.push(path.to_owned()),
+        Value::Object(fields) => fields.iter().for_each(|(key, v)| missing(&format!("{path}.{key}"), v, out)),
+        Value::Array(items) => items.iter().enumerate().for_each(|(i, v)| missing(&format!("{path}[{i}]"), v, out)),
+        _ => {}
+    }
+}
+
+/// Every key whose default in the code is another value than the one in the file.
+fn different(path: &str, default: &Value, file: &Value, out: &mut Vec<String>) {
+    match (default, file) {
+        (Value::Null, _) => {}
+        (Value::Object(fields), _) => {
+            fields.iter().for_each(|(key, v)| different(&format!("{path}.{key}"), v, &file[key], out));
+        }
+        // The rooms and cameras of the reference are examples; their keys are compared one by one.
+        (Value::Array(items), Value::Array(_)) if items.is_empty() => {}
+        _ if default == file => {}
+        _ => out.push(format!("{path}: {default} in the code, {file} in the file")),
+    }
+}
+
+#[test]
+fn the_reference_names_every_key_with_its_default() {
+    let text = uncommented();
+    let full: RawConfig = toml::from_str(&text).unwrap_or_else(|e| panic!("{e}"));
+    let full = json(full);
+
+    let mut gaps = Vec::new();
+    missing("", &full, &mut gaps);
+    assert_eq!(gaps, Vec::<String>::new(), "keys of the code that configs/rollcall.toml does not show");
+
+    let mut wrong = Vec::new();
+    different("", &json(RawConfig::default()), &full, &mut wrong);
+    different("camera", &json(RawCamera::default()), &full["cameras"][0], &mut wrong);
+    different("room", &json(RawRoom::default()), &full["rooms"][0], &mut wrong);
+    different("session", &json(RawSession::default()), &full["rooms"][0]["sessions"][0], &mut wrong);
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+#[test]
+fn the_reference_shows_a_key_for_each_list() {
+    // An empty list has no null to find; these are the lists that have no default but emptiness.
+    for key in ["regions_of_interest = []", "privacy_masks = []", "[[rooms.sessions]]", "[[cameras]]"] {
+        assert!(REFERENCE.contains(key), "{key}");
+    }
+}
+
+#[test]
+fn the_reference_and_the_examples_are_valid() {
+    let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs");
+    let env = HashMap::from([("DOOR_PASSWORD".to_owned(), "x".to_owned())]);
+    let reference = Config::load_with(&configs.join("rollcall.toml"), env.clone()).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!((reference.rooms.len(), reference.cameras.len()), (1, 1));
+    let mut examples = 0;
+    for entry in std::fs::read_dir(configs.join("examples")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|e| e == "toml") {
+            Config::load_with(&path, env.clone()).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+            examples += 1;
+        }
+    }
+    assert!(examples >= 2);
+}
+
+#[test]
+fn the_defaults_are_valid_and_equal_an_empty_file() {
+    let empty = Config::parse("", Path::new("rollcall.toml"), HashMap::new()).unwrap();
+    assert_eq!(empty, Config::defaults());
+    assert!(Reload::diff(&empty, &Config::defaults()).is_empty());
+}

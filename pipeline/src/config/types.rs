@@ -1,0 +1,294 @@
+//! The configuration as the program uses it: checked, complete, in its own units.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{NaiveDate, NaiveTime, Weekday};
+use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
+
+use super::camera::CameraConfig;
+use super::secret::Secret;
+use crate::ids::RoomId;
+
+/// Everything that is configured.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The place.
+    pub site: SiteConfig,
+    /// The HTTP side.
+    pub server: ServerConfig,
+    /// Logging.
+    pub log: LogConfig,
+    /// Where rows go.
+    pub database: DatabaseConfig,
+    /// The models and their runtime.
+    pub models: ModelsConfig,
+    /// The lane's bounds.
+    pub lane: LaneConfig,
+    /// Finding faces.
+    pub detection: DetectionConfig,
+    /// Naming faces.
+    pub recognition: RecognitionConfig,
+    /// Telling people from pictures of people.
+    pub liveness: LivenessConfig,
+    /// The open cells of the decision matrix.
+    pub decisions: DecisionsConfig,
+    /// The rules of attendance.
+    pub attendance: AttendanceConfig,
+    /// The disk spool.
+    pub spool: SpoolConfig,
+    /// Rooms, in the order of the file.
+    pub rooms: Vec<RoomConfig>,
+    /// Cameras, in the order of the file.
+    pub cameras: Vec<CameraConfig>,
+}
+
+/// The place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SiteConfig {
+    /// Its name, for titles and reports.
+    pub name: String,
+    /// In which timetables are read, where a room has none of its own.
+    pub time_zone: Tz,
+}
+
+/// The HTTP side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerConfig {
+    /// The only address that is served.
+    pub listen: SocketAddr,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Pretty,
+    /// One JSON object a line.
+    Json,
+}
+
+/// From which consequence on lines are written.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// Data lost, or an operator is needed.
+    Error,
+    /// Odd but recovered.
+    Warn,
+    /// What happens.
+    Info,
+    /// How it happens.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl LogLevel {
+    /// The word that `tracing` filters know.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+/// Logging.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// How lines look.
+    pub format: LogFormat,
+    /// Which lines are written.
+    pub level: LogLevel,
+    /// Whether people's names may stand in them.
+    pub names: bool,
+}
+
+/// Where rows go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DatabaseConfig {
+    /// A server of one's own; `None` is the private cluster in the data directory.
+    pub url: Option<Secret>,
+    /// Connections of the pool.
+    pub max_connections: u32,
+    /// The key that templates are sealed with; `None` is the one in the data directory.
+    pub key_file: Option<PathBuf>,
+}
+
+/// Which liveness model is used.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LivenessChoice {
+    /// The best one that is installed.
+    Auto,
+    /// The one of the default set.
+    Default,
+    /// The MiniFASNet pair, which an operator installs from files.
+    Minifas,
+}
+
+/// The models and their runtime.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelsConfig {
+    /// Their directory; `None` looks in the usual places.
+    pub dir: Option<PathBuf>,
+    /// `libonnxruntime.so`; `None` is the one beside the models.
+    pub runtime: Option<PathBuf>,
+    /// Threads of each model.
+    pub threads: usize,
+    /// Which liveness model is used.
+    pub liveness: LivenessChoice,
+}
+
+/// The lane's bounds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaneConfig {
+    /// Frames that wait for the detector, a camera; the oldest goes when a new one comes.
+    pub frames_per_camera: usize,
+    /// Bytes that waiting frames may hold, all cameras together.
+    pub memory_budget_bytes: u64,
+    /// A stage without progress for so long is stuck.
+    pub stuck_after: Duration,
+    /// How long a shutdown may take.
+    pub shutdown: Duration,
+}
+
+/// Finding faces.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DetectionConfig {
+    /// Detector scores below are not faces, 0 to 1.
+    pub min_score: f32,
+    /// Faces taken from one frame, the best first.
+    pub max_faces: usize,
+}
+
+/// Naming faces.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecognitionConfig {
+    /// Similarity from which on somebody is named.
+    pub threshold: f32,
+    /// Least distance to the second-best person.
+    pub margin: f32,
+    /// Least number of shots that agree.
+    pub min_shots: u32,
+}
+
+/// Whether a blink is asked for.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Blink {
+    /// No; the check does not run.
+    Off,
+    /// Nobody is live without one.
+    Required,
+}
+
+/// Telling people from pictures of people.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LivenessConfig {
+    /// Off: nothing is checked, every verdict is `undecided (off)`.
+    pub enabled: bool,
+    /// Mean score from which on a track is live.
+    pub live_threshold: f32,
+    /// Mean score up to which a track is a spoof.
+    pub spoof_threshold: f32,
+    /// Smaller faces are not checked, in pixels of the decoded frame.
+    pub min_face_px: f32,
+    /// How long a known face waits for its verdict.
+    pub patience: Duration,
+    /// Whether a blink is asked for.
+    pub blink: Blink,
+}
+
+/// A cell of the decision matrix: what becomes of a named face.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReviewOrMark {
+    /// A human looks at it.
+    Review,
+    /// It counts.
+    Mark,
+}
+
+/// A cell of the decision matrix: what becomes of a picture of a stranger.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SpoofOrUnknown {
+    /// A human looks at it.
+    Spoof,
+    /// A stranger like any other.
+    Unknown,
+}
+
+/// The open cells of the decision matrix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecisionsConfig {
+    /// Named, and liveness could not be looked at: too small, too poor, or off.
+    pub identified_undecided: ReviewOrMark,
+    /// Named, and liveness lies between its two thresholds.
+    pub identified_unclear: ReviewOrMark,
+    /// Not known, and a picture.
+    pub unknown_spoof: SpoofOrUnknown,
+}
+
+/// The rules of attendance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttendanceConfig {
+    /// For so long after a mark the same person before the same camera is only counted.
+    pub debounce: Duration,
+    /// For so long before it starts a session takes marks.
+    pub early: Duration,
+    /// For so long after it started one is in time.
+    pub grace: Duration,
+}
+
+/// The disk spool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpoolConfig {
+    /// What it may hold.
+    pub max_bytes: u64,
+}
+
+/// A room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoomConfig {
+    /// Its short name.
+    pub id: RoomId,
+    /// Its name for people.
+    pub name: String,
+    /// In which its timetable is read.
+    pub time_zone: Tz,
+    /// Its timetable; empty = one mark a day.
+    pub sessions: Vec<SessionConfig>,
+}
+
+/// An entry of a timetable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionConfig {
+    /// What it is called.
+    pub name: String,
+    /// On which days it starts.
+    pub days: Vec<Weekday>,
+    /// Local time.
+    pub start: NaiveTime,
+    /// Local time; at or before `start` it is that of the next day.
+    pub end: NaiveTime,
+    /// First day.
+    pub valid_from: Option<NaiveDate>,
+    /// Last day.
+    pub valid_to: Option<NaiveDate>,
+    /// Opens so long before its start.
+    pub early: Duration,
+    /// One is in time so long after its start.
+    pub grace: Duration,
+    /// Names of those expected; `None` = everybody.
+    pub expected: Option<Arc<[String]>>,
+}

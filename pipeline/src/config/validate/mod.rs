@@ -1,0 +1,162 @@
+//! [`RawConfig`] → [`Config`]: every value is looked at, and every problem is told.
+
+mod cameras;
+mod check;
+mod rooms;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::Duration;
+
+use check::Checker;
+pub(super) use check::read_bounded;
+
+use super::problem::Problem;
+use super::raw::{RawConfig, RawDatabase, RawLane, RawLiveness, RawRecognition};
+use super::secret::Secret;
+use super::types::{
+    AttendanceConfig, Config, DatabaseConfig, DecisionsConfig, DetectionConfig, LaneConfig, LivenessConfig, LogConfig,
+    ModelsConfig, RecognitionConfig, ServerConfig, SiteConfig, SpoolConfig,
+};
+
+/// What a frame costs in memory as far as the configuration can know: 1920×1080 in I420 or NV12.
+const FRAME_BYTES: u64 = 1920 * 1080 * 3 / 2;
+
+/// Frames between the mux and the end of `track`, all cameras together (see `lane.rs`), and those in the decoders' hands.
+const FRAMES_IN_FLIGHT: u64 = 16;
+
+/// Checks everything. `None` only if a part that has no stand-in is missing; otherwise the configuration counts if
+/// `problems` is still empty.
+pub(super) fn validate(
+    raw: &RawConfig,
+    base: &Path,
+    env: &HashMap<String, String>,
+    problems: &mut Vec<Problem>,
+) -> Option<Config> {
+    let mut c = Checker::new(base, env, std::mem::take(problems));
+    let site_zone = c.time_zone("site.time_zone", &raw.site.time_zone);
+    let attendance = AttendanceConfig {
+        debounce: c.seconds("attendance.debounce_s", raw.attendance.debounce_s, 0..=86_400),
+        early: c.minutes("attendance.early_min", raw.attendance.early_min),
+        grace: c.minutes("attendance.grace_min", raw.attendance.grace_min),
+    };
+    let rooms = rooms::rooms(&mut c, &raw.rooms, site_zone.unwrap_or_default(), &attendance);
+    let cameras = cameras::cameras(&mut c, &raw.cameras, &rooms);
+    let lane = lane(&mut c, &raw.lane, cameras.len());
+    let listen = raw.server.listen.parse();
+    if listen.is_err() {
+        let text = &raw.server.listen;
+        c.add("server.listen", format!("\"{text}\" is no address: write it as \"127.0.0.1:8080\" or \"[::1]:8080\""));
+    }
+    let config = Config {
+        site: SiteConfig { name: c.label("site.name", &raw.site.name), time_zone: site_zone.unwrap_or_default() },
+        server: ServerConfig { listen: listen.unwrap_or_else(|_| ([127, 0, 0, 1], 8080).into()) },
+        log: LogConfig { format: raw.log.format, level: raw.log.level, names: raw.log.names },
+        database: database(&mut c, &raw.database),
+        models: ModelsConfig {
+            dir: raw.models.dir.as_deref().map(|p| c.path(p)),
+            runtime: raw.models.runtime.as_deref().map(|p| c.path(p)),
+            threads: c.int("models.threads", raw.models.threads, 1..=64, "threads"),
+            liveness: raw.models.liveness,
+        },
+        lane,
+        detection: DetectionConfig {
+            min_score: c.float("detection.min_score", raw.detection.min_score, 0.1..=0.99),
+            max_faces: c.int("detection.max_faces", raw.detection.max_faces, 1..=500, "faces"),
+        },
+        recognition: recognition(&mut c, &raw.recognition),
+        liveness: liveness(&mut c, &raw.liveness),
+        decisions: DecisionsConfig {
+            identified_undecided: raw.decisions.identified_undecided,
+            identified_unclear: raw.decisions.identified_unclear,
+            unknown_spoof: raw.decisions.unknown_spoof,
+        },
+        attendance,
+        spool: SpoolConfig {
+            max_bytes: c.int::<u64>("spool.max_mb", raw.spool.max_mb, 1..=1_048_576, "megabytes") << 20,
+        },
+        rooms,
+        cameras,
+    };
+    *problems = c.into_problems();
+    Some(config)
+}
+
+fn lane(c: &mut Checker<'_>, raw: &RawLane, cameras: usize) -> LaneConfig {
+    let frames_per_camera = c.int("lane.frames_per_camera", raw.frames_per_camera, 1..=32, "frames");
+    let budget = c.int::<u64>("lane.memory_budget_mb", raw.memory_budget_mb, 32..=65_536, "megabytes") << 20;
+    let frames = cameras as u64 * frames_per_camera as u64 + FRAMES_IN_FLIGHT;
+    let needed = frames * FRAME_BYTES;
+    if needed > budget {
+        let mb = needed.div_ceil(1 << 20);
+        c.add(
+            "lane.memory_budget_mb",
+            format!(
+                "{cameras} cameras with {frames_per_camera} frames of 1920x1080 each need {mb} MB: raise it, lower \
+                 lane.frames_per_camera or use fewer cameras"
+            ),
+        );
+    }
+    LaneConfig {
+        frames_per_camera,
+        memory_budget_bytes: budget,
+        stuck_after: c.seconds("lane.stuck_after_s", raw.stuck_after_s, 5..=600),
+        shutdown: c.seconds("lane.shutdown_s", raw.shutdown_s, 1..=300),
+    }
+}
+
+fn database(c: &mut Checker<'_>, raw: &RawDatabase) -> DatabaseConfig {
+    let url = match (&raw.url, &raw.url_file) {
+        (Some(_), Some(_)) => {
+            c.add("database.url_file", "stands beside database.url: leave one of them out".to_owned());
+            None
+        }
+        (Some(url), None) => Some(("database.url", url.clone())),
+        (None, Some(file)) => c.secret_file("database.url_file", file).map(|url| ("database.url_file", url)),
+        (None, None) => None,
+    };
+    if let Some((path, url)) = &url {
+        database_url(c, path, url);
+    }
+    DatabaseConfig {
+        url: url.map(|(_, url)| url),
+        max_connections: c.int("database.max_connections", raw.max_connections, 2..=1000, "connections"),
+        key_file: raw.key_file.as_deref().map(|p| c.path(p)),
+    }
+}
+
+/// The address may hold a password, so no message repeats it.
+fn database_url(c: &mut Checker<'_>, path: &str, secret: &Secret) {
+    let parsed = url::Url::parse(secret.expose());
+    if !parsed.is_ok_and(|u| matches!(u.scheme(), "postgres" | "postgresql")) {
+        c.add(path, "is no PostgreSQL address: write it as \"postgres://user:password@host:5432/database\"".to_owned());
+    }
+}
+
+fn recognition(c: &mut Checker<'_>, raw: &RawRecognition) -> RecognitionConfig {
+    RecognitionConfig {
+        threshold: c.float("recognition.threshold", raw.threshold, 0.2..=0.95),
+        margin: c.float("recognition.margin", raw.margin, 0.0..=0.5),
+        min_shots: c.int("recognition.min_shots", raw.min_shots, 1..=20, "shots"),
+    }
+}
+
+fn liveness(c: &mut Checker<'_>, raw: &RawLiveness) -> LivenessConfig {
+    let live_threshold = c.float("liveness.live_threshold", raw.live_threshold, 0.0..=1.0);
+    let spoof_threshold = c.float("liveness.spoof_threshold", raw.spoof_threshold, 0.0..=1.0);
+    if spoof_threshold > live_threshold {
+        let (spoof, live) = (raw.spoof_threshold, raw.live_threshold);
+        c.add(
+            "liveness.spoof_threshold",
+            format!("{spoof} is above liveness.live_threshold ({live}): it must be the same or lower"),
+        );
+    }
+    LivenessConfig {
+        enabled: raw.enabled,
+        live_threshold,
+        spoof_threshold,
+        min_face_px: c.float("liveness.min_face_px", raw.min_face_px, 16.0..=2000.0),
+        patience: Duration::from_millis(c.int("liveness.patience_ms", raw.patience_ms, 0..=60_000, "milliseconds")),
+        blink: raw.blink,
+    }
+}
