@@ -43,9 +43,8 @@ impl FrLiveness {
     ///
     /// [`ModelError::WrongInput`], [`ModelError::NotFinite`], [`ModelError::Session`].
     pub fn run(&mut self, crops: ArrayView4<'_, f32>) -> Result<Vec<f32>, ModelError> {
-        let batch = self.net.check_input(&crops, FR_LIVENESS_SIDE, "1 to 64 contiguous crops N×3×128×128")?;
-        let outputs = self.net.run(crops)?;
-        let logits = outputs.values("output", batch * CLASSES)?;
+        self.net.check_input(&crops, FR_LIVENESS_SIDE, "1 to 64 contiguous crops N×3×128×128")?;
+        let logits = self.net.run_batch(crops, "output", CLASSES)?;
         Ok(logits.chunks_exact(CLASSES).map(|logits| softmax_at(logits, LIVE)).collect())
     }
 }

@@ -1,6 +1,6 @@
 //! One ONNX Runtime session, held to what the manifest says of it.
 
-use ndarray::ArrayView4;
+use ndarray::{ArrayView4, Axis};
 use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{Session, SessionOutputs};
 use ort::value::{Outlet, TensorElementType, TensorRef, ValueType};
@@ -9,6 +9,9 @@ use crate::{ModelEntry, ModelError, Models, TensorSpec};
 
 /// Batches above this are a bug in the caller, and would cost memory without bound.
 const MAX_BATCH: usize = 64;
+/// Images that go through the network together. On a CPU more save no time (measured: 1, 2, 4 and 8 cost the same each) and
+/// the arena keeps the largest batch for ever: 8 cost 100 MB in each network.
+const RUN_TOGETHER: usize = 1;
 
 /// A session with checked inputs and outputs.
 #[derive(Debug)]
@@ -30,6 +33,8 @@ impl Net {
                 // A spinning worker takes the core that the decoder or the next stage needs.
                 .with_intra_op_spinning(false)?
                 .with_inter_op_spinning(false)?
+                // Plans memory for each input shape it has seen; off, it costs no time and 20 MB less.
+                .with_memory_pattern(false)?
                 .commit_from_file(&path)
         })()
         .map_err(|error: ort::Error| refused(error.to_string()))?;
@@ -54,6 +59,21 @@ impl Net {
             }
         }
         Ok(Outputs { id, outputs })
+    }
+
+    /// Runs a batch and returns one output of `each` values an image, one image after the other.
+    pub(crate) fn run_batch(
+        &mut self,
+        input: ArrayView4<'_, f32>,
+        output: &str,
+        each: usize,
+    ) -> Result<Vec<f32>, ModelError> {
+        let mut answers = Vec::with_capacity(input.len_of(Axis(0)) * each);
+        for images in input.axis_chunks_iter(Axis(0), RUN_TOGETHER) {
+            let outputs = self.run(images)?;
+            answers.extend_from_slice(outputs.values(output, images.len_of(Axis(0)) * each)?);
+        }
+        Ok(answers)
     }
 
     /// Checks a batch of square images.

@@ -40,8 +40,7 @@ impl SFace {
     /// [`ModelError::WrongInput`], [`ModelError::NotFinite`], [`ModelError::Session`].
     pub fn run(&mut self, chips: ArrayView4<'_, f32>) -> Result<Array2<f32>, ModelError> {
         let batch = self.net.check_input(&chips, SFACE_SIDE, "1 to 64 contiguous aligned faces N×3×112×112")?;
-        let outputs = self.net.run(chips)?;
-        let values = outputs.values("fc1", batch * SFACE_DIMENSION)?.to_vec();
+        let values = self.net.run_batch(chips, "fc1", SFACE_DIMENSION)?;
         Ok(Array2::from_shape_vec((batch, SFACE_DIMENSION), values).expect("as many values as were asked for"))
     }
 }
