@@ -2,3 +2,7 @@
 
 pub mod chip;
 pub mod decode;
+pub mod detect;
+mod fault;
+pub mod matching;
+pub mod track;

@@ -1,0 +1,223 @@
+//! A frame as the detector's tensor: scaled down, padded, converted. Colour is converted at the detector's size only.
+
+use fast_image_resize::images::{CroppedImage, Image, ImageRef};
+use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use ndarray::ArrayView4;
+use rollcall_pipeline::{ErrorClass, Fault, ImageView, PixelFormat, Plane};
+
+/// The network halves its input five times.
+const MULTIPLE: usize = 32;
+/// Bounds of the longest side, whatever the configuration says.
+const LONGEST: std::ops::RangeInclusive<usize> = 64..=4096;
+
+/// Makes tensors; keeps its buffers from frame to frame.
+#[derive(Debug, Default)]
+pub struct Letterbox {
+    resizer: Resizer,
+    /// The planes at the detector's size; chroma as it lies in the frame, apart (I420) or interleaved (NV12).
+    luma: Vec<u8>,
+    chroma: [Vec<u8>; 2],
+    /// A plane whose last row lacks its padding is completed here.
+    completed: Vec<u8>,
+    tensor: Vec<f32>,
+    /// Width and height of picture and tensor that the padding was cleared for.
+    geometry: [usize; 4],
+}
+
+/// A frame as the detector sees it.
+#[derive(Debug)]
+pub struct Letterboxed<'a> {
+    /// 1×3×H×W, planes B, G, R, 0 to 255; zero to the right of and below the picture.
+    pub tensor: ArrayView4<'a, f32>,
+    /// Pixels of the frame for one of the tensor, in x and in y.
+    pub scale: (f32, f32),
+}
+
+impl Letterbox {
+    /// Scales `image` so that its longest side is at most `longest` pixels; never up.
+    ///
+    /// # Errors
+    /// When the view's planes are shorter than its size says: a bug in the decoder.
+    pub fn fill(&mut self, image: &ImageView<'_>, longest: u32) -> Result<Letterboxed<'_>, Fault> {
+        let (width, height) = fit(image.width, image.height, longest as usize);
+        let (columns, rows) = (width.next_multiple_of(MULTIPLE), height.next_multiple_of(MULTIPLE));
+        let geometry = [width, height, columns, rows];
+        if self.geometry != geometry {
+            self.geometry = geometry;
+            self.tensor.clear();
+            self.tensor.resize(3 * columns * rows, 0.0);
+        }
+        let (chroma_width, chroma_height) = (image.width.div_ceil(2), image.height.div_ceil(2));
+        let mut scale = |plane: &Plane<'_>, w, h, pixel, out: &mut Vec<u8>| {
+            resize(&mut self.resizer, &mut self.completed, plane, (w, h), pixel, (width, height), out)
+        };
+        let [luma, chroma, chroma_v] = &image.planes;
+        scale(luma, image.width, image.height, PixelType::U8, &mut self.luma)?;
+        let [us, vs] = &mut self.chroma;
+        match image.format {
+            PixelFormat::I420 => {
+                scale(chroma, chroma_width, chroma_height, PixelType::U8, us)?;
+                scale(chroma_v, chroma_width, chroma_height, PixelType::U8, vs)?;
+            }
+            PixelFormat::Nv12 => scale(chroma, chroma_width, chroma_height, PixelType::U8x2, us)?,
+        }
+        self.convert(image.format, width, columns);
+        let tensor = ArrayView4::from_shape((1, 3, rows, columns), &self.tensor)
+            .map_err(|error| Fault::new(ErrorClass::Bug, error))?;
+        Ok(Letterboxed { tensor, scale: (image.width as f32 / width as f32, image.height as f32 / height as f32) })
+    }
+
+    fn convert(&mut self, format: PixelFormat, width: usize, columns: usize) {
+        let plane = self.tensor.len() / 3;
+        let (blue, rest) = self.tensor.split_at_mut(plane);
+        let (green, red) = rest.split_at_mut(plane);
+        let rows =
+            blue.chunks_exact_mut(columns).zip(green.chunks_exact_mut(columns)).zip(red.chunks_exact_mut(columns));
+        for (y, ((blue, green), red)) in rows.take(self.luma.len() / width).enumerate() {
+            let out = blue.iter_mut().zip(green).zip(red);
+            let luma = &self.luma[y * width..(y + 1) * width];
+            match format {
+                PixelFormat::I420 => {
+                    let us = &self.chroma[0][y * width..(y + 1) * width];
+                    let vs = &self.chroma[1][y * width..(y + 1) * width];
+                    for ((((b, g), r), &y), (&u, &v)) in out.zip(luma).zip(us.iter().zip(vs)) {
+                        (*b, *g, *r) = bgr(y, u, v);
+                    }
+                }
+                PixelFormat::Nv12 => {
+                    let uvs = &self.chroma[0][y * width * 2..(y + 1) * width * 2];
+                    for ((((b, g), r), &y), uv) in out.zip(luma).zip(uvs.chunks_exact(2)) {
+                        (*b, *g, *r) = bgr(y, uv[0], uv[1]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// BT.601 limited range, as in [`crate::chip::color`], but to the floats that the network wants: this is vectorised.
+#[inline]
+fn bgr(y: u8, u: u8, v: u8) -> (f32, f32, f32) {
+    let (y, u, v) = (1.164_383 * (f32::from(y) - 16.0), f32::from(u) - 128.0, f32::from(v) - 128.0);
+    let clip = |value: f32| value.clamp(0.0, 255.0);
+    (clip(y + 2.017_232 * u), clip(y - 0.391_762 * u - 0.812_968 * v), clip(y + 1.596_027 * v))
+}
+
+/// Size of the picture within the tensor.
+fn fit(width: usize, height: usize, longest: usize) -> (usize, usize) {
+    let longest = longest.clamp(*LONGEST.start(), *LONGEST.end()).min(width.max(height)).max(1);
+    let scaled = |side: usize| ((side * longest) as f32 / width.max(height).max(1) as f32).round().max(1.0) as usize;
+    (scaled(width), scaled(height))
+}
+
+fn resize(
+    resizer: &mut Resizer,
+    completed: &mut Vec<u8>,
+    plane: &Plane<'_>,
+    (width, height): (usize, usize),
+    pixel: PixelType,
+    (to_width, to_height): (usize, usize),
+    out: &mut Vec<u8>,
+) -> Result<(), Fault> {
+    let bug = |error: &dyn std::fmt::Display| Fault::new(ErrorClass::Bug, error);
+    // The padding of each row counts as pixels, which the cropped view hides again.
+    let row = plane.stride / pixel.size();
+    let needed = plane.stride * height;
+    let used = needed - plane.stride + width * pixel.size();
+    if row < width || !plane.stride.is_multiple_of(pixel.size()) || plane.data.len() < used {
+        return Err(bug(&"a plane is shorter than the size of its picture"));
+    }
+    let data = if plane.data.len() < needed {
+        completed.clear();
+        completed.extend_from_slice(plane.data);
+        completed.resize(needed, 0);
+        &completed[..]
+    } else {
+        plane.data
+    };
+    out.resize(to_width * to_height * pixel.size(), 0);
+    let source = ImageRef::new(row as u32, height as u32, data, pixel).map_err(|e| bug(&e))?;
+    let source = CroppedImage::new(&source, 0, 0, width as u32, height as u32).map_err(|e| bug(&e))?;
+    let mut target = Image::from_slice_u8(to_width as u32, to_height as u32, out, pixel).map_err(|e| bug(&e))?;
+    let options = ResizeOptions::new()
+        .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
+        // Two channels are U and V here, not luma and alpha.
+        .use_alpha(false);
+    resizer.resize(&source, &mut target, &options).map_err(|e| bug(&e))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rollcall_pipeline::PixelBuffer as _;
+    use rollcall_pipeline::image::I420;
+
+    use super::*;
+
+    #[test]
+    fn a_frame_is_scaled_down_padded_with_zeros_and_blue_comes_first() {
+        let image = I420::from_rgb(200, 100, &[250, 130, 20].repeat(200 * 100));
+        let mut letterbox = Letterbox::default();
+        let boxed = letterbox.fill(&image.view(), 100).unwrap();
+        assert_eq!(boxed.tensor.dim(), (1, 3, 64, 128));
+        assert_eq!(boxed.scale, (2.0, 2.0));
+        for (channel, expected) in [20.0, 130.0, 250.0].into_iter().enumerate() {
+            assert!((boxed.tensor[[0, channel, 25, 50]] - expected).abs() < 5.0);
+            assert_eq!(boxed.tensor[[0, channel, 55, 50]], 0.0);
+            assert_eq!(boxed.tensor[[0, channel, 25, 110]], 0.0);
+        }
+    }
+
+    #[test]
+    fn a_small_frame_is_not_enlarged() {
+        let image = I420::filled(90, 70, [100, 128, 128]);
+        let mut letterbox = Letterbox::default();
+        let boxed = letterbox.fill(&image.view(), 640).unwrap();
+        assert_eq!((boxed.tensor.dim(), boxed.scale), ((1, 3, 96, 96), (1.0, 1.0)));
+    }
+
+    /// The same picture in both layouts, with padded rows and a last row without its padding.
+    #[test]
+    fn nv12_with_padding_gives_the_same_tensor() {
+        let rgb: Vec<u8> = (0..75 * 51).flat_map(|i| [(i % 251) as u8, (i % 83 * 3) as u8, 90]).collect();
+        let image = I420::from_rgb(75, 51, &rgb);
+        let view = image.view();
+        let pad = |plane: &Plane<'_>, stride: usize| {
+            let rows: Vec<_> = plane.data.chunks(plane.stride).collect();
+            let mut data: Vec<u8> = rows.iter().flat_map(|r| [r, &vec![7; stride - r.len()][..]].concat()).collect();
+            data.truncate(data.len() - (stride - plane.stride));
+            data
+        };
+        let interleaved: Vec<u8> =
+            view.planes[1].data.iter().zip(view.planes[2].data).flat_map(|(&u, &v)| [u, v]).collect();
+        let (luma, chroma) = (pad(&view.planes[0], 80), pad(&Plane { data: &interleaved, stride: 76 }, 80));
+        let nv12 = ImageView {
+            format: PixelFormat::Nv12,
+            planes: [
+                Plane { data: &luma, stride: 80 },
+                Plane { data: &chroma, stride: 80 },
+                Plane { data: &[], stride: 0 },
+            ],
+            ..view
+        };
+        let (mut a, mut b) = (Letterbox::default(), Letterbox::default());
+        assert_eq!(a.fill(&view, 64).unwrap().tensor, b.fill(&nv12, 64).unwrap().tensor);
+    }
+
+    #[test]
+    fn a_plane_that_is_too_short_is_an_error() {
+        let image = I420::filled(64, 64, [0; 3]);
+        let mut view = image.view();
+        view.planes[0].data = &view.planes[0].data[..1000];
+        assert!(Letterbox::default().fill(&view, 64).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn the_picture_fits(width in 1usize..5000, height in 1usize..5000, longest in 0usize..9000) {
+            let (w, h) = fit(width, height, longest);
+            prop_assert!(w >= 1 && h >= 1 && w <= width && h <= height);
+            prop_assert!(w.max(h) <= longest.max(64) && w.max(h) <= 4096);
+        }
+    }
+}

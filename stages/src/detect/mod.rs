@@ -1,0 +1,85 @@
+//! detect: finds the faces of each analysed frame and leaves out those that the camera's tuning does not want.
+//!
+//! Deliberately knows nothing of time: each frame stands for itself.
+
+mod letterbox;
+mod yunet;
+
+use std::collections::HashMap;
+
+use rollcall_pipeline::metrics::CameraMetrics;
+use rollcall_pipeline::ports::FaceDetector;
+use rollcall_pipeline::stage::{Outbox, Stage};
+use rollcall_pipeline::{CameraTuning, Detection, Fault, Frame, FrameFaces, Point, StreamKey};
+
+pub use letterbox::{Letterbox, Letterboxed};
+pub use yunet::{NMS_IOU, YuNetDetector, suppress};
+
+/// Faces of one frame that go on, at most; the best scores stay. It bounds the work of all later stages.
+pub const MAX_FACES: usize = 64;
+
+/// The stage.
+pub struct Detect {
+    detector: Box<dyn FaceDetector>,
+    cameras: HashMap<StreamKey, CameraMetrics>,
+}
+
+impl Detect {
+    /// Around a detector.
+    pub fn new(detector: impl FaceDetector + 'static) -> Self {
+        Self { detector: Box::new(detector), cameras: HashMap::new() }
+    }
+}
+
+impl Stage for Detect {
+    const NAME: &'static str = "detect";
+    type In = Frame;
+    type Out = FrameFaces;
+
+    fn process(&mut self, batch: Vec<Frame>, out: &mut Outbox<FrameFaces>) -> Result<(), Fault> {
+        for frame in batch {
+            let found = self.detector.detect(&frame)?;
+            let metrics = self.cameras.entry(frame.key.clone()).or_insert_with_key(|k| CameraMetrics::new(&k.camera));
+            metrics.faces_detected(found.len());
+            let mut faces = Vec::with_capacity(found.len().min(MAX_FACES));
+            let (width, height) = (frame.image.width() as f32, frame.image.height() as f32);
+            for face in found {
+                match refusal(&face, &frame.tuning, width, height) {
+                    Some(reason) => metrics.face_rejected(reason),
+                    None if faces.len() == MAX_FACES => metrics.face_rejected("too_many"),
+                    None => faces.push(face),
+                }
+            }
+            out.send(FrameFaces { frame, faces });
+        }
+        Ok(())
+    }
+
+    fn on_open(&mut self, key: &StreamKey) -> Result<(), Fault> {
+        self.cameras.insert(key.clone(), CameraMetrics::new(&key.camera));
+        Ok(())
+    }
+
+    fn on_close(&mut self, key: &StreamKey, _out: &mut Outbox<FrameFaces>) -> Result<(), Fault> {
+        self.cameras.remove(key);
+        Ok(())
+    }
+}
+
+/// Why a face is left out; `None` if it goes on.
+fn refusal(face: &Detection, tuning: &CameraTuning, width: f32, height: f32) -> Option<&'static str> {
+    let values = [face.bbox.x, face.bbox.y, face.bbox.w, face.bbox.h, face.score];
+    if !values.iter().chain(face.landmarks.iter().flat_map(|p| [&p.x, &p.y])).all(|v| v.is_finite()) {
+        return Some("not_finite");
+    }
+    let center = face.bbox.center();
+    let relative = Point { x: center.x / width, y: center.y / height };
+    let regions = &tuning.regions_of_interest;
+    if face.bbox.w < tuning.min_face_px {
+        Some("too_small")
+    } else if !regions.is_empty() && !regions.iter().any(|region| region.contains(relative)) {
+        Some("outside_region")
+    } else {
+        None
+    }
+}

@@ -1,0 +1,164 @@
+//! YuNet's anchors as faces.
+
+use ndarray::ArrayView4;
+use rollcall_models::{YuNet, YuNetStride};
+use rollcall_pipeline::ports::FaceDetector;
+use rollcall_pipeline::{Detection, Fault, Frame, ImageView, Point, Rect};
+
+use super::letterbox::Letterbox;
+use crate::fault;
+
+/// Boxes that overlap more are the same face.
+pub const NMS_IOU: f32 = 0.3;
+/// Candidates that suppression looks at: its cost is their square, and a crowd has no more.
+const MAX_CANDIDATES: usize = 500;
+/// A face is at most this large, in pixels of the tensor: an exponential of the network's that is larger is nonsense.
+const MAX_SIDE: f32 = 8192.0;
+
+/// YuNet behind the port.
+#[derive(Debug)]
+pub struct YuNetDetector {
+    net: YuNet,
+    letterbox: Letterbox,
+    threshold: f32,
+}
+
+impl YuNetDetector {
+    /// Score from which on a candidate is a face.
+    ///
+    /// Measured on a backlit door (faces of 24 px and more): see the figures in `ARCHITECTURE.md`.
+    pub const THRESHOLD: f32 = 0.6;
+
+    /// Wraps a loaded network.
+    pub fn new(net: YuNet, threshold: f32) -> Self {
+        Self { net, letterbox: Letterbox::default(), threshold }
+    }
+
+    /// The faces of a picture, best score first, whose longest side is scaled down to `longest` pixels.
+    ///
+    /// # Errors
+    /// When the model fails.
+    pub fn find(&mut self, image: &ImageView<'_>, longest: u32) -> Result<Vec<Detection>, Fault> {
+        let boxed = self.letterbox.fill(image, longest)?;
+        let scale = boxed.scale;
+        let mut faces = run(&mut self.net, boxed.tensor, self.threshold)?;
+        for face in &mut faces {
+            face.bbox.x *= scale.0;
+            face.bbox.w *= scale.0;
+            face.bbox.y *= scale.1;
+            face.bbox.h *= scale.1;
+            for point in &mut face.landmarks {
+                point.x *= scale.0;
+                point.y *= scale.1;
+            }
+        }
+        Ok(faces)
+    }
+}
+
+impl FaceDetector for YuNetDetector {
+    fn detect(&mut self, frame: &Frame) -> Result<Vec<Detection>, Fault> {
+        self.find(&frame.image.view(), frame.tuning.detect_size)
+    }
+}
+
+fn run(net: &mut YuNet, tensor: ArrayView4<'_, f32>, threshold: f32) -> Result<Vec<Detection>, Fault> {
+    let output = net.run(tensor).map_err(fault::of_model)?;
+    let strides = output.strides().map_err(fault::of_model)?;
+    Ok(suppress(strides.iter().flat_map(|stride| candidates(stride, threshold)).collect(), NMS_IOU))
+}
+
+/// The anchors of one stride whose score reaches the threshold, in pixels of the tensor.
+fn candidates<'a>(anchors: &'a YuNetStride<'a>, threshold: f32) -> impl Iterator<Item = Detection> + 'a {
+    let scores = anchors.cls.iter().zip(anchors.obj).map(|(&c, &o)| (c.clamp(0.0, 1.0) * o.clamp(0.0, 1.0)).sqrt());
+    scores.enumerate().filter(move |(_, score)| *score >= threshold).map(|(i, score)| {
+        let stride = anchors.stride as f32;
+        let (column, row) = ((i % anchors.columns) as f32, (i / anchors.columns) as f32);
+        let bbox = &anchors.bbox[i * 4..][..4];
+        let points = &anchors.kps[i * 10..][..10];
+        let side = |log: f32| (log.exp() * stride).min(MAX_SIDE);
+        let (w, h) = (side(bbox[2]), side(bbox[3]));
+        Detection {
+            bbox: Rect { x: (column + bbox[0]) * stride - w / 2.0, y: (row + bbox[1]) * stride - h / 2.0, w, h },
+            score,
+            landmarks: std::array::from_fn(|n| Point {
+                x: (points[n * 2] + column) * stride,
+                y: (points[n * 2 + 1] + row) * stride,
+            }),
+        }
+    })
+}
+
+/// Non-maximum suppression: best score first, everything that overlaps a better one by more than `iou` goes.
+pub fn suppress(mut faces: Vec<Detection>, iou: f32) -> Vec<Detection> {
+    faces.sort_by(|a, b| b.score.total_cmp(&a.score));
+    faces.truncate(MAX_CANDIDATES);
+    let mut kept: Vec<Detection> = Vec::new();
+    for face in faces {
+        if kept.iter().all(|better| better.bbox.iou(&face.bbox) <= iou) {
+            kept.push(face);
+        }
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn an_anchor_is_decoded_relative_to_its_cell() {
+        let mut kps = vec![0.0; 60];
+        kps[50..].copy_from_slice(&[0.5, 0.25, 1.5, 0.25, 1.0, 1.0, 0.5, 1.5, 1.5, 1.5]);
+        let mut bbox = vec![0.0; 24];
+        bbox[20..].copy_from_slice(&[0.5, 0.5, 2f32.ln(), 3f32.ln()]);
+        let (cls, obj) = (vec![0.1, 0.1, 0.1, 0.1, 0.1, 0.64], vec![1.0; 6]);
+        let anchors = YuNetStride { stride: 16, columns: 3, rows: 2, cls: &cls, obj: &obj, bbox: &bbox, kps: &kps };
+        let faces: Vec<_> = candidates(&anchors, 0.6).collect();
+        assert_eq!(faces.len(), 1);
+        let face = faces[0];
+        assert!((face.score - 0.8).abs() < 1e-6);
+        // Cell (2, 1) of 16 pixels; centre at its half, 32 × 48 pixels.
+        assert!((face.bbox.x - 24.0).abs() < 1e-4 && (face.bbox.y - 0.0).abs() < 1e-4, "{:?}", face.bbox);
+        assert!((face.bbox.w - 32.0).abs() < 1e-4 && (face.bbox.h - 48.0).abs() < 1e-4, "{:?}", face.bbox);
+        assert_eq!(face.landmarks[0], Point { x: 40.0, y: 20.0 });
+    }
+
+    #[test]
+    fn a_monstrous_size_stays_finite() {
+        let anchors = YuNetStride {
+            stride: 8,
+            columns: 1,
+            rows: 1,
+            cls: &[1.0],
+            obj: &[7.0],
+            bbox: &[0.0, 0.0, 500.0, 88.0],
+            kps: &[0.0; 10],
+        };
+        let face = candidates(&anchors, 0.5).next().unwrap();
+        assert_eq!((face.bbox.w, face.bbox.h, face.score), (MAX_SIDE, MAX_SIDE, 1.0));
+    }
+
+    fn some_faces() -> impl Strategy<Value = Vec<Detection>> {
+        let face = (0f32..100.0, 0f32..100.0, 1f32..60.0, 1f32..60.0, 0f32..1.0).prop_map(|(x, y, w, h, score)| {
+            Detection { bbox: Rect { x, y, w, h }, score, landmarks: Default::default() }
+        });
+        proptest::collection::vec(face, 0..60)
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_kept_does_not_overlap_and_what_is_not_does(faces in some_faces()) {
+            let kept = suppress(faces.clone(), NMS_IOU);
+            for (i, a) in kept.iter().enumerate() {
+                prop_assert!(kept[..i].iter().all(|b| b.score >= a.score && b.bbox.iou(&a.bbox) <= NMS_IOU));
+            }
+            for face in &faces {
+                let survives = kept.contains(face);
+                prop_assert!(survives || kept.iter().any(|b| b.score >= face.score && b.bbox.iou(&face.bbox) > NMS_IOU));
+            }
+        }
+    }
+}
