@@ -97,6 +97,17 @@ apt() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 -y -q "$@"
 }
 
+# Reads what apt-get prints and says how far it is: it mentions each package three times.
+apt_progress() {
+    local total
+    total=$(apt-get --simulate -q --no-install-recommends install "$@" 2>/dev/null | grep -c '^Inst' || true)
+    awk -v total="$((total * 3))" '
+        /^(Get:|Unpacking |Setting up )/ {
+            tenth = total ? int(++seen * 10 / total) : 0
+            if (tenth > shown && tenth <= 10) { shown = tenth; printf "      %d %%\n", shown * 10; fflush() }
+        }'
+}
+
 install_packages() {
     local log=$CACHE/.apt.log package
     command -v apt-get >/dev/null || fail \
@@ -108,7 +119,7 @@ install_packages() {
     printf '      %s\n' "$@"
     # Package lists may be old or absent; installing says what is really wrong, so a failure here is only kept for the log.
     apt update >"$log" 2>&1 || true
-    if ! apt install --no-install-recommends "$@" >>"$log" 2>&1; then
+    if ! apt install --no-install-recommends "$@" 2>&1 | tee -a "$log" | apt_progress "$@"; then
         tail -n 15 "$log" >&2
         for package in "$@"; do
             apt-cache show --no-all-versions "$package" >/dev/null 2>&1 || fail "apt has no package $package; are its sources reachable? (all of it: $log)"
