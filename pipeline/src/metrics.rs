@@ -149,8 +149,7 @@ const WORK_SECONDS: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 
 /// Around the aim of one second; long tracks and a spooled hour at the far end.
 const LATENCY_SECONDS: &[f64] = &[0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0, 600.0, 3600.0];
 /// Steps of 0.05 where thresholds lie.
-const SIMILARITY: &[f64] =
-    &[0.0, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.8, 0.9, 1.0];
+const SIMILARITY: &[f64] = &[0.0, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.8, 0.9, 1.0];
 const PROBABILITY: &[f64] = &[0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0];
 const BATCH_ITEMS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 
@@ -308,18 +307,23 @@ impl StageMetrics {
     }
 }
 
-/// Handle of one edge.
+/// Handles of one edge.
 #[derive(Clone, Debug)]
 pub struct EdgeMetrics {
     depth: Gauge,
+    capacity: Gauge,
 }
 
 impl EdgeMetrics {
-    /// Looks the handles up and sets the capacity.
-    pub fn new(edge: &'static str, capacity: usize) -> Self {
+    /// Looks the handles up.
+    pub fn new(edge: &'static str) -> Self {
         let label = [Label::Edge(edge)];
-        gauge(GaugeName::QueueCapacity, &label).set(capacity as f64);
-        Self { depth: gauge(GaugeName::QueueDepth, &label) }
+        Self { depth: gauge(GaugeName::QueueDepth, &label), capacity: gauge(GaugeName::QueueCapacity, &label) }
+    }
+
+    /// Packets that it holds at most.
+    pub fn capacity(&self, packets: usize) {
+        self.capacity.set(packets as f64);
     }
 
     /// Packets that wait now.

@@ -3,15 +3,19 @@
 //! A stage is synchronous, owns its state, gets batches, and sees no clock, no channel and no marker that it could swallow.
 //! The loop receives, times, counts, beats the heart and forwards the markers.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, TrySendError};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError};
 
+use crate::clock::Clock;
 use crate::error::Fault;
 use crate::ids::StreamKey;
 use crate::metrics::{EdgeMetrics, StageMetrics};
 use crate::packet::{CloseReason, Packet};
 use crate::supervisor::Progress;
+use crate::time::MonoTime;
 
 /// One step of the lane. Runs on a thread of its own.
 ///
@@ -87,6 +91,110 @@ pub trait Source<T> {
     fn depth(&self) -> usize;
 }
 
+/// A bounded edge between two stages: its name and how full it is. Cloning shares it.
+#[derive(Clone, Debug)]
+pub(crate) struct Edge {
+    pub(crate) name: &'static str,
+    pub(crate) capacity: usize,
+    depth: Arc<AtomicUsize>,
+    metrics: EdgeMetrics,
+}
+
+impl Edge {
+    pub(crate) fn new(name: &'static str, capacity: usize) -> Self {
+        let metrics = EdgeMetrics::new(name);
+        metrics.capacity(capacity);
+        Self { name, capacity, depth: Arc::default(), metrics }
+    }
+
+    /// Makes both ends. The edge belongs to them until the next are made.
+    pub(crate) fn channel<T>(&self, clock: Arc<dyn Clock>) -> (Outlet<T>, ChannelSource<T>) {
+        self.set(0);
+        let (tx, rx) = crossbeam_channel::bounded(self.capacity);
+        (Outlet { tx, edge: self.clone() }, ChannelSource { rx, edge: self.clone(), clock, held: None })
+    }
+
+    /// Packets that waited when somebody last sent or received.
+    pub(crate) fn depth(&self) -> usize {
+        self.depth.load(Ordering::Relaxed)
+    }
+
+    fn set(&self, depth: usize) {
+        self.depth.store(depth, Ordering::Relaxed);
+        self.metrics.depth(depth);
+    }
+}
+
+/// The sending end of an edge.
+#[derive(Debug)]
+pub(crate) struct Outlet<T> {
+    tx: Sender<Packet<T>>,
+    edge: Edge,
+}
+
+impl<T> Clone for Outlet<T> {
+    fn clone(&self) -> Self {
+        Self { tx: self.tx.clone(), edge: self.edge.clone() }
+    }
+}
+
+/// The receiving end of an edge.
+#[derive(Debug)]
+pub(crate) struct ChannelSource<T> {
+    rx: Receiver<Packet<T>>,
+    edge: Edge,
+    clock: Arc<dyn Clock>,
+    /// A marker that ended a batch and goes next.
+    held: Option<Packet<T>>,
+}
+
+impl<T> ChannelSource<T> {
+    /// The next packet of a batch whose first item came at `first`; `None` when the batch is complete.
+    fn next_within(&self, first: MonoTime, max_delay: Duration) -> Option<Packet<T>> {
+        match self.rx.try_recv() {
+            Ok(packet) => Some(packet),
+            Err(TryRecvError::Disconnected) => None,
+            Err(TryRecvError::Empty) => {
+                let left = max_delay.saturating_sub(self.clock.mono().since(first));
+                if left.is_zero() { None } else { self.rx.recv_timeout(left).ok() }
+            }
+        }
+    }
+}
+
+impl<T> Source<T> for ChannelSource<T> {
+    fn recv(&mut self, policy: BatchPolicy) -> Option<Received<T>> {
+        let first = match self.held.take() {
+            Some(packet) => packet,
+            None => self.rx.recv().ok()?,
+        };
+        let received = match first {
+            Packet::Open(key) => Received::Open(key),
+            Packet::Close(key, reason) => Received::Close(key, reason),
+            Packet::Data(item) => {
+                let since = self.clock.mono();
+                let mut batch = vec![item];
+                while batch.len() < policy.max_items {
+                    match self.next_within(since, policy.max_delay) {
+                        Some(Packet::Data(item)) => batch.push(item),
+                        marker => {
+                            self.held = marker;
+                            break;
+                        }
+                    }
+                }
+                Received::Batch(batch)
+            }
+        };
+        self.edge.set(self.rx.len());
+        Some(received)
+    }
+
+    fn depth(&self) -> usize {
+        self.rx.len() + usize::from(self.held.is_some())
+    }
+}
+
 /// Where a stage's results go. Sends block while the next stage is behind.
 #[derive(Debug)]
 pub struct Outbox<T> {
@@ -97,16 +205,19 @@ pub struct Outbox<T> {
 
 #[derive(Debug)]
 enum Destination<T> {
-    Channel { tx: Sender<Packet<T>>, edge: EdgeMetrics, progress: Progress },
+    Edge(Outlet<T>, Progress),
     Collected(Vec<T>),
-    /// The end of the lane, or the next stage is gone: the lane is being torn down.
+    /// The end of the lane.
     Nowhere,
+    /// The next stage is gone: the lane is being torn down.
+    Gone,
 }
 
 impl<T> Outbox<T> {
-    /// Sends into an edge of the lane.
-    pub(crate) fn channel(tx: Sender<Packet<T>>, edge: EdgeMetrics, progress: Progress) -> Self {
-        Self { to: Destination::Channel { tx, edge, progress }, blocked: Duration::ZERO }
+    /// Sends into an edge, or nowhere at the end of the lane.
+    pub(crate) fn to(outlet: Option<Outlet<T>>, progress: &Progress) -> Self {
+        let to = outlet.map_or(Destination::Nowhere, |outlet| Destination::Edge(outlet, progress.clone()));
+        Self { to, blocked: Duration::ZERO }
     }
 
     /// Keeps what is sent, for tests and tools that run one stage without a lane; see [`Outbox::take`].
@@ -122,30 +233,31 @@ impl<T> Outbox<T> {
         }
     }
 
-    /// Sends an item; blocks while there is no room. If the next stage died, the item is gone: this lane's generation is
-    /// over, and the loop ends it after the current batch.
+    /// Sends an item; blocks while there is no room. If the next stage died, the item is gone: this generation of the lane
+    /// is over, and the loop ends it after the current batch.
     pub fn send(&mut self, item: T) {
         self.packet(Packet::Data(item));
     }
 
     fn packet(&mut self, packet: Packet<T>) {
         match &mut self.to {
-            Destination::Channel { tx, edge, progress } => {
+            Destination::Edge(Outlet { tx, edge }, progress) => {
                 let gone = match tx.try_send(packet) {
                     Ok(()) => false,
                     Err(TrySendError::Disconnected(_)) => true,
                     Err(TrySendError::Full(packet)) => {
                         let since = progress.clock().mono();
                         progress.blocked();
+                        edge.set(edge.capacity);
                         let gone = tx.send(packet).is_err();
                         progress.busy();
                         self.blocked += progress.clock().mono().since(since);
                         gone
                     }
                 };
-                edge.depth(tx.len());
+                edge.set(tx.len());
                 if gone {
-                    self.to = Destination::Nowhere;
+                    self.to = Destination::Gone;
                 }
             }
             Destination::Collected(items) => {
@@ -153,7 +265,62 @@ impl<T> Outbox<T> {
                     items.push(item);
                 }
             }
-            Destination::Nowhere => {}
+            Destination::Nowhere | Destination::Gone => {}
         }
     }
+
+    fn is_gone(&self) -> bool {
+        matches!(self.to, Destination::Gone)
+    }
+}
+
+/// Runs a stage until its source ends or the next stage is gone.
+///
+/// Whatever happens further up, the stage and those below see each stream that they saw open closed exactly once: where the
+/// source ends without closing its streams (a stage further up died), the loop closes them, so that what is known about
+/// people already seen is flushed and not lost.
+///
+/// # Errors
+/// The stage's own fault.
+pub(crate) fn run_stage<S: Stage>(
+    mut stage: S,
+    source: &mut impl Source<S::In>,
+    mut out: Outbox<S::Out>,
+    policy: BatchPolicy,
+    progress: &Progress,
+) -> Result<(), Fault> {
+    let metrics = StageMetrics::new(S::NAME);
+    let clock = Arc::clone(progress.clock());
+    let mut open: Vec<StreamKey> = Vec::new();
+    while !out.is_gone() {
+        progress.idle();
+        let received = source.recv(policy);
+        progress.busy();
+        match received {
+            Some(Received::Batch(items)) => {
+                let (count, since) = (items.len(), clock.mono());
+                stage.process(items, &mut out)?;
+                let blocked = std::mem::take(&mut out.blocked);
+                metrics.batch(count, clock.mono().since(since).saturating_sub(blocked), blocked);
+            }
+            Some(Received::Open(key)) => {
+                stage.on_open(&key)?;
+                open.push(key.clone());
+                out.packet(Packet::Open(key));
+            }
+            Some(Received::Close(key, reason)) => {
+                open.retain(|k| *k != key);
+                stage.on_close(&key, &mut out)?;
+                out.packet(Packet::Close(key, reason));
+            }
+            None => {
+                for key in open.drain(..) {
+                    stage.on_close(&key, &mut out)?;
+                    out.packet(Packet::Close(key, CloseReason::Restarted));
+                }
+                break;
+            }
+        }
+    }
+    Ok(())
 }
