@@ -1,6 +1,6 @@
 //! Where the outside is plugged in. Tests pass fakes; the composition root passes the real ones.
 
-use crate::decision::Candidate;
+use crate::decision::{Candidate, Decision};
 use crate::error::Fault;
 use crate::event::AttendanceEvent;
 use crate::face::{ContextCrop, Detection, Embedding, FaceChip, TrackObservation};
@@ -63,6 +63,12 @@ pub trait Matcher: Send + Sync {
 pub trait Expectations: Send + Sync {
     /// The roster of the session that is on in `room` at `at`; `None` when everybody is welcome.
     fn expected(&self, room: &RoomId, at: WallTime) -> Option<std::sync::Arc<[PersonId]>>;
+}
+
+/// Turns decisions into events by the rules of attendance: rosters, sessions, debounce.
+pub trait Judge: Send {
+    /// Exactly one event a decision.
+    fn judge(&mut self, decision: Decision) -> AttendanceEvent;
 }
 
 /// Watches tracks: the live view, track files. Called on stage threads, must return at once.

@@ -1,7 +1,7 @@
 //! A failing model as the fault of its stage.
 
 use rollcall_models::ModelError;
-use rollcall_pipeline::{ErrorClass, Fault};
+use rollcall_pipeline::{ErrorClass, Fault, StreamKey};
 
 /// A tensor of the wrong shape is our own mistake; everything else needs an operator, and the text says for what.
 pub(crate) fn of_model(error: ModelError) -> Fault {
@@ -10,4 +10,9 @@ pub(crate) fn of_model(error: ModelError) -> Fault {
         _ => ErrorClass::Permanent,
     };
     Fault::new(class, error)
+}
+
+/// An item of a stream that was not opened, or is closed: the loop that runs the stages is broken.
+pub(crate) fn not_open(key: &StreamKey) -> Fault {
+    Fault::new(ErrorClass::Bug, format!("an item of {} came outside of its stream", key.camera))
 }

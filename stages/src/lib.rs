@@ -3,6 +3,8 @@
 pub mod chip;
 pub mod decode;
 pub mod detect;
+pub mod embed;
 mod fault;
+pub mod liveness;
 pub mod matching;
 pub mod track;

@@ -103,10 +103,9 @@ impl Tracker {
 
         let mut seen = Vec::with_capacity(faces.len());
         let mut taken = vec![false; faces.len()];
+        let strong_score = self.settings.strong_score;
         for strong in [true, false] {
-            self.assign_round(time, faces, &mut taken, &mut seen, |d| {
-                (d.score >= self.settings.strong_score) == strong
-            });
+            self.assign_round(time, faces, &mut taken, &mut seen, |d| (d.score >= strong_score) == strong);
         }
         let births: Vec<usize> =
             (0..faces.len()).filter(|&i| !taken[i] && faces[i].score >= self.settings.birth_score).collect();

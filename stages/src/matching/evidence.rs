@@ -1,0 +1,193 @@
+//! What the shots of one person's track say together. Pure.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rollcall_pipeline::ports::Ranking;
+use rollcall_pipeline::{
+    Candidate, Chip, Embedding, FrameTime, LiveShot, LivenessVerdict, Match, MatchOutcome, ModelId, PersonId,
+    UndecidedReason,
+};
+
+use super::settings::{LivenessSettings, RecognitionSettings};
+
+/// People that get votes at most; a track with more has no agreement anyway.
+const MAX_VOTED: usize = 16;
+
+/// The running sums over a track's shots: constant in size however long somebody stands there.
+#[derive(Clone, Debug)]
+pub(super) struct Evidence {
+    model: ModelId,
+    /// Σ weight · embedding.
+    sum: Vec<f32>,
+    /// Σ weight.
+    pub(super) weight: f32,
+    /// Shots taken in.
+    pub(super) shots: u32,
+    /// How often each person was the best match of a single shot.
+    votes: Vec<(PersonId, u32)>,
+    best: Option<(f32, Arc<Chip>)>,
+    live_sum: f32,
+    live_checks: u32,
+    blinked: bool,
+    largest_face_px: f32,
+    pub(super) first: FrameTime,
+    pub(super) last: FrameTime,
+}
+
+impl Evidence {
+    /// The evidence of a first shot.
+    pub(super) fn new(shot: LiveShot, vote: Option<PersonId>) -> Self {
+        let mut evidence = Self {
+            model: shot.embedding.model().clone(),
+            sum: vec![0.0; shot.embedding.values().len()],
+            weight: 0.0,
+            shots: 0,
+            votes: Vec::new(),
+            best: None,
+            live_sum: 0.0,
+            live_checks: 0,
+            blinked: false,
+            largest_face_px: 0.0,
+            first: shot.shot.time,
+            last: shot.shot.time,
+        };
+        evidence.add(shot, vote);
+        evidence
+    }
+
+    /// Takes a shot in; `vote` is the best match of this shot alone.
+    pub(super) fn add(&mut self, shot: LiveShot, vote: Option<PersonId>) {
+        let LiveShot { shot, embedding, live, blinked } = shot;
+        let weight = shot.quality.weight;
+        for (sum, value) in self.sum.iter_mut().zip(embedding.values()) {
+            *sum += weight * value;
+        }
+        self.weight += weight;
+        self.shots += 1;
+        self.last = shot.time;
+        if let Some(person) = vote {
+            self.add_votes(person, 1);
+        }
+        if let Some(score) = live {
+            self.live_sum += score;
+            self.live_checks += 1;
+        }
+        self.blinked |= blinked;
+        self.largest_face_px = self.largest_face_px.max(shot.quality.face_px);
+        if self.best.as_ref().is_none_or(|(best, _)| weight > *best) {
+            self.best = Some((weight, Arc::new(shot.chip.aligned)));
+        }
+    }
+
+    /// Adds the evidence of a later part of the same person's track.
+    pub(super) fn join(&mut self, later: Self) {
+        for (sum, value) in self.sum.iter_mut().zip(&later.sum) {
+            *sum += value;
+        }
+        self.weight += later.weight;
+        self.shots += later.shots;
+        for (person, votes) in later.votes {
+            self.add_votes(person, votes);
+        }
+        if let Some(best) = later.best
+            && self.best.as_ref().is_none_or(|(weight, _)| best.0 > *weight)
+        {
+            self.best = Some(best);
+        }
+        self.live_sum += later.live_sum;
+        self.live_checks += later.live_checks;
+        self.blinked |= later.blinked;
+        self.largest_face_px = self.largest_face_px.max(later.largest_face_px);
+        self.last = later.last;
+    }
+
+    fn add_votes(&mut self, person: PersonId, votes: u32) {
+        if let Some((_, count)) = self.votes.iter_mut().find(|(voted, _)| *voted == person) {
+            *count += votes;
+        } else if self.votes.len() < MAX_VOTED {
+            self.votes.push((person, votes));
+        }
+    }
+
+    /// The quality-weighted mean face; `None` if the shots cancel out.
+    pub(super) fn mean(&self) -> Option<Embedding> {
+        Embedding::normalized(self.model.clone(), self.sum.clone())
+    }
+
+    /// The best view.
+    pub(super) fn best(&self) -> Option<Arc<Chip>> {
+        self.best.as_ref().map(|(_, chip)| chip.clone())
+    }
+
+    fn votes_for(&self, person: PersonId) -> u32 {
+        self.votes.iter().find(|(voted, _)| *voted == person).map_or(0, |&(_, count)| count)
+    }
+
+    /// Who it is. `None` = more shots may tell; at the end of the track (`over`) there is always an answer.
+    ///
+    /// A name needs a similarity of `settled + (early − settled)·2/n` after `n` shots: two shots name only when they are
+    /// overwhelming, many shots when they are good. It needs `min_agreeing` shots that each say the same by themselves, and a
+    /// margin to the second-best person; the roster of the moment is searched first, so that the margin to people who are not
+    /// expected may be half.
+    pub(super) fn outcome(
+        &self,
+        ranking: &Ranking,
+        settings: &RecognitionSettings,
+        over: bool,
+    ) -> Option<(MatchOutcome, Vec<Candidate>)> {
+        let Some(best) = ranking.all.first().copied() else {
+            return over.then(|| (MatchOutcome::Unknown, Vec::new()));
+        };
+        let second = |list: &[Candidate]| list.get(1).map_or(-1.0, |c| c.similarity);
+        let margin_all = best.similarity - second(&ranking.all);
+        let is_expected = ranking.expected.first().is_some_and(|c| c.person == best.person);
+        let margin = if is_expected { best.similarity - second(&ranking.expected) } else { margin_all };
+        let apart = margin >= settings.margin && margin_all >= settings.margin / if is_expected { 2.0 } else { 1.0 };
+        let settled = settings.settled_similarity;
+        let needed = settled + (settings.early_similarity - settled) * 2.0 / self.shots.max(2) as f32;
+        let enough = best.similarity >= needed || (over && best.similarity >= settled && self.shots > 2);
+        let agreed = self.votes_for(best.person) >= settings.min_agreeing;
+        let outcome = if enough && agreed && apart {
+            MatchOutcome::Identified(Match { person: best.person, similarity: best.similarity, margin: margin_all })
+        } else if !over {
+            return None;
+        } else if best.similarity >= settings.review_similarity {
+            MatchOutcome::Ambiguous
+        } else {
+            MatchOutcome::Unknown
+        };
+        Some((outcome, ranking.all.clone()))
+    }
+
+    /// Whether it is alive. `None` = more shots may tell, and there is time.
+    pub(super) fn liveness(&self, settings: &LivenessSettings, over: bool) -> Option<LivenessVerdict> {
+        if !settings.enabled {
+            return Some(LivenessVerdict::Undecided(UndecidedReason::Off));
+        }
+        let waited = self.last.media.since(self.first.media);
+        let out_of_time = over || waited >= Duration::from_millis(settings.patience_ms);
+        if self.live_checks == 0 {
+            let reason = if self.largest_face_px < settings.min_face_px {
+                UndecidedReason::TooSmall
+            } else {
+                UndecidedReason::TooPoor
+            };
+            return out_of_time.then_some(LivenessVerdict::Undecided(reason));
+        }
+        let mean = self.live_sum / self.live_checks as f32;
+        if self.live_checks < settings.min_checks && !out_of_time {
+            return None;
+        }
+        if mean <= settings.spoof_below {
+            return Some(LivenessVerdict::Spoof(mean));
+        }
+        if mean < settings.live_from {
+            return out_of_time.then_some(LivenessVerdict::Undecided(UndecidedReason::Unclear));
+        }
+        if settings.blink_required && !self.blinked {
+            return out_of_time.then_some(LivenessVerdict::Undecided(UndecidedReason::NoBlink));
+        }
+        Some(LivenessVerdict::Live(mean))
+    }
+}

@@ -1,0 +1,273 @@
+//! The gallery: all templates of one model as an immutable, versioned snapshot, searched exactly.
+//!
+//! A change makes a new snapshot and swaps it in; a search that has begun goes on with the one it has.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use pulp::Arch;
+use rollcall_pipeline::ports::{Matcher, Ranking};
+use rollcall_pipeline::{Candidate, Embedding, GalleryVersion, ModelId, PersonId};
+
+/// Why a gallery cannot be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GalleryError {
+    /// Embeddings of two models have no common measure.
+    #[error("a template of {person} was made by {found}, the gallery holds {expected}: enrol this person again")]
+    OtherModel {
+        /// Whose template.
+        person: PersonId,
+        /// What it was made by.
+        found: ModelId,
+        /// What the gallery holds.
+        expected: ModelId,
+    },
+    /// The templates differ in length.
+    #[error("a template of {person} has {found} values instead of {expected}: enrol this person again")]
+    OtherLength {
+        /// Whose template.
+        person: PersonId,
+        /// Its length.
+        found: usize,
+        /// The length of the first template.
+        expected: usize,
+    },
+}
+
+/// A snapshot.
+pub struct Gallery {
+    version: GalleryVersion,
+    model: ModelId,
+    dimension: usize,
+    /// Sorted.
+    people: Vec<PersonId>,
+    /// The templates of `people[i]` are the rows `first_row[i]..first_row[i + 1]`.
+    first_row: Vec<usize>,
+    /// Row-major, `dimension` values a row, unit length.
+    rows: Vec<f32>,
+    arch: Arch,
+}
+
+impl Gallery {
+    /// Builds a snapshot from templates in any order.
+    ///
+    /// # Errors
+    /// When a template is of another model or length.
+    pub fn new(
+        version: GalleryVersion,
+        model: ModelId,
+        templates: impl IntoIterator<Item = (PersonId, Embedding)>,
+    ) -> Result<Self, GalleryError> {
+        let mut templates: Vec<_> = templates.into_iter().collect();
+        templates.sort_by_key(|&(person, _)| person);
+        let dimension = templates.first().map_or(0, |(_, e)| e.values().len());
+        let (mut people, mut first_row) = (Vec::new(), Vec::new());
+        let mut rows = Vec::with_capacity(templates.len() * dimension);
+        for (row, (person, embedding)) in templates.into_iter().enumerate() {
+            if embedding.model() != &model {
+                return Err(GalleryError::OtherModel { person, found: embedding.model().clone(), expected: model });
+            }
+            let found = embedding.values().len();
+            if found != dimension {
+                return Err(GalleryError::OtherLength { person, found, expected: dimension });
+            }
+            if people.last() != Some(&person) {
+                people.push(person);
+                first_row.push(row);
+            }
+            rows.extend_from_slice(embedding.values());
+        }
+        first_row.push(rows.len() / dimension.max(1));
+        Ok(Self { version, model, dimension, people, first_row, rows, arch: Arch::new() })
+    }
+
+    /// Nobody.
+    pub fn empty(model: ModelId) -> Self {
+        Self {
+            version: GalleryVersion(0),
+            model,
+            dimension: 0,
+            people: Vec::new(),
+            first_row: vec![0],
+            rows: Vec::new(),
+            arch: Arch::new(),
+        }
+    }
+
+    /// Which snapshot this is.
+    pub fn version(&self) -> GalleryVersion {
+        self.version
+    }
+
+    /// People with at least one template.
+    pub fn people(&self) -> usize {
+        self.people.len()
+    }
+
+    /// Templates of all people.
+    pub fn templates(&self) -> usize {
+        self.first_row.last().copied().unwrap_or(0)
+    }
+
+    /// The best two among the people with these indices.
+    fn best_two(&self, probe: &[f32], people: impl Iterator<Item = usize>) -> Vec<Candidate> {
+        let mut best: Vec<Candidate> = Vec::with_capacity(3);
+        self.arch.dispatch(|| {
+            for i in people {
+                let rows = &self.rows[self.first_row[i] * self.dimension..self.first_row[i + 1] * self.dimension];
+                let similarity =
+                    rows.chunks_exact(self.dimension).map(|row| dot(row, probe)).fold(f32::NEG_INFINITY, f32::max);
+                if best.len() < 2 || similarity > best[1].similarity {
+                    best.push(Candidate { person: self.people[i], similarity });
+                    best.sort_by(|a, b| b.similarity.total_cmp(&a.similarity));
+                    best.truncate(2);
+                }
+            }
+        });
+        best
+    }
+}
+
+impl Matcher for Gallery {
+    fn rank(&self, probe: &Embedding, expected: Option<&[PersonId]>) -> Ranking {
+        if probe.model() != &self.model || probe.values().len() != self.dimension {
+            return Ranking { gallery: self.version, expected: Vec::new(), all: Vec::new() };
+        }
+        let all = self.best_two(probe.values(), 0..self.people.len());
+        let expected = match expected {
+            None => all.clone(),
+            Some(roster) => {
+                let enrolled = roster.iter().filter_map(|person| self.people.binary_search(person).ok());
+                self.best_two(probe.values(), enrolled)
+            }
+        };
+        Ranking { gallery: self.version, expected, all }
+    }
+}
+
+impl fmt::Debug for Gallery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Gallery({:?}, {}, {} people)", self.version, self.model, self.people.len())
+    }
+}
+
+/// Sixteen running sums: the compiler turns them into vector registers of any width that the processor has.
+#[inline(always)]
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let (a16, a_rest) = a.as_chunks::<16>();
+    let (b16, b_rest) = b.as_chunks::<16>();
+    let mut sums = [0.0f32; 16];
+    for (x, y) in a16.iter().zip(b16) {
+        for lane in 0..16 {
+            sums[lane] += x[lane] * y[lane];
+        }
+    }
+    sums.iter().sum::<f32>() + a_rest.iter().zip(b_rest).map(|(x, y)| x * y).sum::<f32>()
+}
+
+/// The gallery of the moment. Cloning shares it.
+#[derive(Clone, Debug)]
+pub struct GalleryHandle(Arc<ArcSwap<Gallery>>);
+
+impl GalleryHandle {
+    /// Begins with a snapshot.
+    pub fn new(gallery: Gallery) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(gallery)))
+    }
+
+    /// Swaps a new snapshot in; searches that have begun go on with the old one.
+    pub fn swap(&self, gallery: Gallery) {
+        self.0.store(Arc::new(gallery));
+    }
+
+    /// The snapshot of the moment.
+    pub fn load(&self) -> Arc<Gallery> {
+        self.0.load_full()
+    }
+}
+
+impl Matcher for GalleryHandle {
+    fn rank(&self, probe: &Embedding, expected: Option<&[PersonId]>) -> Ranking {
+        self.0.load().rank(probe, expected)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn model() -> ModelId {
+        ModelId::new("test")
+    }
+
+    fn embedding(values: Vec<f32>) -> Embedding {
+        Embedding::normalized(model(), values).unwrap()
+    }
+
+    fn person(n: u128) -> PersonId {
+        PersonId(Uuid::from_u128(n))
+    }
+
+    #[test]
+    fn a_person_counts_once_by_the_best_template() {
+        let templates =
+            [(2, vec![1.0, 0.1]), (1, vec![0.0, 1.0]), (2, vec![1.0, 0.0])].map(|(p, v)| (person(p), embedding(v)));
+        let gallery = Gallery::new(GalleryVersion(7), model(), templates).unwrap();
+        let ranking = gallery.rank(&embedding(vec![1.0, 0.0]), None);
+        assert_eq!(ranking.all.iter().map(|c| c.person).collect::<Vec<_>>(), [person(2), person(1)]);
+        assert_eq!((ranking.all[0].similarity, ranking.gallery), (1.0, GalleryVersion(7)));
+        assert_eq!((gallery.people(), gallery.templates()), (2, 3));
+    }
+
+    #[test]
+    fn the_roster_limits_only_the_expected() {
+        let templates = [(1, vec![1.0, 0.0]), (2, vec![0.6, 0.8])].map(|(p, v)| (person(p), embedding(v)));
+        let gallery = Gallery::new(GalleryVersion(1), model(), templates).unwrap();
+        let ranking = gallery.rank(&embedding(vec![1.0, 0.0]), Some(&[person(2), person(99)]));
+        assert_eq!(ranking.expected.iter().map(|c| c.person).collect::<Vec<_>>(), [person(2)]);
+        assert_eq!(ranking.all[0].person, person(1));
+    }
+
+    #[test]
+    fn another_model_is_refused_and_matches_nobody() {
+        let other = Embedding::normalized(ModelId::new("other"), vec![1.0]).unwrap();
+        assert!(matches!(
+            Gallery::new(GalleryVersion(1), model(), [(person(1), other.clone())]),
+            Err(GalleryError::OtherModel { .. })
+        ));
+        let gallery = Gallery::new(GalleryVersion(1), model(), [(person(1), embedding(vec![1.0]))]).unwrap();
+        assert_eq!(gallery.rank(&other, None).all, []);
+        assert_eq!(Gallery::empty(model()).rank(&embedding(vec![1.0]), None).all, []);
+    }
+
+    proptest! {
+        #[test]
+        fn the_scan_agrees_with_sorting_everybody(
+            rows in prop::collection::vec((0u128..8, prop::collection::vec(-1.0f32..1.0, 37)), 1..40),
+            probe in prop::collection::vec(-1.0f32..1.0, 37),
+        ) {
+            prop_assume!(probe.iter().map(|v| v * v).sum::<f32>() > 0.01);
+            let templates: Vec<_> = rows
+                .into_iter()
+                .filter_map(|(p, v)| Some((person(p), Embedding::normalized(model(), v)?)))
+                .collect();
+            let probe = embedding(probe);
+            let mut plain = std::collections::BTreeMap::new();
+            for (p, e) in &templates {
+                let s = e.similarity(&probe).unwrap();
+                plain.entry(*p).and_modify(|best: &mut f32| *best = best.max(s)).or_insert(s);
+            }
+            let mut plain: Vec<f32> = plain.into_values().collect();
+            plain.sort_by(|a, b| b.total_cmp(a));
+            let found = Gallery::new(GalleryVersion(1), model(), templates).unwrap().rank(&probe, None).all;
+            prop_assert_eq!(found.len(), plain.len().min(2));
+            for (c, s) in found.iter().zip(plain) {
+                prop_assert!((c.similarity - s).abs() < 1e-5);
+            }
+        }
+    }
+}

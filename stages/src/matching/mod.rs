@@ -1,0 +1,161 @@
+//! The `match` stage: joins tracks, gathers evidence, decides who it is and whether it is alive, and says so once.
+//!
+//! The module is `matching` because `match` is a keyword. It deliberately knows no rules of attendance: what a name means
+//! for a session is the [`Judge`]'s business.
+//!
+//! - [`gallery`]: who is enrolled, searched exactly
+//! - `people`: who is in view
+//! - `evidence`: what the shots of one person say together
+
+mod evidence;
+pub mod gallery;
+mod people;
+mod settings;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rollcall_pipeline::ports::{Expectations, Judge, Matcher, Observer};
+use rollcall_pipeline::stage::{Outbox, Stage};
+use rollcall_pipeline::{
+    AttendanceEvent, Decision, Fault, FrameTime, LiveShot, LivenessVerdict, MatchOutcome, StreamKey, Tracked,
+};
+
+use people::{People, Person};
+
+pub use gallery::{Gallery, GalleryError, GalleryHandle};
+pub use settings::{LivenessSettings, RecognitionSettings};
+
+/// What the stage asks.
+pub struct MatchPorts {
+    /// The gallery.
+    pub matcher: Arc<dyn Matcher>,
+    /// The rosters.
+    pub expectations: Arc<dyn Expectations>,
+    /// The rules of attendance.
+    pub judge: Box<dyn Judge>,
+    /// Who watches.
+    pub observer: Arc<dyn Observer>,
+}
+
+/// The `match` stage.
+pub struct MatchStage {
+    ports: MatchPorts,
+    recognition: RecognitionSettings,
+    liveness: LivenessSettings,
+    streams: HashMap<StreamKey, People>,
+}
+
+impl MatchStage {
+    /// Nobody in view yet.
+    pub fn new(ports: MatchPorts, recognition: RecognitionSettings, liveness: LivenessSettings) -> Self {
+        Self { ports, recognition, liveness, streams: HashMap::new() }
+    }
+
+    fn shot(&mut self, shot: LiveShot, out: &mut Outbox<AttendanceEvent>) -> Result<(), Fault> {
+        let (key, time, seq) = (shot.shot.key.clone(), shot.shot.time, shot.shot.seq);
+        let people = self.streams.get_mut(&key).ok_or_else(|| crate::fault::not_open(&key))?;
+        let person = people.shot(shot, &*self.ports.matcher, &*self.ports.observer, &self.recognition);
+        if let Some(decision) = decide(&key, person, &self.ports, &self.recognition, &self.liveness, time, false) {
+            if let MatchOutcome::Identified(found) = decision.outcome {
+                let name = (!matches!(decision.liveness, LivenessVerdict::Spoof(_))).then_some(found.person);
+                self.ports.observer.named(&key, person.track, seq, name);
+            }
+            out.send(self.ports.judge.judge(decision));
+        }
+        Ok(())
+    }
+
+    /// Decides for good about everybody who left.
+    fn settle(&mut self, key: &StreamKey, now: Option<FrameTime>, out: &mut Outbox<AttendanceEvent>) {
+        let Some(people) = self.streams.get_mut(key) else { return };
+        for mut person in people.leave(now, &self.recognition) {
+            let last = person.evidence.last;
+            let decision = decide(key, &mut person, &self.ports, &self.recognition, &self.liveness, last, true);
+            if let Some(decision) = decision {
+                out.send(self.ports.judge.judge(decision));
+            }
+        }
+    }
+}
+
+impl Stage for MatchStage {
+    const NAME: &'static str = "match";
+    type In = Tracked<LiveShot>;
+    type Out = AttendanceEvent;
+
+    fn process(&mut self, batch: Vec<Self::In>, out: &mut Outbox<Self::Out>) -> Result<(), Fault> {
+        for item in batch {
+            match item {
+                Tracked::Shot(shot) => self.shot(shot, out)?,
+                Tracked::Ended(end) => {
+                    if let Some(people) = self.streams.get_mut(&end.key) {
+                        people.motion_ended(&end);
+                    }
+                }
+                Tracked::Tick(key, now) => self.settle(&key, Some(now), out),
+                // They end in `liveness`.
+                Tracked::Eyes(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn on_open(&mut self, key: &StreamKey) -> Result<(), Fault> {
+        self.streams.insert(key.clone(), People::new(key.clone()));
+        Ok(())
+    }
+
+    fn on_close(&mut self, key: &StreamKey, out: &mut Outbox<Self::Out>) -> Result<(), Fault> {
+        self.settle(key, None, out);
+        self.streams.remove(key);
+        Ok(())
+    }
+}
+
+/// What is to be said about a person now, if anything; remembers that it was said.
+fn decide(
+    key: &StreamKey,
+    person: &mut Person,
+    ports: &MatchPorts,
+    recognition: &RecognitionSettings,
+    liveness: &LivenessSettings,
+    now: FrameTime,
+    over: bool,
+) -> Option<Decision> {
+    let evidence = &person.evidence;
+    let alive = evidence.liveness(liveness, over)?;
+    let is_spoof = matches!(alive, LivenessVerdict::Spoof(_));
+    let new_spoof = is_spoof && !person.said.spoof;
+    if let Some((_, said_at)) = person.said.named {
+        let repeat = now.media.since(said_at.media) >= Duration::from_millis(recognition.repeat_ms);
+        if !new_spoof && (!repeat || over || person.said.spoof) {
+            return None;
+        }
+    } else if person.said.spoof {
+        return None;
+    }
+    let probe = evidence.mean()?;
+    let expected = ports.expectations.expected(&person.tuning.room, now.captured);
+    let ranking = ports.matcher.rank(&probe, expected.as_deref());
+    let (outcome, candidates) = evidence.outcome(&ranking, recognition, over)?;
+    if let MatchOutcome::Identified(found) = outcome {
+        person.said.named = Some((found.person, now));
+    }
+    person.said.spoof |= is_spoof;
+    let decision = Decision {
+        key: key.clone(),
+        track: person.track,
+        first_usable: evidence.first,
+        decided: now,
+        tuning: person.tuning.clone(),
+        outcome,
+        candidates,
+        liveness: alive,
+        shots: evidence.shots,
+        gallery: ranking.gallery,
+        best: evidence.best(),
+    };
+    Some(decision)
+}

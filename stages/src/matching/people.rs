@@ -1,0 +1,187 @@
+//! The people in view of one stream: motion tracks joined by appearance into people's tracks, and cut where a motion track
+//! went over to somebody else. Pure: shots and times in, what is to be decided out.
+//!
+//! A person's track has the id of its first motion track. The part of a motion track behind a cut has an id that no motion
+//! track can have (bits 32 and up count the cuts).
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use rollcall_pipeline::ports::{Matcher, Observer};
+use rollcall_pipeline::{Embedding, FrameTime, LiveShot, PersonId, Rect, StreamKey, TrackEnd, TrackId};
+
+use super::evidence::Evidence;
+use super::settings::RecognitionSettings;
+use crate::track::distance_in_sizes;
+
+/// A continuation is looked for within this many face sizes …
+const REJOIN_REACH: f32 = 3.0;
+/// … and so many more for each second that passed.
+const REJOIN_REACH_PER_S: f32 = 4.0;
+/// A motion track looks for what it continues during its first shots only.
+const REJOIN_SHOTS: u32 = 3;
+/// A cut needs a shot and a track of some weight on both sides: the embedding of a poor view says nothing.
+const CUT_MIN_WEIGHT: f32 = 0.3;
+
+/// Somebody in view, or just gone.
+pub(super) struct Person {
+    pub(super) track: TrackId,
+    /// `None` until the first shot.
+    pub(super) evidence: Evidence,
+    pub(super) tuning: std::sync::Arc<rollcall_pipeline::CameraTuning>,
+    pub(super) said: Said,
+    /// When and where the last motion track was lost; `None` while one is in view.
+    gone: Option<(FrameTime, Rect)>,
+    last_box: Rect,
+    first_box: Rect,
+    joined: bool,
+}
+
+/// What was already said about a person's track.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Said {
+    pub(super) named: Option<(PersonId, FrameTime)>,
+    pub(super) spoof: bool,
+}
+
+impl Said {
+    fn anything(&self) -> bool {
+        self.named.is_some() || self.spoof
+    }
+}
+
+/// The people of one stream.
+pub(super) struct People {
+    key: StreamKey,
+    people: HashMap<TrackId, Person>,
+    /// Which person's track a motion track belongs to now.
+    of_motion: HashMap<TrackId, TrackId>,
+    cuts: u64,
+}
+
+impl People {
+    pub(super) fn new(key: StreamKey) -> Self {
+        Self { key, people: HashMap::new(), of_motion: HashMap::new(), cuts: 0 }
+    }
+
+    /// Takes a shot in; returns the person's track it belongs to.
+    pub(super) fn shot(
+        &mut self,
+        shot: LiveShot,
+        matcher: &dyn Matcher,
+        observer: &dyn Observer,
+        settings: &RecognitionSettings,
+    ) -> &mut Person {
+        let motion = shot.shot.track;
+        let vote = matcher.rank(&shot.embedding, None).all.first().map(|c| c.person);
+        let mut track = *self.of_motion.entry(motion).or_insert(motion);
+        if self.is_somebody_else(track, &shot, settings) {
+            self.cuts += 1;
+            let cut = TrackId(motion.0 | (self.cuts << 32));
+            observer.linked(&self.key, motion, shot.shot.seq, cut);
+            if let Some(left) = self.people.get_mut(&track) {
+                left.gone = Some((left.evidence.last, left.last_box));
+            }
+            self.of_motion.insert(motion, cut);
+            track = cut;
+        }
+        let (bbox, tuning) = (shot.shot.bbox, shot.shot.tuning.clone());
+        let person = match self.people.remove(&track) {
+            Some(mut person) => {
+                person.evidence.add(shot, vote);
+                person.last_box = bbox;
+                person.tuning = tuning;
+                person
+            }
+            None => Person {
+                track,
+                evidence: Evidence::new(shot, vote),
+                tuning,
+                said: Said::default(),
+                gone: None,
+                last_box: bbox,
+                first_box: bbox,
+                joined: false,
+            },
+        };
+        let person = self.join(motion, person, observer, settings);
+        self.people.entry(person.track).insert_entry(person).into_mut()
+    }
+
+    /// A motion track is over.
+    pub(super) fn motion_ended(&mut self, end: &TrackEnd) {
+        let Some(track) = self.of_motion.remove(&end.track) else { return };
+        if let Some(person) = self.people.get_mut(&track) {
+            person.gone = Some((end.last, person.last_box));
+        }
+    }
+
+    /// Takes out everybody who has been gone for too long to come back; everybody at all when the stream is `over`.
+    pub(super) fn leave(&mut self, now: Option<FrameTime>, settings: &RecognitionSettings) -> Vec<Person> {
+        let patience = Duration::from_millis(settings.rejoin_ms);
+        let mut left: Vec<Person> = self
+            .people
+            .extract_if(|_, person| match (now, person.gone) {
+                (None, _) => true,
+                (Some(now), Some((since, _))) => now.media.since(since.media) > patience,
+                (Some(_), None) => false,
+            })
+            .map(|(_, person)| person)
+            .collect();
+        left.sort_by_key(|person| person.track);
+        left
+    }
+
+    /// Joins a young track to the person whose track broke off before it began, if there is one.
+    fn join(
+        &mut self,
+        motion: TrackId,
+        young: Person,
+        observer: &dyn Observer,
+        settings: &RecognitionSettings,
+    ) -> Person {
+        if young.joined || young.evidence.shots > REJOIN_SHOTS || young.said.anything() {
+            return young;
+        }
+        let Some(face) = young.evidence.mean() else { return young };
+        let began = young.evidence.first;
+        let continued = self
+            .people
+            .values()
+            .filter_map(|old| {
+                let (lost, bbox) = old.gone?;
+                let pause = began.media.since(lost.media);
+                if lost.media >= began.media || pause > Duration::from_millis(settings.rejoin_ms) {
+                    return None;
+                }
+                let reach = REJOIN_REACH + REJOIN_REACH_PER_S * pause.as_secs_f32();
+                let near = distance_in_sizes(&bbox, &young.first_box) < reach;
+                let least = if near { settings.rejoin_similarity } else { settings.rejoin_far_similarity };
+                let similarity = similarity(&old.evidence.mean()?, &face);
+                (similarity >= least).then_some((old.track, similarity))
+            })
+            .max_by(|a, b| a.1.total_cmp(&b.1));
+        let Some(mut old) = continued.and_then(|(track, _)| self.people.remove(&track)) else { return young };
+        // From its beginning: the rows that were written under the young id are the old one's.
+        observer.linked(&self.key, motion, 0, old.track);
+        self.of_motion.insert(motion, old.track);
+        old.evidence.join(young.evidence);
+        Person { gone: None, joined: true, last_box: young.last_box, tuning: young.tuning, ..old }
+    }
+
+    /// Whether a shot cannot be of the person that its motion track followed so far.
+    fn is_somebody_else(&self, track: TrackId, shot: &LiveShot, settings: &RecognitionSettings) -> bool {
+        let Some(person) = self.people.get(&track) else { return false };
+        shot.shot.quality.weight >= CUT_MIN_WEIGHT
+            && person.evidence.weight >= 2.0 * CUT_MIN_WEIGHT
+            && person
+                .evidence
+                .mean()
+                .is_some_and(|mean| similarity(&mean, &shot.embedding) < settings.stranger_similarity)
+    }
+}
+
+/// All shots of a lane are of one model.
+fn similarity(a: &Embedding, b: &Embedding) -> f32 {
+    a.similarity(b).unwrap_or(-1.0)
+}
