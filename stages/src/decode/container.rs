@@ -40,9 +40,9 @@ pub(super) fn missing_bytes(path: &Path) -> io::Result<u64> {
         let len = match short {
             // The last box may say "to the end of the file".
             0 => return Ok(0),
-            1 if got == 16 => u64::from_be_bytes([
-                head[8], head[9], head[10], head[11], head[12], head[13], head[14], head[15],
-            ]),
+            1 if got == 16 => {
+                u64::from_be_bytes([head[8], head[9], head[10], head[11], head[12], head[13], head[14], head[15]])
+            }
             // Not a box: something was appended, which is no loss.
             n if n < 8 => return Ok(0),
             n => n,

@@ -117,14 +117,22 @@ impl DisconnectReason {
     /// The reason with what the operator can do about it, naming the configuration keys of `camera`.
     pub fn explain(&self, camera: &CameraId) -> String {
         let advice = match self {
-            Self::Eos => "the camera closed the connection: it restarts, or too many others are connected to it".to_owned(),
-            Self::Stalled(_) => "the camera is connected but sends nothing: check its network, restart it if it stays so".to_owned(),
-            Self::Refused(_) => format!("check that the camera has power and network, and the address in the streams of camera {camera}"),
+            Self::Eos => {
+                "the camera closed the connection: it restarts, or too many others are connected to it".to_owned()
+            }
+            Self::Stalled(_) => {
+                "the camera is connected but sends nothing: check its network, restart it if it stays so".to_owned()
+            }
+            Self::Refused(_) => format!(
+                "check that the camera has power and network, and the address in the streams of camera {camera}"
+            ),
             Self::Unauthorized => format!("check username and password of camera {camera}"),
             Self::NotFound(_) => format!("check the address, device or file in the streams of camera {camera}"),
             Self::Busy => "end the other program that uses the device".to_owned(),
             Self::Transport => format!("set transport of camera {camera} to auto, or to the other of tcp and udp"),
-            Self::Unsupported { package: Some(package), .. } => format!("install the package {package}, or set the camera to H.264, H.265 or MJPEG"),
+            Self::Unsupported { package: Some(package), .. } => {
+                format!("install the package {package}, or set the camera to H.264, H.265 or MJPEG")
+            }
             Self::Unsupported { package: None, .. } => "set the camera to H.264, H.265 or MJPEG".to_owned(),
             Self::TooLarge { .. } => "set a smaller picture in the camera, or use its second stream".to_owned(),
             Self::Truncated { .. } => "copy the file again from where it was recorded".to_owned(),
@@ -185,13 +193,17 @@ pub(super) fn classify(kind: SourceKind, error: &gst::glib::Error) -> Disconnect
             (_, R::NotFound | R::NotAuthorized) => DisconnectReason::NotFound(text.to_string()),
             (_, R::Busy) => DisconnectReason::Busy,
             (SourceKind::Rtsp, R::Settings) => DisconnectReason::Transport,
-            (SourceKind::Rtsp, R::OpenRead | R::OpenWrite | R::OpenReadWrite) => DisconnectReason::Refused(text.to_string()),
+            (SourceKind::Rtsp, R::OpenRead | R::OpenWrite | R::OpenReadWrite) => {
+                DisconnectReason::Refused(text.to_string())
+            }
             (_, R::OpenRead | R::OpenWrite | R::OpenReadWrite) => DisconnectReason::NotFound(text.to_string()),
             _ => DisconnectReason::Broken(text.to_string()),
         };
     }
     match error.kind::<S>() {
-        Some(S::CodecNotFound) => DisconnectReason::Unsupported { codec: "this kind of video".to_owned(), package: None },
+        Some(S::CodecNotFound) => {
+            DisconnectReason::Unsupported { codec: "this kind of video".to_owned(), package: None }
+        }
         Some(S::Failed) if kind != SourceKind::File => DisconnectReason::Broken(text.to_string()),
         Some(_) => DisconnectReason::Corrupt(text.to_string()),
         None if error.is::<gst::CoreError>() => DisconnectReason::MissingElement(text.to_string()),

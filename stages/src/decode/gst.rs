@@ -46,7 +46,10 @@ pub(super) fn is_live(source: &CameraSource) -> bool {
 /// Initialises GStreamer, once.
 pub(super) fn init() -> Result<(), DisconnectReason> {
     static READY: OnceLock<Result<(), String>> = OnceLock::new();
-    READY.get_or_init(|| gst::init().map_err(|e| e.message().to_owned())).clone().map_err(DisconnectReason::MissingElement)
+    READY
+        .get_or_init(|| gst::init().map_err(|e| e.message().to_owned()))
+        .clone()
+        .map_err(DisconnectReason::MissingElement)
 }
 
 /// Builds the pipeline of a source. `over_udp` overrides [`RtspTransport::Auto`].

@@ -21,6 +21,8 @@ use super::timeline::Timeline;
 const PULL: gst::ClockTime = gst::ClockTime::from_mseconds(50);
 /// Time to the first frame: a camera may send a key frame only every few seconds, and nothing can be decoded before it.
 const FIRST_FRAME_LIMIT: Duration = Duration::from_secs(10);
+/// GStreamer's GIF demuxer does not always say that it has reached the end; it then waits for ever.
+const GIF_END: Duration = Duration::from_secs(1);
 /// Larger pictures (8K is 33 million pixels) are no camera's; decoding them would exhaust the memory.
 const MAX_PIXELS: u64 = 36_000_000;
 /// Seconds from 1900, where NTP counts from, to 1970.
@@ -154,7 +156,8 @@ impl Stream {
     pub(super) fn next(&mut self, stopped: &dyn Fn() -> bool) -> Result<DecodedFrame, DisconnectReason> {
         // From here, not from the last frame: the caller may have been blocked by the lane since.
         let asked = self.clock.mono();
-        let limit = if self.frames == 0 || self.kind == SourceKind::File { FIRST_FRAME_LIMIT } else { self.stall_limit };
+        let limit =
+            if self.frames == 0 || self.kind == SourceKind::File { FIRST_FRAME_LIMIT } else { self.stall_limit };
         loop {
             if stopped() {
                 return Err(DisconnectReason::Shutdown);
@@ -167,6 +170,9 @@ impl Stream {
                 return Err(self.end());
             }
             let silent = self.clock.mono().since(asked);
+            if silent >= GIF_END && self.info.codec == "image/gst-libav-gif" {
+                return Err(DisconnectReason::Eos);
+            }
             if silent >= limit {
                 return Err(DisconnectReason::Stalled(silent));
             }
@@ -197,7 +203,7 @@ impl Stream {
         // Stamps are of the segment, which for a file may begin anywhere.
         let segment = sample.segment().and_then(|s| s.downcast_ref::<gst::ClockTime>());
         let pts = buffer.pts().map(|pts| segment.and_then(|s| s.to_running_time(pts)).unwrap_or(pts).nseconds());
-        let placed = self.timeline.place(pts, received);
+        let placed = self.timeline.place(pts, buffer.duration().map(gst::ClockTime::nseconds), received);
         let ntp = ntp_of(&buffer);
         let image = GstImage::map(buffer, video).map_err(DisconnectReason::Broken)?;
         let anew = match (changed, placed.jumped) {

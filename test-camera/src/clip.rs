@@ -1,0 +1,308 @@
+//! What a camera shows: segments, encoded once into access units that are kept in memory.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use gstreamer_app as gst_app;
+
+use crate::TestCameraError;
+
+/// No segment takes longer to encode on any machine.
+const ENCODE_TIMEOUT: gst::ClockTime = gst::ClockTime::from_seconds(300);
+
+/// How pictures are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Codec {
+    /// H.264, Annex B.
+    H264,
+    /// H.265, Annex B.
+    H265,
+    /// One JPEG a frame.
+    Mjpeg,
+}
+
+/// Size, rate and compression of a clip.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Format {
+    /// Pixels; a multiple of 8.
+    pub width: u32,
+    /// Pixels; a multiple of 8.
+    pub height: u32,
+    /// Frames a second.
+    pub fps: u32,
+    /// Compression.
+    pub codec: Codec,
+}
+
+/// A part of what a camera shows.
+#[derive(Clone, Debug)]
+pub enum Segment {
+    /// A part of a recording, letterboxed into the camera's size.
+    Video {
+        /// Any file that GStreamer can play.
+        path: PathBuf,
+        /// Where it starts.
+        from: Duration,
+        /// Where it ends; `None` is its end.
+        to: Option<Duration>,
+    },
+    /// A still picture, letterboxed into the camera's size.
+    Picture {
+        /// Pixels.
+        width: u32,
+        /// Pixels.
+        height: u32,
+        /// Packed rows of `width * 3` bytes.
+        rgb: Vec<u8>,
+        /// How long it is shown.
+        duration: Duration,
+    },
+    /// An empty, dark scene.
+    Blank {
+        /// How long.
+        duration: Duration,
+    },
+    /// A moving pattern, for tests without media.
+    Pattern {
+        /// How long.
+        duration: Duration,
+    },
+}
+
+/// Encoded pictures, ready to be sent. Cloning copies a pointer.
+#[derive(Clone, Debug)]
+pub struct Clip(Arc<Encoded>);
+
+#[derive(Debug)]
+struct Encoded {
+    format: Format,
+    caps: gst::Caps,
+    units: Vec<gst::Buffer>,
+}
+
+impl Clip {
+    /// Encodes segments one after the other. Each begins with a key frame, and there is one every second.
+    ///
+    /// # Errors
+    /// When an encoder is missing or a recording cannot be read.
+    pub fn encode(segments: &[Segment], format: Format) -> Result<Self, TestCameraError> {
+        gst::init()?;
+        let mut caps = None;
+        let mut units = Vec::new();
+        for segment in segments {
+            let (segment_caps, mut segment_units) = encode(segment, format)?;
+            caps.get_or_insert(segment_caps);
+            units.append(&mut segment_units);
+        }
+        let caps = caps.filter(|_| !units.is_empty());
+        let caps = caps.ok_or_else(|| failed("an empty script", "it has no picture".to_owned()))?;
+        Ok(Self(Arc::new(Encoded { format, caps, units })))
+    }
+
+    /// Two seconds of a moving pattern.
+    ///
+    /// # Errors
+    /// When an encoder is missing.
+    pub fn pattern(format: Format) -> Result<Self, TestCameraError> {
+        Self::encode(&[Segment::Pattern { duration: Duration::from_secs(2) }], format)
+    }
+
+    /// Size, rate and compression.
+    pub fn format(&self) -> Format {
+        self.0.format
+    }
+
+    /// The number of pictures.
+    pub fn frames(&self) -> usize {
+        self.0.units.len()
+    }
+
+    /// How long one round takes.
+    pub fn duration(&self) -> Duration {
+        Duration::from_secs(self.0.units.len() as u64) / self.0.format.fps
+    }
+
+    pub(crate) fn caps(&self) -> &gst::Caps {
+        &self.0.caps
+    }
+
+    /// A shallow copy of a unit, to be stamped and sent.
+    pub(crate) fn unit(&self, index: usize) -> gst::Buffer {
+        self.0.units[index % self.0.units.len()].copy()
+    }
+
+    /// The last key frame at or before a unit.
+    pub(crate) fn key_before(&self, index: usize) -> usize {
+        let index = index % self.0.units.len();
+        let is_key = |&i: &usize| !self.0.units[i].flags().contains(gst::BufferFlags::DELTA_UNIT);
+        (0..=index).rev().find(is_key).unwrap_or(0)
+    }
+}
+
+fn failed(what: &str, reason: String) -> TestCameraError {
+    TestCameraError::Encode { what: what.to_owned(), reason }
+}
+
+impl Segment {
+    fn frames(duration: Duration, fps: u32) -> u64 {
+        (duration.as_secs_f64() * f64::from(fps)).round().max(1.0) as u64
+    }
+
+    fn describe(&self) -> String {
+        match self {
+            Self::Video { path, .. } => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            Self::Picture { .. } => "a picture".to_owned(),
+            Self::Blank { .. } => "a blank scene".to_owned(),
+            Self::Pattern { .. } => "a pattern".to_owned(),
+        }
+    }
+
+    /// The head of the launch line that makes this segment's raw pictures.
+    fn head(&self, format: Format) -> String {
+        let fps = format.fps;
+        match self {
+            Self::Video { .. } => {
+                "filesrc name=in ! decodebin expose-all-streams=false caps=video/x-raw(ANY) ! videoflip video-direction=auto".to_owned()
+            }
+            Self::Picture { duration, .. } => {
+                format!("appsrc name=in format=time ! imagefreeze num-buffers={}", Self::frames(*duration, fps))
+            }
+            Self::Blank { duration } => {
+                format!("videotestsrc pattern=black num-buffers={}", Self::frames(*duration, fps))
+            }
+            Self::Pattern { duration } => {
+                format!("videotestsrc pattern=ball motion=wavy num-buffers={}", Self::frames(*duration, fps))
+            }
+        }
+    }
+}
+
+/// The tail of the launch line: compression with a key frame a second and no delay.
+fn encoder(format: Format) -> String {
+    let Format { width, height, fps, codec } = format;
+    // About 0.1 bit a pixel, what IP cameras send.
+    let kbit = (u64::from(width) * u64::from(height) * u64::from(fps) / 10_000).max(256);
+    match codec {
+        Codec::H264 => format!(
+            "x264enc tune=zerolatency speed-preset=veryfast key-int-max={fps} bitrate={kbit} \
+             ! h264parse config-interval=-1 ! video/x-h264,stream-format=byte-stream,alignment=au"
+        ),
+        Codec::H265 => format!(
+            "x265enc tune=zerolatency speed-preset=ultrafast key-int-max={fps} bitrate={kbit} \
+             ! h265parse config-interval=-1 ! video/x-h265,stream-format=byte-stream,alignment=au"
+        ),
+        Codec::Mjpeg => "jpegenc quality=85".to_owned(),
+    }
+}
+
+fn encode(segment: &Segment, format: Format) -> Result<(gst::Caps, Vec<gst::Buffer>), TestCameraError> {
+    let Format { width, height, fps, .. } = format;
+    let launch = format!(
+        "{} ! videoconvert ! videoscale add-borders=true ! videorate \
+         ! video/x-raw,format=I420,width={width},height={height},framerate={fps}/1,pixel-aspect-ratio=1/1 \
+         ! {} ! appsink name=out sync=false max-buffers=4",
+        segment.head(format),
+        encoder(format)
+    );
+    let pipeline = gst::parse::launch(&launch)?
+        .downcast::<gst::Pipeline>()
+        .map_err(|_| failed(&segment.describe(), "not a pipeline".to_owned()))?;
+    let result = run(&pipeline, segment);
+    // The result counts; a pipeline that does not stop is dropped all the same.
+    if pipeline.set_state(gst::State::Null).is_err() {
+        tracing::warn!("an encoder does not stop");
+    }
+    result
+}
+
+fn run(pipeline: &gst::Pipeline, segment: &Segment) -> Result<(gst::Caps, Vec<gst::Buffer>), TestCameraError> {
+    let what = segment.describe();
+    let sink = pipeline
+        .by_name("out")
+        .and_then(|e| e.downcast::<gst_app::AppSink>().ok())
+        .ok_or_else(|| failed(&what, "no sink".to_owned()))?;
+    let trouble = || {
+        let bus = pipeline.bus();
+        let message = bus.and_then(|b| b.pop_filtered(&[gst::MessageType::Error]));
+        let text = message.and_then(|m| match m.view() {
+            gst::MessageView::Error(e) => Some(e.error().message().to_owned()),
+            _ => None,
+        });
+        failed(&what, text.unwrap_or_else(|| "it gave no picture".to_owned()))
+    };
+    match segment {
+        Segment::Video { path, from, to } => {
+            if let Some(input) = pipeline.by_name("in") {
+                input.set_property("location", path);
+            }
+            pipeline.set_state(gst::State::Paused).map_err(|_| trouble())?;
+            pipeline.state(gst::ClockTime::from_seconds(20)).0.map_err(|_| trouble())?;
+            if !from.is_zero() || to.is_some() {
+                let clock = |d: &Duration| gst::ClockTime::from_nseconds(u64::try_from(d.as_nanos()).unwrap_or(u64::MAX - 1));
+                pipeline.seek(
+                    1.0,
+                    gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE,
+                    gst::SeekType::Set,
+                    clock(from),
+                    if to.is_some() { gst::SeekType::Set } else { gst::SeekType::None },
+                    to.as_ref().map(clock),
+                )?;
+            }
+        }
+        Segment::Picture { width, height, rgb, .. } => {
+            let input = pipeline.by_name("in").and_then(|e| e.downcast::<gst_app::AppSrc>().ok());
+            let input = input.ok_or_else(|| failed(&what, "no source".to_owned()))?;
+            push_picture(&input, *width, *height, rgb).map_err(|reason| failed(&what, reason))?;
+        }
+        Segment::Blank { .. } | Segment::Pattern { .. } => {}
+    }
+    pipeline.set_state(gst::State::Playing).map_err(|_| trouble())?;
+    let mut caps = None;
+    let mut units = Vec::new();
+    while let Some(sample) = sink.try_pull_sample(ENCODE_TIMEOUT) {
+        if caps.is_none() {
+            caps = sample.caps_owned();
+        }
+        units.extend(sample.buffer().map(|b| {
+            // A copy of its own, so that no encoder's pool is held.
+            let mut own = gst::Buffer::from_slice(b.map_readable().map(|m| m.to_vec()).unwrap_or_default());
+            if let Some(own) = own.get_mut() {
+                own.set_flags(b.flags() & gst::BufferFlags::DELTA_UNIT);
+            }
+            own
+        }));
+    }
+    let caps = caps.ok_or_else(trouble)?;
+    Ok((caps, units))
+}
+
+fn push_picture(input: &gst_app::AppSrc, width: u32, height: u32, rgb: &[u8]) -> Result<(), String> {
+    let (w, h) = (width as usize, height as usize);
+    if w == 0 || h == 0 || rgb.len() != w * h * 3 {
+        return Err(format!("{} bytes are not {width}x{height} pixels", rgb.len()));
+    }
+    let dimension = |v: u32| i32::try_from(v).map_err(|_| "too large".to_owned());
+    let caps = gst::Caps::builder("video/x-raw")
+        .field("format", "RGB")
+        .field("width", dimension(width)?)
+        .field("height", dimension(height)?)
+        .field("framerate", gst::Fraction::new(0, 1))
+        .build();
+    input.set_caps(Some(&caps));
+    // GStreamer aligns rows of RGB to four bytes.
+    let stride = (w * 3).next_multiple_of(4);
+    let mut padded = vec![0u8; stride * h];
+    for (to, from) in padded.chunks_exact_mut(stride).zip(rgb.chunks_exact(w * 3)) {
+        to[..w * 3].copy_from_slice(from);
+    }
+    let mut buffer = gst::Buffer::from_slice(padded);
+    if let Some(buffer) = buffer.get_mut() {
+        buffer.set_pts(gst::ClockTime::ZERO);
+    }
+    input.push_buffer(buffer).map_err(|e| e.to_string())?;
+    input.end_of_stream().map_err(|e| e.to_string())?;
+    Ok(())
+}

@@ -1,0 +1,342 @@
+//! The RTSP server of one camera, and what can go wrong with it.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::JoinHandle;
+
+use gstreamer as gst;
+use gstreamer::glib;
+use gstreamer::prelude::*;
+use gstreamer_app as gst_app;
+use gstreamer_rtsp_server as rtsp;
+use gstreamer_rtsp_server::prelude::*;
+use parking_lot::{Condvar, Mutex};
+
+use crate::TestCameraError;
+use crate::clip::{Clip, Codec};
+use crate::feeder::Feed;
+use crate::trouble::Noise;
+
+/// The transports a camera offers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Transports {
+    /// TCP and UDP.
+    #[default]
+    Both,
+    /// TCP alone.
+    Tcp,
+    /// UDP alone.
+    Udp,
+}
+
+/// How a camera is set up.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The port; 0 takes a free one.
+    pub port: u16,
+    /// User and password that it asks for.
+    pub credentials: Option<(String, String)>,
+    /// Asks for digest rather than basic authentication.
+    pub digest: bool,
+    /// The transports it offers.
+    pub transports: Transports,
+    /// Claims to send this codec (an RTP encoding name) instead of its own.
+    pub claims: Option<String>,
+}
+
+/// An RTSP camera on 127.0.0.1 that sends a clip over and over. It begins with the first client, and stops for nobody.
+#[derive(Debug)]
+pub struct TestCamera {
+    options: Options,
+    port: u16,
+    feed: Arc<Feed>,
+    feeder: Option<JoinHandle<()>>,
+    running: Option<Running>,
+    /// Holds the port in place of the server.
+    noise: Option<Noise>,
+    silence: Option<TcpListener>,
+    /// Added to every RTP time stamp, in ticks of 90 kHz.
+    clock_offset: Arc<AtomicU32>,
+}
+
+/// A server at work.
+#[derive(Debug)]
+struct Running {
+    main: glib::MainLoop,
+    context: glib::MainContext,
+    thread: JoinHandle<()>,
+    hold: Arc<(Mutex<bool>, Condvar)>,
+}
+
+/// The only way this crate starts threads.
+pub(crate) fn spawn(name: &str, f: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(format!("test-camera {name}")).spawn(f)
+}
+
+impl TestCamera {
+    /// Starts a camera.
+    ///
+    /// # Errors
+    /// When the port is taken or GStreamer's RTSP server fails.
+    pub fn start(clip: Clip, options: Options) -> Result<Self, TestCameraError> {
+        gst::init()?;
+        let feed = Feed::new(clip);
+        let feeding = Arc::clone(&feed);
+        let feeder = spawn("feed", move || feeding.run())?;
+        let mut camera = Self {
+            port: options.port,
+            options,
+            feed,
+            feeder: Some(feeder),
+            running: None,
+            noise: None,
+            silence: None,
+            clock_offset: Arc::default(),
+        };
+        camera.restart()?;
+        Ok(camera)
+    }
+
+    /// Where it is, without user and password.
+    pub fn url(&self) -> String {
+        format!("rtsp://127.0.0.1:{}/stream", self.port)
+    }
+
+    /// The port; it stays the same over [`TestCamera::kill`] and [`TestCamera::restart`].
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// What it sends at the moment.
+    pub fn clip(&self) -> Clip {
+        self.feed.clip()
+    }
+
+    /// How many pictures it has sent.
+    pub fn sent(&self) -> u64 {
+        self.feed.sent()
+    }
+
+    /// How often the clip was shown to its end.
+    pub fn rounds(&self) -> u64 {
+        self.feed.rounds()
+    }
+
+    /// The camera is gone: connections break, the port is closed.
+    pub fn kill(&mut self) {
+        self.resume();
+        self.noise = None;
+        self.silence = None;
+        self.feed.leave_all();
+        if let Some(running) = self.running.take() {
+            running.main.quit();
+            running.context.wakeup();
+            if running.thread.join().is_err() {
+                tracing::warn!("an RTSP server panicked");
+            }
+        }
+    }
+
+    /// The camera is there (again), at the same port.
+    ///
+    /// # Errors
+    /// When the port is taken or GStreamer's RTSP server fails.
+    pub fn restart(&mut self) -> Result<(), TestCameraError> {
+        self.kill();
+        let (running, port) = Running::start(self)?;
+        self.port = port;
+        self.running = Some(running);
+        Ok(())
+    }
+
+    /// The camera stands still: connections stay, nothing more comes, nobody answers a new one.
+    pub fn freeze(&self) {
+        self.feed.freeze(true);
+        if let Some(running) = &self.running {
+            *running.hold.0.lock() = true;
+            let hold = Arc::clone(&running.hold);
+            running.context.invoke(move || {
+                let mut held = hold.0.lock();
+                while *held {
+                    hold.1.wait(&mut held);
+                }
+            });
+        }
+    }
+
+    /// Ends [`TestCamera::freeze`].
+    pub fn resume(&self) {
+        if let Some(running) = &self.running {
+            *running.hold.0.lock() = false;
+            running.hold.1.notify_all();
+        }
+        self.feed.freeze(false);
+    }
+
+    /// In place of the camera something else sends noise at its port.
+    ///
+    /// # Errors
+    /// When the port is taken.
+    pub fn garbage(&mut self) -> Result<(), TestCameraError> {
+        self.kill();
+        self.noise = Some(Noise::start(self.port)?);
+        Ok(())
+    }
+
+    /// The port is open, but nobody ever answers.
+    ///
+    /// # Errors
+    /// When the port is taken.
+    pub fn silence(&mut self) -> Result<(), TestCameraError> {
+        self.kill();
+        self.silence = Some(TcpListener::bind(("127.0.0.1", self.port))?);
+        Ok(())
+    }
+
+    /// Goes on with another clip of the same codec, in the same connection: another size is a change of resolution.
+    pub fn switch(&self, clip: Clip) {
+        self.feed.switch(clip);
+    }
+
+    /// Sets the camera's clock forward or back: RTP time stamps jump in the running connection.
+    pub fn jump_clock(&self, seconds: i32) {
+        self.clock_offset.fetch_add(seconds.wrapping_mul(90_000).cast_unsigned(), Ordering::Relaxed);
+    }
+}
+
+impl Drop for TestCamera {
+    fn drop(&mut self) {
+        self.kill();
+        self.feed.end();
+        if self.feeder.take().is_some_and(|f| f.join().is_err()) {
+            tracing::warn!("a feeder panicked");
+        }
+    }
+}
+
+impl Running {
+    fn start(camera: &TestCamera) -> Result<(Self, u16), TestCameraError> {
+        let server = rtsp::RTSPServer::new();
+        server.set_address("127.0.0.1");
+        server.set_service(&camera.port.to_string());
+        let factory = factory(camera);
+        if let Some((user, password)) = &camera.options.credentials {
+            server.set_auth(Some(&auth(user, password, camera.options.digest)));
+            factory.add_role_from_structure(
+                &gst::Structure::builder("user")
+                    .field("media.factory.access", true)
+                    .field("media.factory.construct", true)
+                    .build(),
+            );
+        }
+        let mounts = rtsp::RTSPMountPoints::new();
+        mounts.add_factory("/stream", factory);
+        server.set_mount_points(Some(&mounts));
+
+        let context = glib::MainContext::new();
+        let source = server.create_source(None::<&rtsp::gio::Cancellable>)?;
+        source.attach(Some(&context));
+        let port = u16::try_from(server.bound_port())
+            .ok()
+            .filter(|&p| p > 0)
+            .ok_or_else(|| TestCameraError::Gstreamer("the RTSP server has no port".to_owned()))?;
+        let main = glib::MainLoop::new(Some(&context), false);
+        let (on_thread, looping) = (context.clone(), main.clone());
+        let thread = spawn("rtsp", move || {
+            let ran = on_thread.with_thread_default(|| looping.run());
+            source.destroy();
+            // Sessions over UDP outlive their connection; both have to go.
+            server.client_filter(Some(&mut |_, _| rtsp::RTSPFilterResult::Remove));
+            if let Some(sessions) = server.session_pool() {
+                sessions.filter(Some(&mut |_, _| rtsp::RTSPFilterResult::Remove));
+            }
+            if ran.is_err() {
+                tracing::warn!("an RTSP server could not take its context");
+            }
+        })?;
+        Ok((Self { main, context, thread, hold: Arc::default() }, port))
+    }
+}
+
+fn auth(user: &str, password: &str, digest: bool) -> rtsp::RTSPAuth {
+    let auth = rtsp::RTSPAuth::new();
+    let token = rtsp::RTSPToken::builder().field("media.factory.role", "user").build();
+    if digest {
+        auth.set_supported_methods(rtsp::gst_rtsp::RTSPAuthMethod::Digest);
+        auth.add_digest(user, password, &token);
+    } else {
+        auth.set_supported_methods(rtsp::gst_rtsp::RTSPAuthMethod::Basic);
+        auth.add_basic(&rtsp::RTSPAuth::make_basic(user, password), &token);
+    }
+    auth
+}
+
+fn factory(camera: &TestCamera) -> rtsp::RTSPMediaFactory {
+    let payloader = match camera.feed.clip().format().codec {
+        Codec::H264 => "h264parse config-interval=-1 ! rtph264pay config-interval=-1",
+        Codec::H265 => "h265parse config-interval=-1 ! rtph265pay config-interval=-1",
+        Codec::Mjpeg => "jpegparse ! rtpjpegpay",
+    };
+    let (name, disguise) = match &camera.options.claims {
+        None => ("pay0", String::new()),
+        Some(claim) => {
+            ("inner", format!(" ! capssetter name=pay0 caps=\"application/x-rtp,encoding-name=(string){claim}\""))
+        }
+    };
+    let factory = rtsp::RTSPMediaFactory::new();
+    factory.set_launch(&format!("( appsrc name=src is-live=true format=time ! {payloader} name={name} pt=96{disguise} )"));
+    factory.set_shared(true);
+    let (tcp, udp) = (rtsp::gst_rtsp::RTSPLowerTrans::TCP, rtsp::gst_rtsp::RTSPLowerTrans::UDP);
+    factory.set_protocols(match camera.options.transports {
+        Transports::Both => tcp | udp,
+        Transports::Tcp => tcp,
+        Transports::Udp => udp,
+    });
+    let feed = Arc::clone(&camera.feed);
+    let offset = Arc::clone(&camera.clock_offset);
+    factory.connect_media_configure(move |_, media| {
+        let element = media.element();
+        let Some(bin) = element.downcast_ref::<gst::Bin>() else { return };
+        if let Some(pad) = bin.by_name("pay0").and_then(|p| p.static_pad("src")) {
+            shift_time_stamps(&pad, Arc::clone(&offset));
+        }
+        if let Some(source) = bin.by_name("src").and_then(|s| s.downcast::<gst_app::AppSrc>().ok()) {
+            feed.join(source);
+        }
+    });
+    factory
+}
+
+/// Adds the camera's clock offset to the time stamp of every RTP packet: bytes 4 to 7 of its header.
+fn shift_time_stamps(pad: &gst::Pad, offset: Arc<AtomicU32>) {
+    let shift = |packet: &mut gst::BufferRef, by: u32| {
+        if let Ok(mut bytes) = packet.map_writable()
+            && let Some(stamp) = bytes.get_mut(4..8)
+            && let Ok(old) = <[u8; 4]>::try_from(&*stamp)
+        {
+            stamp.copy_from_slice(&u32::from_be_bytes(old).wrapping_add(by).to_be_bytes());
+        }
+    };
+    pad.add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST, move |_, info| {
+        let by = offset.load(Ordering::Relaxed);
+        if by == 0 {
+            return gst::PadProbeReturn::Ok;
+        }
+        match &mut info.data {
+            Some(gst::PadProbeData::Buffer(buffer)) => shift(buffer.make_mut(), by),
+            Some(gst::PadProbeData::BufferList(list)) => {
+                let shifted: gst::BufferList = list
+                    .iter_owned()
+                    .map(|mut buffer| {
+                        shift(buffer.make_mut(), by);
+                        buffer
+                    })
+                    .collect();
+                *list = shifted;
+            }
+            _ => {}
+        }
+        gst::PadProbeReturn::Ok
+    });
+}
