@@ -1,4 +1,5 @@
 //! Broken configurations: each is told with its key and what to do, all at once.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -82,7 +83,7 @@ fn each_problem_has_its_key_and_says_what_to_do() {
     check(
         "[[rooms]]\nid = \"hall\"",
         "[[rooms]]\nid = \"hall\"\n[[rooms]]\nid = \"hall\"",
-        concat!("rooms[1].id: \"hall\" is the id of an earlier room: each needs its own"),
+        "rooms[1].id: \"hall\" is the id of an earlier room: each needs its own",
     );
     check(
         "\"08:00\"",
@@ -179,7 +180,7 @@ fn a_syntax_error_names_its_line_and_hides_it() {
 #[test]
 fn no_message_repeats_a_secret() {
     let number = GOOD.replace("room = \"hall\"", "room = \"hall\"\nusername = \"v\"\npassword = 4711");
-    assert_eq!(parse(&number, &[]).unwrap_err(), concat!("cameras[0].password: must be a text in quotes"));
+    assert_eq!(parse(&number, &[]).unwrap_err(), "cameras[0].password: must be a text in quotes");
     let told = parse(GOOD, &[("ROLLCALL__DATABASE__URL", "hunter2")]).unwrap_err();
     assert!(told.starts_with("database.url: is no PostgreSQL address") && !told.contains("hunter2"), "{told}");
     let good = GOOD.replace("room = \"hall\"", "room = \"hall\"\nusername = \"v\"\npassword = \"hunter2\"");

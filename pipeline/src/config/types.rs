@@ -209,7 +209,7 @@ pub struct LivenessConfig {
 }
 
 /// A cell of the decision matrix: what becomes of a named face.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ReviewOrMark {
     /// A human looks at it.
@@ -219,7 +219,7 @@ pub enum ReviewOrMark {
 }
 
 /// A cell of the decision matrix: what becomes of a picture of a stranger.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SpoofOrUnknown {
     /// A human looks at it.

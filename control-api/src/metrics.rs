@@ -1,0 +1,68 @@
+//! `/metrics`: everything that `rollcall_pipeline::metrics` names, in the Prometheus text format.
+
+use axum::Router;
+use axum::http::header;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use rollcall_pipeline::metrics::{HistogramName, describe_all};
+
+/// Why metrics cannot be recorded.
+#[derive(Debug, thiserror::Error)]
+#[error("metrics cannot be recorded: {0}")]
+pub struct MetricsError(#[from] metrics_exporter_prometheus::BuildError);
+
+/// The recorder of the process. Cheap to clone.
+#[derive(Clone)]
+pub struct Metrics(PrometheusHandle);
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+impl Metrics {
+    /// Makes the recorder of the whole process. Before anything that records is made: handles made earlier record nothing.
+    ///
+    /// # Errors
+    /// When there is one already.
+    pub fn install() -> Result<Self, MetricsError> {
+        let handle = builder()?.install_recorder()?;
+        describe_all();
+        Ok(Self(handle))
+    }
+
+    /// A recorder of its own that nothing records to, for tests.
+    ///
+    /// # Errors
+    /// When the buckets are wrong, which a test rules out.
+    pub fn detached() -> Result<Self, MetricsError> {
+        Ok(Self(builder()?.build_recorder().handle()))
+    }
+
+    /// The exposition.
+    pub fn render(&self) -> String {
+        // Drains the histograms' buffers, which grow otherwise: they are only ever read here.
+        self.0.run_upkeep();
+        self.0.render()
+    }
+
+    /// To be called every few seconds, so that memory stays bounded when nobody scrapes.
+    pub fn upkeep(&self) {
+        self.0.run_upkeep();
+    }
+}
+
+fn builder() -> Result<PrometheusBuilder, MetricsError> {
+    let mut builder = PrometheusBuilder::new();
+    for name in HistogramName::ALL {
+        builder = builder.set_buckets_for_metric(Matcher::Full(name.as_str().to_owned()), name.buckets())?;
+    }
+    Ok(builder)
+}
+
+pub(crate) fn router(metrics: Metrics) -> Router {
+    let text = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    Router::new().route("/metrics", get(move || async move { (text, metrics.render()).into_response() }))
+}
