@@ -8,7 +8,9 @@ pub mod color;
 mod crop;
 mod patch;
 mod quality;
+mod tensor;
 
 pub use align::{ALIGNED_SIDE, TEMPLATE, align};
 pub use crop::{EYES_SCALE, EYES_SIDE, context, eyes};
 pub use quality::{geometry_weight, pose, quality};
+pub use tensor::{ChannelOrder, push_planes};
