@@ -38,11 +38,6 @@ pub(super) fn kind(source: &CameraSource) -> SourceKind {
     }
 }
 
-/// Whether frames come when they happen, rather than when they are asked for.
-pub(super) fn is_live(source: &CameraSource) -> bool {
-    !matches!(source, CameraSource::File { .. })
-}
-
 /// Initialises GStreamer, once.
 pub(super) fn init() -> Result<(), DisconnectReason> {
     static READY: OnceLock<Result<(), String>> = OnceLock::new();

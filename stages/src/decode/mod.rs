@@ -1,15 +1,28 @@
-//! Cameras and files → decoded frames. The only place that knows GStreamer; it knows nothing of faces.
+//! Cameras and recordings → frames for the lane. The only place that knows GStreamer; it knows nothing of faces.
+//!
+//! [`Camera`] is one camera on its own thread; [`VideoFile`] is a recording on the caller's.
 
+mod backoff;
 mod buffer;
+pub mod camera;
+mod capture_time;
 mod container;
+mod delivery;
 mod failure;
 mod file;
 mod gst;
+mod mask;
 mod sampling;
+mod status;
 mod stream;
 mod timeline;
 
+pub use backoff::Backoff;
+pub use camera::{Camera, CameraControl};
+pub use capture_time::{CaptureClock, Captured};
 pub use failure::DisconnectReason;
 pub use file::VideoFile;
+pub use mask::Masks;
 pub use sampling::Sampler;
+pub use status::{CameraError, CameraSnapshot, CameraState, CameraStatus};
 pub use stream::{Anew, DecodedFrame, StreamInfo};

@@ -1,0 +1,95 @@
+//! How long to wait before the next attempt to reach a camera. Pure.
+
+use std::time::Duration;
+
+use rollcall_pipeline::{ErrorClass, MonoTime};
+
+/// A camera that showed a picture this recently is restarting, not gone: it is asked again at once and often.
+const RECENT: Duration = Duration::from_secs(30);
+/// A connection that lasted this long wipes out the failures before it.
+const STEADY: Duration = Duration::from_secs(60);
+/// The first wait; it doubles with each failure.
+const FIRST: Duration = Duration::from_secs(1);
+/// The longest wait.
+const LONGEST: Duration = Duration::from_secs(60);
+/// Nothing but a person's hand mends a wrong password; asking more often locks accounts.
+const PERMANENT: Duration = Duration::from_secs(300);
+/// The same for a camera that worked a moment ago: some say "not found" while they start.
+const PERMANENT_RECENT: Duration = Duration::from_secs(10);
+
+/// Counts the failures of one camera.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Backoff {
+    failures: u32,
+    last_frame: Option<MonoTime>,
+}
+
+impl Backoff {
+    /// The wait after a connection that failed at `now`. `live` is when its first and last frame came, if any did; `chance`
+    /// is a random number from 0 to 1 that keeps a hundred cameras behind one switch from asking in step.
+    pub fn after(&mut self, class: ErrorClass, live: Option<(MonoTime, MonoTime)>, now: MonoTime, chance: f64) -> Duration {
+        if let Some((first, last)) = live {
+            self.last_frame = Some(last);
+            if last.since(first) >= STEADY {
+                self.failures = 0;
+            }
+        }
+        let recent = self.last_frame.is_some_and(|t| now.since(t) < RECENT);
+        let chance = chance.clamp(0.0, 1.0);
+        match (class, recent) {
+            (ErrorClass::Permanent, true) => PERMANENT_RECENT,
+            (ErrorClass::Permanent, false) => PERMANENT,
+            (_, true) => FIRST.mul_f64(0.5 + 0.5 * chance),
+            (_, false) => {
+                let doubled = FIRST.saturating_mul(1 << self.failures.min(10)).min(LONGEST);
+                self.failures = self.failures.saturating_add(1);
+                doubled.mul_f64(0.75 + 0.25 * chance)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(s: u64) -> MonoTime {
+        MonoTime(Duration::from_secs(s))
+    }
+
+    #[test]
+    fn a_camera_that_never_came_is_asked_ever_less() {
+        let mut backoff = Backoff::default();
+        let waits: Vec<f64> =
+            (0..8).map(|_| backoff.after(ErrorClass::Transient, None, at(1000), 1.0).as_secs_f64()).collect();
+        assert_eq!(waits, [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]);
+        assert_eq!(backoff.after(ErrorClass::Transient, None, at(1000), 0.0), Duration::from_secs(45));
+        assert_eq!(backoff.after(ErrorClass::Permanent, None, at(1000), 0.5), PERMANENT);
+    }
+
+    #[test]
+    fn a_camera_that_was_live_a_moment_ago_is_asked_every_second() {
+        let mut backoff = Backoff::default();
+        let mut now = 100;
+        let mut live = Some((at(50), at(100)));
+        while now < 130 {
+            let wait = backoff.after(ErrorClass::Transient, live.take(), at(now), 1.0);
+            assert_eq!(wait, Duration::from_secs(1));
+            now += 1;
+        }
+        assert_eq!(backoff.after(ErrorClass::Transient, None, at(131), 1.0), Duration::from_secs(1));
+        assert_eq!(backoff.after(ErrorClass::Transient, None, at(132), 1.0), Duration::from_secs(2));
+    }
+
+    #[test]
+    fn a_steady_minute_wipes_the_slate() {
+        let mut backoff = Backoff::default();
+        for _ in 0..6 {
+            backoff.after(ErrorClass::Transient, None, at(0), 1.0);
+        }
+        backoff.after(ErrorClass::Transient, Some((at(100), at(159))), at(159), 1.0);
+        assert_eq!(backoff.after(ErrorClass::Transient, None, at(300), 1.0), LONGEST);
+        backoff.after(ErrorClass::Transient, Some((at(400), at(460))), at(460), 1.0);
+        assert_eq!(backoff.after(ErrorClass::Transient, None, at(600), 1.0), FIRST);
+    }
+}

@@ -1,0 +1,310 @@
+//! One camera for as long as it is configured: connect, deliver, fail, wait, again.
+//!
+//! ```text
+//!               first frame                       any failure; for a live source also the end
+//!  Connecting ───────────────► Live ──────────────────────────────────┐
+//!   │    ▲ │                    │  ▲                                  ▼
+//!   │    │ └ failure ───────────┼──┼──────────────────────────────► Backoff
+//!   │    └──────────────────────┼──┼─────────────────────────────────┘
+//!   │                           │  └ other size, clock set: new epoch, same connection
+//!   └ stop ──────► Ended ◄──────┴ stop; end of a recording
+//! ```
+//!
+//! Waits: see [`Backoff`]. Silence for [`STALL_LIMIT`] while live is a failure, because a frozen camera keeps its connection
+//! and no layer below notices for half a minute. The camera's thread decodes every frame (video is made of differences),
+//! and hands on those that are to be analysed; the mux is the only place that drops.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use rollcall_pipeline::config::{CameraConfig, CameraSource, Mounting, RtspTransport};
+use rollcall_pipeline::metrics::CameraMetrics;
+use rollcall_pipeline::{CameraId, CameraTuning, Clock, CloseReason, Fault, FrameMux, MonoTime, WallTime};
+
+use super::backoff::Backoff;
+use super::capture_time::CaptureClock;
+use super::delivery::{Dating, Delivery, Note};
+use super::failure::DisconnectReason;
+use super::status::{CameraError, CameraSnapshot, CameraState, CameraStatus, Stop};
+use super::stream::{Anew, DecodedFrame, Stream};
+
+/// A live camera that sends nothing for this long has stalled.
+pub const STALL_LIMIT: Duration = Duration::from_secs(2);
+/// While waiting, the age of the last frame is published this often.
+const TICK: Duration = Duration::from_secs(1);
+
+/// A camera's thread: [`Camera::run`] blocks until the camera is told to stop.
+pub struct Camera {
+    id: CameraId,
+    source: CameraSource,
+    mounting: Mounting,
+    mux: FrameMux,
+    clock: Arc<dyn Clock>,
+    metrics: CameraMetrics,
+    starts_at: Option<WallTime>,
+    over_udp: bool,
+    shared: CameraControl,
+    /// When the first and the last frame of the current or last connection came.
+    live: Option<(MonoTime, MonoTime)>,
+}
+
+/// The handle of a camera that runs on another thread. Cloning shares it.
+#[derive(Clone, Debug)]
+pub struct CameraControl {
+    tuning: Arc<ArcSwap<CameraTuning>>,
+    status: Arc<CameraStatus>,
+    stop: Arc<Stop>,
+}
+
+impl CameraControl {
+    /// Swaps the tuning; it is in force from the next frame on.
+    pub fn retune(&self, tuning: CameraTuning) {
+        self.tuning.store(Arc::new(tuning));
+    }
+
+    /// Tells the camera to end. It does within a fraction of a second, unless the lane blocks it.
+    pub fn stop(&self) {
+        self.stop.tell();
+    }
+
+    /// The camera at this moment.
+    pub fn snapshot(&self) -> CameraSnapshot {
+        self.status.snapshot()
+    }
+
+    /// What others read and wait on.
+    pub fn status(&self) -> &Arc<CameraStatus> {
+        &self.status
+    }
+}
+
+impl Camera {
+    /// A camera that delivers the pictures of its `streams.detect` into `mux`.
+    pub fn new(config: &CameraConfig, mux: FrameMux, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            id: config.id.clone(),
+            source: config.streams.detect.clone(),
+            mounting: config.mounting,
+            mux,
+            metrics: CameraMetrics::new(&config.id),
+            starts_at: None,
+            over_udp: false,
+            shared: CameraControl {
+                tuning: Arc::new(ArcSwap::from_pointee(config.tuning.clone())),
+                status: Arc::default(),
+                stop: Arc::default(),
+            },
+            live: None,
+            clock,
+        }
+    }
+
+    /// Lets a recording begin at a given time instead of now, so that its replays are alike.
+    #[must_use]
+    pub fn starting_at(mut self, start: WallTime) -> Self {
+        self.starts_at = Some(start);
+        self
+    }
+
+    /// The handle to watch and stop it by.
+    pub fn control(&self) -> CameraControl {
+        self.shared.clone()
+    }
+
+    /// Runs until it is told to stop, the mux closes, or a recording that is not repeated comes to its end.
+    ///
+    /// # Errors
+    /// When a recording that is not repeated cannot be read to its end; cameras only ever wait for better times.
+    pub fn run(mut self) -> Result<(), Fault> {
+        let mut backoff = Backoff::default();
+        loop {
+            let reason = self.run_once();
+            let now = self.clock.mono();
+            self.metrics.up(false);
+            if reason == DisconnectReason::Shutdown {
+                self.enter(CameraState::Ended);
+                return Ok(());
+            }
+            if let CameraSource::File { repeat, .. } = self.source {
+                match (&reason, repeat) {
+                    (DisconnectReason::Eos, true) => continue,
+                    (DisconnectReason::Eos, false) => {
+                        self.enter(CameraState::Ended);
+                        return Ok(());
+                    }
+                    (_, false) => {
+                        self.failed(&reason);
+                        self.enter(CameraState::Ended);
+                        return Err(Fault::new(reason.class(), reason.explain(&self.id)));
+                    }
+                    (_, true) => {}
+                }
+            }
+            self.failed(&reason);
+            if reason == DisconnectReason::Transport && self.may_change_transport() {
+                self.over_udp = !self.over_udp;
+                if self.over_udp {
+                    continue;
+                }
+            }
+            let wait = backoff.after(reason.class(), self.live.take(), now, rand::random());
+            if self.wait(wait) {
+                self.enter(CameraState::Ended);
+                return Ok(());
+            }
+        }
+    }
+
+    /// Connects once and delivers until the connection ends, for whatever reason.
+    pub fn run_once(&mut self) -> DisconnectReason {
+        self.live = None;
+        self.enter(CameraState::Connecting);
+        let stop = Arc::clone(&self.shared.stop);
+        if stop.is_told() || self.mux.is_closed() {
+            return DisconnectReason::Shutdown;
+        }
+        let opened = Stream::open(&self.source, self.mounting, self.over_udp, STALL_LIMIT, Arc::clone(&self.clock));
+        let mut stream = match opened {
+            Ok(stream) => stream,
+            Err(reason) => return reason,
+        };
+        let mut delivery: Option<Delivery> = None;
+        let reason = loop {
+            let next = stream.next(&|| {
+                if let Some((_, last)) = self.live {
+                    self.metrics.frame_age(last, self.clock.mono());
+                }
+                stop.is_told() || self.mux.is_closed()
+            });
+            let frame = match next {
+                Ok(frame) => frame,
+                Err(reason) => break reason,
+            };
+            self.seen(&frame, &stream);
+            if let Some(why) = frame.anew
+                && let Some(old) = delivery.take()
+            {
+                tracing::info!(camera = %self.id, ?why, "the stream changed: a new epoch begins");
+                old.close(CloseReason::Lost);
+            }
+            if delivery.is_none() {
+                delivery = self.begin();
+            }
+            let Some(delivery) = &mut delivery else { break DisconnectReason::Shutdown };
+            let Some(note) = delivery.deliver(frame, &self.shared.tuning.load_full()) else {
+                break DisconnectReason::Shutdown;
+            };
+            self.delivered(&note);
+        };
+        if let Some(delivery) = delivery {
+            delivery.close(match reason {
+                DisconnectReason::Eos if matches!(self.source, CameraSource::File { .. }) => CloseReason::Ended,
+                DisconnectReason::Shutdown => CloseReason::Stopped,
+                _ => CloseReason::Lost,
+            });
+        }
+        reason
+    }
+
+    /// Notes a decoded frame, whether it is analysed or not.
+    fn seen(&mut self, frame: &DecodedFrame, stream: &Stream) {
+        self.metrics.decoded();
+        let first = self.live.is_none();
+        let since = self.live.map_or(frame.received, |(first, _)| first);
+        self.live = Some((since, frame.received));
+        if first {
+            self.metrics.up(true);
+            self.enter(CameraState::Live);
+            let info = stream.info();
+            tracing::info!(
+                camera = %self.id, codec = info.codec, decoder = info.decoder, hardware = info.hardware,
+                width = info.width, height = info.height, fps = info.fps, "live"
+            );
+        }
+        self.shared.status.update(|s| {
+            s.decoded += 1;
+            s.last_frame = Some(frame.received);
+            if first || frame.anew == Some(Anew::Size) {
+                s.info = stream.info().clone();
+            }
+        });
+    }
+
+    /// Notes what became of a frame.
+    fn delivered(&self, note: &Note) {
+        if let Some(skew) = note.skew {
+            self.metrics.clock_skew(note.wall + skew, note.wall);
+        }
+        self.shared.status.update(|s| {
+            s.fps = note.fps;
+            s.sampled += u64::from(note.sampled);
+            s.time_source = Some(note.source);
+            s.clock_skew_ms = note.skew.map(|d| d.num_milliseconds()).or(s.clock_skew_ms);
+        });
+    }
+
+    /// Begins an epoch.
+    fn begin(&self) -> Option<Delivery> {
+        let sender = self
+            .mux
+            .open(&self.id)
+            .inspect_err(|error| tracing::debug!(camera = %self.id, %error, "the lane takes no frames"))
+            .ok()?;
+        let dating = match self.source {
+            CameraSource::File { .. } => Dating::Recording { start: self.starts_at.unwrap_or_else(|| self.clock.wall()) },
+            CameraSource::Rtsp { .. } | CameraSource::Usb { .. } => Dating::Live(CaptureClock::default()),
+        };
+        Delivery::new(sender, dating)
+    }
+
+    fn may_change_transport(&self) -> bool {
+        matches!(self.source, CameraSource::Rtsp { transport: RtspTransport::Auto, .. })
+    }
+
+    fn enter(&self, state: CameraState) {
+        let now = self.clock.mono();
+        self.shared.status.update(|s| {
+            if s.state != state || s.since.is_none() {
+                s.since = Some(now);
+            }
+            s.state = state;
+            s.retry_at = None;
+            if state != CameraState::Live {
+                s.fps = 0.0;
+            }
+        });
+    }
+
+    fn failed(&self, reason: &DisconnectReason) {
+        let text = reason.explain(&self.id);
+        tracing::warn!(camera = %self.id, reason = reason.as_str(), "{text}");
+        self.metrics.reconnected(reason.as_str());
+        let error =
+            CameraError { at: self.clock.wall(), reason: reason.as_str(), text, class: reason.class() };
+        self.shared.status.update(|s| {
+            s.disconnects += 1;
+            s.last_error = Some(error);
+        });
+    }
+
+    /// Waits before the next attempt; true when told to stop meanwhile.
+    fn wait(&self, wait: Duration) -> bool {
+        self.enter(CameraState::Backoff);
+        let until = MonoTime(self.clock.mono().0 + wait);
+        self.shared.status.update(|s| s.retry_at = Some(until));
+        loop {
+            let now = self.clock.mono();
+            if let Some(last) = self.shared.status.snapshot().last_frame {
+                self.metrics.frame_age(last, now);
+            }
+            let left = until.since(now);
+            if left.is_zero() {
+                return false;
+            }
+            if self.shared.stop.wait(left.min(TICK)) || self.mux.is_closed() {
+                return true;
+            }
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! From a decoded frame to a frame of the lane, within one epoch: numbered, dated, sampled, masked, pushed.
+
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use rollcall_pipeline::{
+    CameraTuning, CloseReason, Frame, FrameTime, Image, MuxSender, StreamKey, TimeSource, WallTime,
+};
+
+use super::capture_time::CaptureClock;
+use super::mask::Masks;
+use super::sampling::Sampler;
+use super::status::Rate;
+use super::stream::DecodedFrame;
+
+/// How frames are dated.
+pub(super) enum Dating {
+    /// By the camera's clock or by ours.
+    Live(CaptureClock),
+    /// By their place in the recording.
+    Recording {
+        /// When its first frame was taken, or is taken to have been.
+        start: WallTime,
+    },
+}
+
+/// One epoch of one camera.
+pub(super) struct Delivery {
+    sender: MuxSender,
+    key: StreamKey,
+    seq: u64,
+    sampler: Sampler,
+    dating: Dating,
+    masks: MaskCache,
+    rate: Rate,
+}
+
+/// What became of a frame.
+pub(super) struct Note {
+    pub(super) sampled: bool,
+    pub(super) fps: f64,
+    pub(super) source: TimeSource,
+    pub(super) skew: Option<TimeDelta>,
+    /// When it came.
+    pub(super) wall: WallTime,
+}
+
+impl Delivery {
+    /// Begins an epoch; `None` when the lane has ended meanwhile.
+    pub(super) fn new(sender: MuxSender, dating: Dating) -> Option<Self> {
+        let key = sender.key().ok()?;
+        Some(Self {
+            sender,
+            key,
+            seq: 0,
+            sampler: Sampler::default(),
+            dating,
+            masks: MaskCache::default(),
+            rate: Rate::default(),
+        })
+    }
+
+    /// Hands a frame on, if it is to be analysed; `None` when the lane takes no more.
+    pub(super) fn deliver(&mut self, frame: DecodedFrame, tuning: &Arc<CameraTuning>) -> Option<Note> {
+        let DecodedFrame { index, media, received, wall, ntp, image, .. } = frame;
+        let fps = self.rate.count(received);
+        // A recording is one row of frames, whatever changes in it: track files count them.
+        let seq = if matches!(self.dating, Dating::Recording { .. }) { index } else { self.seq };
+        self.seq += 1;
+        let (captured, source, skew) = match &mut self.dating {
+            Dating::Live(clock) => {
+                let captured = clock.place(media, received, wall, ntp);
+                (captured.at, captured.source, captured.skew)
+            }
+            Dating::Recording { start } => {
+                let offset = TimeDelta::nanoseconds(i64::try_from(media.0).unwrap_or(i64::MAX));
+                (start.checked_add_signed(offset).unwrap_or(wall), TimeSource::File, None)
+            }
+        };
+        let sampled = self.sampler.take(media, tuning.analysis_fps);
+        if sampled {
+            let image = self.masks.apply(image, tuning);
+            let time = FrameTime { media, received, captured, source };
+            let frame = Frame { key: self.key.clone(), seq, time, image, tuning: Arc::clone(tuning) };
+            self.sender.push(frame).ok()?;
+        }
+        Some(Note { sampled, fps, source, skew, wall })
+    }
+
+    /// Ends the epoch.
+    pub(super) fn close(self, reason: CloseReason) {
+        self.sender.close(reason);
+    }
+}
+
+/// The masks that were laid out last: they change with the tuning and the picture size, that is, hardly ever.
+#[derive(Default)]
+struct MaskCache {
+    made_for: Option<(Arc<CameraTuning>, usize, usize)>,
+    masks: Option<Masks>,
+}
+
+impl MaskCache {
+    fn apply(&mut self, image: Image, tuning: &Arc<CameraTuning>) -> Image {
+        if tuning.privacy_masks.is_empty() {
+            return image;
+        }
+        let view = image.view();
+        let known = self
+            .made_for
+            .as_ref()
+            .is_some_and(|(t, w, h)| Arc::ptr_eq(t, tuning) && (*w, *h) == (view.width, view.height));
+        if !known {
+            self.masks = Masks::new(&tuning.privacy_masks, view.width, view.height);
+            self.made_for = Some((Arc::clone(tuning), view.width, view.height));
+        }
+        let painted = self.masks.as_ref().map(|m| m.paint(&view));
+        painted.unwrap_or(image)
+    }
+}
