@@ -82,7 +82,7 @@ def _pip(archive: dict, directory: Path) -> None:
 
 def _npm(archive: dict, directory: Path) -> None:
     package = f"{archive['name']}@{archive['version']}"
-    _run(archive, ["npm", "pack", "--silent", "--ignore-scripts", package], directory)
+    _run(archive, ["npm", "pack", "--loglevel=error", "--ignore-scripts", package], directory)
 
 
 def _run(archive: dict, command: list[str], directory: Path) -> None:
@@ -102,7 +102,10 @@ def _run(archive: dict, command: list[str], directory: Path) -> None:
         raise SetupError(f"{label(archive)}: no answer from the registry within {CLIENT_TIMEOUT_S} s") from error
     if done.returncode == 0:
         return
-    said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-8:]
-    altered = any("DO NOT MATCH THE HASHES" in line for line in said) or "DO NOT MATCH THE HASHES" in done.stderr
+    said = (done.stderr.strip() or done.stdout.strip()).splitlines()
+    # npm says what is wrong first, pip last.
+    said = said if len(said) <= 8 else [*said[:4], "...", *said[-4:]]
+    altered = "DO NOT MATCH THE HASHES" in done.stderr
     what = "is altered (its sha256 is not the pinned one)" if altered else "could not be downloaded"
-    raise SetupError("\n".join([f"{label(archive)} {what}; {Path(command[0]).name} said:", *(f"    {line}" for line in said)]))
+    client = {"pypi": "pip", "npm": "npm"}[archive["registry"]]
+    raise SetupError("\n".join([f"{label(archive)} {what}; {client} said:", *(f"    {line}" for line in said)]))
