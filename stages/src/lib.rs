@@ -7,4 +7,5 @@ pub mod embed;
 mod fault;
 pub mod liveness;
 pub mod matching;
+pub mod picture;
 pub mod track;

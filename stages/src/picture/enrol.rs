@@ -1,0 +1,117 @@
+//! Whether a picture is good enough to know somebody by.
+
+use rollcall_pipeline::ports::{Embedder, FaceDetector};
+use rollcall_pipeline::{Detection, Embedding, FaceChip, Fault, Image, Rect, ShotQuality};
+
+use super::{RefusedPicture, search};
+use crate::chip;
+
+/// What an enrolment picture must reach. The defaults refuse what is useless and nothing else: a poor template that is the
+/// person's own is better than none, and matching has a margin to the second-best person.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EnrolGates {
+    /// Detector score of the face.
+    pub min_score: f32,
+    /// Pixels between the eyes.
+    pub min_eye_distance_px: f32,
+    /// Sharpness, as in [`ShotQuality::sharpness`].
+    pub min_sharpness: f32,
+    /// Mean luma of the face, 0 to 255.
+    pub min_brightness: f32,
+    /// Mean luma of the face, 0 to 255.
+    pub max_brightness: f32,
+    /// Standard deviation of the face's luma; light that is as flat shows no features.
+    pub min_contrast: f32,
+    /// Degrees to either side.
+    pub max_yaw: f32,
+    /// Degrees up or down.
+    pub max_pitch: f32,
+    /// The main face of several must have so many times the area of the next one.
+    pub dominance: f32,
+}
+
+impl Default for EnrolGates {
+    fn default() -> Self {
+        Self {
+            min_score: 0.6,
+            min_eye_distance_px: 14.0,
+            min_sharpness: 0.002,
+            min_brightness: 30.0,
+            max_brightness: 235.0,
+            min_contrast: 8.0,
+            max_yaw: 50.0,
+            max_pitch: 50.0,
+            dominance: 3.0,
+        }
+    }
+}
+
+/// A face that somebody can be enrolled with.
+#[derive(Clone, Debug)]
+pub struct EnrolShot {
+    /// The template.
+    pub embedding: Embedding,
+    /// How good the view is.
+    pub quality: ShotQuality,
+    /// Where the face is, in pixels of the upright picture.
+    pub bbox: Rect,
+}
+
+/// Finds the one face of a picture, holds it to the gates and embeds it.
+///
+/// # Errors
+/// The outer error is a failing model; the inner one a picture that will not do.
+pub fn examine(
+    picture: &Image,
+    detector: &mut dyn FaceDetector,
+    embedder: &mut dyn Embedder,
+    gates: &EnrolGates,
+) -> Result<Result<EnrolShot, RefusedPicture>, Fault> {
+    let faces = search::faces(picture, detector)?;
+    let face = match main_face(&faces, gates) {
+        Ok(face) => face,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    let aligned = chip::align(&picture.view(), &face.landmarks);
+    let quality = chip::quality(face, &aligned);
+    if let Err(refused) = check(&quality, gates) {
+        return Ok(Err(refused));
+    }
+    let chip = FaceChip { aligned, context: Vec::new() };
+    let embedding = embedder.embed(&[&chip])?.pop().flatten();
+    Ok(embedding
+        .map(|embedding| EnrolShot { embedding, quality, bbox: face.bbox })
+        .ok_or(RefusedPicture::Blurred { sharpness: quality.sharpness }))
+}
+
+/// The only face, or the one that all others are clearly behind.
+fn main_face<'a>(faces: &'a [Detection], gates: &EnrolGates) -> Result<&'a Detection, RefusedPicture> {
+    let mut faces: Vec<&Detection> = faces.iter().filter(|face| face.score >= gates.min_score).collect();
+    faces.sort_by(|a, b| b.bbox.area().total_cmp(&a.bbox.area()));
+    match faces[..] {
+        [] => Err(RefusedPicture::NoFace),
+        [face] => Ok(face),
+        [face, next, ..] if face.bbox.area() >= gates.dominance * next.bbox.area() => Ok(face),
+        _ => Err(RefusedPicture::SeveralFaces { faces: faces.len() }),
+    }
+}
+
+/// The first gate that a face does not pass.
+fn check(q: &ShotQuality, gates: &EnrolGates) -> Result<(), RefusedPicture> {
+    if q.eye_distance_px < gates.min_eye_distance_px {
+        return Err(RefusedPicture::TooSmall { eye_distance_px: q.eye_distance_px, min: gates.min_eye_distance_px });
+    }
+    if q.pose.yaw.abs() > gates.max_yaw || q.pose.pitch.abs() > gates.max_pitch {
+        return Err(RefusedPicture::ExtremePose { yaw: q.pose.yaw, pitch: q.pose.pitch });
+    }
+    if q.brightness < gates.min_brightness {
+        return Err(RefusedPicture::Dark { brightness: q.brightness });
+    }
+    if q.brightness > gates.max_brightness {
+        return Err(RefusedPicture::OverExposed { brightness: q.brightness });
+    }
+    if q.contrast < gates.min_contrast || q.sharpness < gates.min_sharpness {
+        return Err(RefusedPicture::Blurred { sharpness: q.sharpness });
+    }
+    Ok(())
+}

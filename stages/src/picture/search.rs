@@ -1,0 +1,155 @@
+//! Faces in a picture, which, other than those in a frame, may fill it or be one among many.
+
+use std::sync::Arc;
+
+use rollcall_pipeline::ports::FaceDetector;
+use rollcall_pipeline::{
+    CameraId, CameraTuning, Detection, Epoch, Fault, Frame, FrameTime, Image, ImageView, MediaTime, MonoTime,
+    PixelBuffer, PixelFormat, Plane, RoomId, StreamKey, TimeSource, WallTime,
+};
+use uuid::Uuid;
+
+use crate::detect::suppress;
+
+/// Longest side for an ordinary picture.
+const LONGEST: u32 = 640;
+/// Longest side for a large one, in which faces may be small.
+const LONGEST_LARGE: u32 = 1280;
+/// Border for a picture that may be all face, as a part of its longer side; the detector learned faces with surroundings.
+const BORDER: f32 = 0.4;
+/// A face that takes more of the picture than this may have been cut by the picture's edge: look again with a border.
+const FILLS: f32 = 0.25;
+/// The same face found at two scales overlaps more than this.
+const SAME_FACE_IOU: f32 = 0.3;
+/// The border's colour: dark grey, without hue.
+const BORDER_YUV: [u8; 3] = [60, 128, 128];
+
+/// All faces of a picture, best score first, whatever their size: looks at it at several scales, with and without a border.
+///
+/// # Errors
+/// When the model fails.
+pub fn faces(picture: &Image, detector: &mut dyn FaceDetector) -> Result<Vec<Detection>, Fault> {
+    let (width, height) = (picture.width(), picture.height());
+    let longest = width.max(height);
+    let mut found = detector.detect(&still(picture.clone(), LONGEST))?;
+    if longest > LONGEST as usize * 3 / 2 {
+        found.extend(detector.detect(&still(picture.clone(), LONGEST_LARGE))?);
+    }
+    let area = (width * height) as f32;
+    if found.is_empty() || found.iter().any(|face| face.bbox.area() > FILLS * area) {
+        // Even, so that luma and chroma stay together.
+        let border = (longest as f32 * BORDER) as usize & !1;
+        let canvas = Image::new(Bordered::around(&picture.view(), border));
+        let shift = |face: &mut Detection| {
+            face.bbox.x -= border as f32;
+            face.bbox.y -= border as f32;
+            for point in &mut face.landmarks {
+                point.x -= border as f32;
+                point.y -= border as f32;
+            }
+        };
+        let mut more = detector.detect(&still(canvas, LONGEST))?;
+        more.iter_mut().for_each(shift);
+        found.extend(more);
+    }
+    Ok(suppress(found, SAME_FACE_IOU))
+}
+
+/// The face whose middle is nearest to the picture's middle: the one that a picture of LFW is of.
+pub fn nearest_to_center<'a>(picture: &Image, faces: &'a [Detection]) -> Option<&'a Detection> {
+    let (x, y) = (picture.width() as f32 / 2.0, picture.height() as f32 / 2.0);
+    let distance = |face: &Detection| (face.bbox.center().x - x).hypot(face.bbox.center().y - y);
+    faces.iter().min_by(|a, b| distance(a).total_cmp(&distance(b)))
+}
+
+/// A picture as a frame of no camera, since that is what detectors take.
+fn still(image: Image, detect_size: u32) -> Frame {
+    let tuning = CameraTuning {
+        room: RoomId::new("picture"),
+        direction: None,
+        analysis_fps: 0.0,
+        detect_size,
+        min_face_px: 0.0,
+        regions_of_interest: Vec::new(),
+        privacy_masks: Vec::new(),
+    };
+    Frame {
+        key: StreamKey { camera: CameraId::new("picture"), epoch: Epoch(Uuid::nil()) },
+        seq: 0,
+        time: FrameTime {
+            media: MediaTime(0),
+            received: MonoTime(std::time::Duration::ZERO),
+            captured: WallTime::UNIX_EPOCH,
+            source: TimeSource::File,
+        },
+        image,
+        tuning: Arc::new(tuning),
+    }
+}
+
+/// A picture with a border of one colour.
+struct Bordered {
+    width: usize,
+    height: usize,
+    planes: [Vec<u8>; 3],
+}
+
+impl Bordered {
+    /// `border` pixels on each side; even. Pictures from files are I420, and only those are taken.
+    fn around(view: &ImageView<'_>, border: usize) -> Self {
+        debug_assert!(border.is_multiple_of(2) && view.format == PixelFormat::I420);
+        let (width, height) = (view.width + 2 * border, view.height + 2 * border);
+        let plane = |n: usize| {
+            let halve = |side: usize| if n == 0 { side } else { side.div_ceil(2) };
+            let (columns, inner, edge) = (halve(width), halve(view.width), halve(border));
+            let mut data = vec![BORDER_YUV[n]; columns * halve(height)];
+            let source = view.planes[n].data.chunks(view.planes[n].stride);
+            let target = data.chunks_exact_mut(columns).skip(edge);
+            for (from, to) in source.zip(target).take(halve(view.height)) {
+                to[edge..edge + inner].copy_from_slice(&from[..inner]);
+            }
+            data
+        };
+        Self { width, height, planes: [plane(0), plane(1), plane(2)] }
+    }
+}
+
+impl PixelBuffer for Bordered {
+    fn view(&self) -> ImageView<'_> {
+        let [y, u, v] = &self.planes;
+        let half = self.width.div_ceil(2);
+        ImageView {
+            format: PixelFormat::I420,
+            width: self.width,
+            height: self.height,
+            planes: [
+                Plane { data: y, stride: self.width },
+                Plane { data: u, stride: half },
+                Plane { data: v, stride: half },
+            ],
+        }
+    }
+
+    fn byte_len(&self) -> usize {
+        self.planes.iter().map(Vec::len).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rollcall_pipeline::image::I420;
+
+    use super::*;
+
+    #[test]
+    fn a_border_surrounds_every_plane_of_an_odd_picture() {
+        let image = I420::from_rgb(5, 3, &[255; 45]);
+        let bordered = Bordered::around(&image.view(), 4);
+        let view = bordered.view();
+        assert_eq!((view.width, view.height), (13, 11));
+        assert_eq!(view.planes.map(|p| p.data.len()), [143, 42, 42]);
+        let row = &view.planes[0].data[13 * 4..13 * 5];
+        assert_eq!(row, [60, 60, 60, 60, 235, 235, 235, 235, 235, 60, 60, 60, 60]);
+        assert!(view.planes[0].data[13 * 7..].iter().all(|&y| y == 60));
+    }
+}
