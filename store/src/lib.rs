@@ -1,1 +1,120 @@
-//! Placeholder.
+//! What is kept: people, templates, rooms, sessions, attendance marks, the event log, the review queue. The only SQL.
+//!
+//! Queries are grouped by noun, one module each, all as methods of [`Store`]. What is biometric (templates, crops) is
+//! sealed before it reaches the database, see [`seal`]. Without a configured server there is a private [`Cluster`] in the
+//! data directory. It deliberately does not know when to retry, what to do while the database is away (`sinks`), or who
+//! may see what (`control-api`).
+
+mod cluster;
+mod error;
+mod events;
+mod gallery;
+mod marks;
+mod migrate;
+mod partitions;
+mod people;
+mod record;
+mod review;
+pub mod seal;
+mod sessions;
+mod templates;
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub mod testing;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
+use tokio::sync::OnceCell;
+
+pub use cluster::Cluster;
+pub use error::StoreError;
+pub use events::{LastSeen, Written};
+pub use gallery::{Gallery, GalleryChanges, GalleryTemplate};
+pub use marks::{MarkRow, RestoredMark};
+pub use partitions::Retention;
+pub use people::Person;
+pub use record::{CandidateRecord, EventRecord, MarkRecord, RECORD_VERSION, Scores, SessionRecord};
+pub use review::ReviewRow;
+pub use seal::{SealError, Sealer};
+pub use sessions::SessionRow;
+pub use templates::NewTemplate;
+
+/// A write that waits longer for a connection is better spooled.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The database. Cloning shares its connections.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pool: PgPool,
+    sealer: Arc<Sealer>,
+    prepared: Arc<OnceCell<()>>,
+}
+
+impl Store {
+    /// A store at `options`. Connects when it is first used, so that a daemon whose database is away can start: call
+    /// [`prepare`](Self::prepare) before anything else, as often as it takes. Must be called within a tokio runtime.
+    pub fn new(options: PgConnectOptions, sealer: Sealer, max_connections: u32) -> Self {
+        let options = options
+            .application_name("rollcall")
+            // Nothing that is asked for here takes longer, and a lane waits for it.
+            .options([("statement_timeout", "30s"), ("lock_timeout", "10s")]);
+        let pool = PgPoolOptions::new()
+            .max_connections(max_connections)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_lazy_with(options);
+        Self { pool, sealer: Arc::new(sealer), prepared: Arc::default() }
+    }
+
+    /// A store in a private cluster.
+    pub fn in_cluster(cluster: &Cluster, sealer: Sealer, max_connections: u32) -> Self {
+        Self::new(cluster.connect_options().clone(), sealer, max_connections)
+    }
+
+    /// Reads `database.url`.
+    ///
+    /// # Errors
+    /// When it is not the address of a PostgreSQL database. The error does not repeat it: there may be a password in it.
+    pub fn parse_url(url: &SecretString) -> Result<PgConnectOptions, StoreError> {
+        let options: PgConnectOptions = url.expose_secret().parse().map_err(StoreError::Url)?;
+        // Encryption where the server offers it is sqlx's default; a Unix socket has none.
+        Ok(if options.get_socket().is_some() { options.ssl_mode(PgSslMode::Disable) } else { options })
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query("select 1").execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Brings the schema up to date and makes the partitions of `today`, once; later calls return at once.
+    ///
+    /// # Errors
+    /// When the database is away (try again) or has a schema that this program does not know.
+    pub async fn prepare(&self, today: chrono::NaiveDate) -> Result<(), StoreError> {
+        self.prepared
+            .get_or_try_init(|| async {
+                self.migrate().await?;
+                self.make_partitions(today).await?;
+                Ok(())
+            })
+            .await
+            .copied()
+    }
+
+    /// The key that seals what is biometric.
+    pub fn sealer(&self) -> &Arc<Sealer> {
+        &self.sealer
+    }
+
+    /// Waits for running queries and closes all connections.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}

@@ -1,0 +1,70 @@
+//! Monthly partitions of marks and events: made ahead, dropped when too old.
+
+use chrono::NaiveDate;
+
+use crate::{Store, StoreError};
+
+/// Enough that a daemon which cannot reach its database on the first of the month loses no comfort.
+const MONTHS_AHEAD: i32 = 2;
+
+/// From which day on things are kept; `None` keeps them for ever. What is older may be dropped, month by month.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// Attendance marks.
+    pub marks_from: Option<NaiveDate>,
+    /// The event log.
+    pub events_from: Option<NaiveDate>,
+    /// Face crops of review items.
+    pub crops_from: Option<NaiveDate>,
+    /// Review items.
+    pub reviews_from: Option<NaiveDate>,
+}
+
+impl Store {
+    /// Makes the partitions around `today` that are missing, and returns how many. At start and once a day.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn make_partitions(&self, today: NaiveDate) -> Result<i32, StoreError> {
+        let made = sqlx::query_scalar("select make_partitions($1, $2)")
+            .bind(today)
+            .bind(MONTHS_AHEAD)
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(made)
+    }
+
+    /// Forgets what is too old, and returns how many partitions were dropped. Once a day.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn apply_retention(&self, retention: &Retention) -> Result<i32, StoreError> {
+        let mut tx = self.pool.begin().await?;
+        let mut dropped = 0;
+        for (parent, column, from) in
+            [("marks", "session_date", retention.marks_from), ("events", "captured_at", retention.events_from)]
+        {
+            if let Some(from) = from {
+                dropped += sqlx::query_scalar::<_, i32>("select drop_partitions($1, $2, $3)")
+                    .bind(parent)
+                    .bind(column)
+                    .bind(from)
+                    .fetch_one(&mut *tx)
+                    .await?;
+            }
+        }
+        if let Some(from) = retention.crops_from {
+            sqlx::query(
+                "update review_items set sealed_crop = null where captured_at < $1 and sealed_crop is not null",
+            )
+            .bind(from)
+            .execute(&mut *tx)
+            .await?;
+        }
+        if let Some(from) = retention.reviews_from {
+            sqlx::query("delete from review_items where captured_at < $1").bind(from).execute(&mut *tx).await?;
+        }
+        tx.commit().await?;
+        Ok(dropped)
+    }
+}
