@@ -111,14 +111,17 @@ impl Register {
         let at = decision.decided.captured;
         let camera = &decision.key.camera;
         let made = self.made.get(&person).map_or(&[][..], Vec::as_slice);
-        let in_session = |id: SessionId| made.iter().find(|m| m.session == id);
+        let in_session = |id: SessionId| made.iter().any(|m| m.session == id);
 
-        let occasion = schedule
-            .occasions(&decision.tuning.room, at)
-            .of(person, decision.tuning.direction, |id| in_session(id).is_some());
-        if let Some(made) = in_session(occasion.session.id) {
-            let again = made.event == event_id(decision, kind_of(made.status));
-            return again.then_some(Mark { person, session: occasion.session, status: made.status });
+        let occasions = schedule.occasions(&decision.tuning.room, at);
+        // The same decision again: later ones may have changed where it would belong now.
+        let again = made.iter().find(|m| m.event == event_id(decision, kind_of(m.status)));
+        if let Some((made, session)) = again.and_then(|m| Some((m, occasions.session(m.session)?))) {
+            return Some(Mark { person, session: session.clone(), status: made.status });
+        }
+        let occasion = occasions.of(person, decision.tuning.direction, in_session);
+        if in_session(occasion.session.id) {
+            return None;
         }
 
         // The session is that of the deciding shot; whether they were late is told by when they were first seen.

@@ -62,6 +62,13 @@ pub(crate) struct Occasions {
 }
 
 impl Occasions {
+    /// The session with this id, if it is one of them.
+    pub(crate) fn session(&self, id: SessionId) -> Option<&Session> {
+        let Self { begun, upcoming, ended, day } = self;
+        let all = begun.iter().chain(upcoming).chain(ended).chain([day]);
+        all.map(|o| &o.session).find(|session| session.id == id)
+    }
+
     /// The one a person belongs to.
     ///
     /// In this order: the session they are expected in that is on; that is about to begin; the one that just ended, if they
