@@ -55,8 +55,7 @@ impl Config {
             .add_source(from_env)
             .build()
             .map_err(|error| syntax(where_and_what(&error, text)))?;
-        let defaults = Table::try_from(RawConfig::default()).map_err(|error| syntax(error.to_string()))?;
-        let (raw, mut problems) = read(plain_table(merged.cache, Some(&defaults)));
+        let (raw, mut problems) = read(plain_table(merged.cache), &env);
         let base = path.parent().unwrap_or(Path::new(""));
         let config = validate(&raw, base, &env, &mut problems);
         match config {
@@ -90,7 +89,9 @@ fn where_and_what(error: &config::ConfigError, text: &str) -> String {
 
 /// Reads all keys that can be read: a value that cannot is reported, taken out, and the rest is tried again, so that one
 /// look shows every problem.
-fn read(mut table: Table) -> (RawConfig, Vec<Problem>) {
+///
+/// What comes from the environment is text: where the key wants something else, it is read as that.
+fn read(mut table: Table, env: &HashMap<String, String>) -> (RawConfig, Vec<Problem>) {
     let mut problems = Vec::new();
     loop {
         let error = match serde_path_to_error::deserialize::<_, RawConfig>(table.clone()) {
@@ -103,6 +104,13 @@ fn read(mut table: Table) -> (RawConfig, Vec<Problem>) {
             && !matches!(path.last(), Some(Segment::Map { key: last }) if last == key)
         {
             path.push(Segment::Map { key: key.to_owned() });
+        }
+        if let Some(value) = typed(&path, &message, env)
+            && let Some(slot) = at(&mut table, &path)
+            && slot.is_str()
+        {
+            *slot = value;
+            continue;
         }
         problems.push(Problem { message: plain_words(&path, &message), path: display(&path) });
         if !remove(&mut table, &path) {
@@ -144,47 +152,47 @@ fn display(path: &[Segment]) -> String {
     text
 }
 
+/// The value of a variable as what serde expected at `path`, if it is that.
+fn typed(path: &[Segment], message: &str, env: &HashMap<String, String>) -> Option<toml::Value> {
+    let variable = [PREFIX.to_owned(), display(path).to_ascii_uppercase().replace('.', SEPARATOR)].join(SEPARATOR);
+    let text = env.get(&variable)?;
+    match message.rsplit_once("expected ")?.1 {
+        "i64" => text.parse().ok().map(toml::Value::Integer),
+        "f64" => text.parse().ok().map(toml::Value::Float),
+        "a boolean" => text.parse().ok().map(toml::Value::Boolean),
+        _ => None,
+    }
+}
+
+/// What stands at `path`.
+fn at<'t>(table: &'t mut Table, path: &[Segment]) -> Option<&'t mut toml::Value> {
+    let (first, rest) = path.split_first()?;
+    let Segment::Map { key } = first else { return None };
+    rest.iter().try_fold(table.get_mut(key)?, |value, segment| match segment {
+        Segment::Map { key } => value.get_mut(key),
+        Segment::Seq { index } => value.get_mut(*index),
+        _ => None,
+    })
+}
+
 /// Removes what stands at the last key of `path` (an item of a list goes with its whole list, so that the numbers of the
 /// other items stay true). False if nothing was removed.
 fn remove(table: &mut Table, path: &[Segment]) -> bool {
     let Some(last) = path.iter().rposition(|s| matches!(s, Segment::Map { .. })) else { return false };
-    let mut at: Option<&mut toml::Value> = None;
-    for segment in &path[..last] {
-        let next = match (at, segment) {
-            (None, Segment::Map { key }) => table.get_mut(key),
-            (Some(value), Segment::Map { key }) => value.get_mut(key),
-            (Some(value), Segment::Seq { index }) => value.get_mut(*index),
-            _ => None,
-        };
-        match next {
-            Some(value) => at = Some(value),
-            None => return false,
-        }
-    }
     let Segment::Map { key } = &path[last] else { return false };
-    match at {
-        None => table.remove(key).is_some(),
-        Some(toml::Value::Table(inner)) => inner.remove(key).is_some(),
-        Some(_) => false,
-    }
+    let parent = if last == 0 { Some(table) } else { at(table, &path[..last]).and_then(toml::Value::as_table_mut) };
+    parent.is_some_and(|parent| parent.remove(key).is_some())
 }
 
-/// The merged values as plain TOML. What comes from the environment is text: it takes the type of the key's default.
-fn plain_table(value: Value, defaults: Option<&Table>) -> Table {
+/// The merged values as plain TOML.
+fn plain_table(value: Value) -> Table {
     let ValueKind::Table(entries) = value.kind else { return Table::new() };
     let mut entries: Vec<_> = entries.into_iter().collect();
     entries.sort_by(|a, b| a.0.cmp(&b.0));
-    entries
-        .into_iter()
-        .filter_map(|(key, value)| {
-            let default = defaults.and_then(|d| d.get(&key));
-            plain(value, default).map(|value| (key, value))
-        })
-        .collect()
+    entries.into_iter().filter_map(|(key, value)| plain(value).map(|value| (key, value))).collect()
 }
 
-fn plain(value: Value, default: Option<&toml::Value>) -> Option<toml::Value> {
-    let from_env = value.origin() == Some("the environment");
+fn plain(value: Value) -> Option<toml::Value> {
     Some(match value.kind {
         ValueKind::Nil => return None,
         ValueKind::Boolean(v) => v.into(),
@@ -193,19 +201,8 @@ fn plain(value: Value, default: Option<&toml::Value>) -> Option<toml::Value> {
         ValueKind::I128(v) => i64::try_from(v).unwrap_or(i64::MAX).into(),
         ValueKind::U128(v) => i64::try_from(v).unwrap_or(i64::MAX).into(),
         ValueKind::Float(v) => v.into(),
-        ValueKind::String(v) if from_env => typed(v, default),
         ValueKind::String(v) => v.into(),
-        ValueKind::Table(_) => plain_table(value, default.and_then(toml::Value::as_table)).into(),
-        ValueKind::Array(items) => toml::Value::Array(items.into_iter().filter_map(|item| plain(item, None)).collect()),
+        ValueKind::Table(_) => plain_table(value).into(),
+        ValueKind::Array(items) => toml::Value::Array(items.into_iter().filter_map(plain).collect()),
     })
-}
-
-fn typed(text: String, default: Option<&toml::Value>) -> toml::Value {
-    let parsed = match default {
-        Some(toml::Value::Integer(_)) => text.parse().ok().map(toml::Value::Integer),
-        Some(toml::Value::Float(_)) => text.parse().ok().map(toml::Value::Float),
-        Some(toml::Value::Boolean(_)) => text.parse().ok().map(toml::Value::Boolean),
-        _ => None,
-    };
-    parsed.unwrap_or(toml::Value::String(text))
 }

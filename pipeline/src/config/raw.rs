@@ -76,16 +76,23 @@ table!(RawLane {
     shutdown_s: i64 = 10,
 });
 
-table!(RawDetection { min_score: f64 = 0.6, max_faces: i64 = 64 });
+table!(RawDetection { min_score: Option<f64> = None });
 
-table!(RawRecognition { threshold: f64 = 0.45, margin: f64 = 0.05, min_shots: i64 = 2 });
+table!(RawRecognition {
+    early_similarity: Option<f64> = None,
+    settled_similarity: Option<f64> = None,
+    review_similarity: Option<f64> = None,
+    margin: Option<f64> = None,
+    min_agreeing: Option<i64> = None,
+    repeat_s: Option<i64> = None,
+});
 
 table!(RawLiveness {
     enabled: bool = true,
-    live_threshold: f64 = 0.6,
-    spoof_threshold: f64 = 0.3,
-    min_face_px: f64 = 100.0,
-    patience_ms: i64 = 1500,
+    live_from: Option<f64> = None,
+    spoof_below: Option<f64> = None,
+    min_face_px: Option<f64> = None,
+    patience_ms: Option<i64> = None,
     blink: Blink = Blink::Off,
 });
 
@@ -95,7 +102,7 @@ table!(RawDecisions {
     unknown_spoof: SpoofOrUnknown = SpoofOrUnknown::Spoof,
 });
 
-table!(RawAttendance { debounce_s: i64 = 30, early_min: i64 = 15, grace_min: i64 = 5 });
+table!(RawAttendance { debounce_s: i64 = 30, early_min: i64 = 15, grace_min: i64 = 5, leave_min: i64 = 15 });
 
 table!(RawSpool { max_mb: i64 = 256 });
 
@@ -103,6 +110,8 @@ table!(RawRoom {
     id: Option<String> = None,
     name: Option<String> = None,
     time_zone: Option<String> = None,
+    expected: Option<Vec<String>> = None,
+    roster_file: Option<PathBuf> = None,
     sessions: Vec<RawSession> = Vec::new(),
 });
 
@@ -115,6 +124,7 @@ table!(RawSession {
     valid_to: Option<String> = None,
     early_min: Option<i64> = None,
     grace_min: Option<i64> = None,
+    leave_min: Option<i64> = None,
     expected: Option<Vec<String>> = None,
     roster_file: Option<PathBuf> = None,
 });

@@ -161,24 +161,28 @@ pub struct LaneConfig {
     pub shutdown: Duration,
 }
 
-/// Finding faces.
+/// Finding faces. `None` here and below: what suits the models in use.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DetectionConfig {
     /// Detector scores below are not faces, 0 to 1.
-    pub min_score: f32,
-    /// Faces taken from one frame, the best first.
-    pub max_faces: usize,
+    pub min_score: Option<f32>,
 }
 
 /// Naming faces.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RecognitionConfig {
-    /// Similarity from which on somebody is named.
-    pub threshold: f32,
+    /// Similarity that two shots need to name somebody.
+    pub early_similarity: Option<f32>,
+    /// Similarity that many shots need.
+    pub settled_similarity: Option<f32>,
+    /// From this similarity on, whoever is not named is left for review.
+    pub review_similarity: Option<f32>,
     /// Least distance to the second-best person.
-    pub margin: f32,
+    pub margin: Option<f32>,
     /// Least number of shots that agree.
-    pub min_shots: u32,
+    pub min_agreeing: Option<u32>,
+    /// Somebody who stays in view is judged again after this time.
+    pub repeat: Option<Duration>,
 }
 
 /// Whether a blink is asked for.
@@ -197,13 +201,13 @@ pub struct LivenessConfig {
     /// Off: nothing is checked, every verdict is `undecided (off)`.
     pub enabled: bool,
     /// Mean score from which on a track is live.
-    pub live_threshold: f32,
+    pub live_from: Option<f32>,
     /// Mean score up to which a track is a spoof.
-    pub spoof_threshold: f32,
+    pub spoof_below: Option<f32>,
     /// Smaller faces are not checked, in pixels of the decoded frame.
-    pub min_face_px: f32,
+    pub min_face_px: Option<f32>,
     /// How long a known face waits for its verdict.
-    pub patience: Duration,
+    pub patience: Option<Duration>,
     /// Whether a blink is asked for.
     pub blink: Blink,
 }
@@ -248,6 +252,8 @@ pub struct AttendanceConfig {
     pub early: Duration,
     /// For so long after it started one is in time.
     pub grace: Duration,
+    /// For so long after it ended those who were there may be seen leaving.
+    pub leave: Duration,
 }
 
 /// The disk spool.
@@ -266,6 +272,8 @@ pub struct RoomConfig {
     pub name: String,
     /// In which its timetable is read.
     pub time_zone: Tz,
+    /// Names of those expected in sessions that do not say it, and on days without a timetable; `None` = everybody.
+    pub expected: Option<Arc<[String]>>,
     /// Its timetable; empty = one mark a day.
     pub sessions: Vec<SessionConfig>,
 }
@@ -289,6 +297,8 @@ pub struct SessionConfig {
     pub early: Duration,
     /// One is in time so long after its start.
     pub grace: Duration,
-    /// Names of those expected; `None` = everybody.
+    /// Those who were there may be seen leaving so long after its end.
+    pub leave: Duration,
+    /// Names of those expected; `None` = whoever the room expects.
     pub expected: Option<Arc<[String]>>,
 }

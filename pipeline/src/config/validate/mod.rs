@@ -39,6 +39,7 @@ pub(super) fn validate(
         debounce: c.seconds("attendance.debounce_s", raw.attendance.debounce_s, 0..=86_400),
         early: c.minutes("attendance.early_min", raw.attendance.early_min),
         grace: c.minutes("attendance.grace_min", raw.attendance.grace_min),
+        leave: c.minutes("attendance.leave_min", raw.attendance.leave_min),
     };
     let rooms = rooms::rooms(&mut c, &raw.rooms, site_zone.unwrap_or_default(), &attendance);
     let cameras = cameras::cameras(&mut c, &raw.cameras, &rooms);
@@ -61,8 +62,7 @@ pub(super) fn validate(
         },
         lane,
         detection: DetectionConfig {
-            min_score: c.float("detection.min_score", raw.detection.min_score, 0.1..=0.99),
-            max_faces: c.int("detection.max_faces", raw.detection.max_faces, 1..=500, "faces"),
+            min_score: raw.detection.min_score.map(|v| c.float("detection.min_score", v, 0.1..=0.99)),
         },
         recognition: recognition(&mut c, &raw.recognition),
         liveness: liveness(&mut c, &raw.liveness),
@@ -134,29 +134,47 @@ fn database_url(c: &mut Checker<'_>, path: &str, secret: &Secret) {
 }
 
 fn recognition(c: &mut Checker<'_>, raw: &RawRecognition) -> RecognitionConfig {
+    let mut similarity =
+        |key: &str, value: Option<f64>| value.map(|v| c.float(&format!("recognition.{key}"), v, 0.1..=0.95));
+    let early_similarity = similarity("early_similarity", raw.early_similarity);
+    let settled_similarity = similarity("settled_similarity", raw.settled_similarity);
+    let review_similarity = similarity("review_similarity", raw.review_similarity);
+    in_order(c, "recognition", ("review_similarity", review_similarity), ("settled_similarity", settled_similarity));
+    in_order(c, "recognition", ("settled_similarity", settled_similarity), ("early_similarity", early_similarity));
+    let repeat = raw.repeat_s.map(|v| c.seconds("recognition.repeat_s", v, 1..=86_400));
     RecognitionConfig {
-        threshold: c.float("recognition.threshold", raw.threshold, 0.2..=0.95),
-        margin: c.float("recognition.margin", raw.margin, 0.0..=0.5),
-        min_shots: c.int("recognition.min_shots", raw.min_shots, 1..=20, "shots"),
+        early_similarity,
+        settled_similarity,
+        review_similarity,
+        margin: raw.margin.map(|v| c.float("recognition.margin", v, 0.0..=0.5)),
+        min_agreeing: raw.min_agreeing.map(|v| c.int("recognition.min_agreeing", v, 1..=20, "shots")),
+        repeat,
     }
 }
 
 fn liveness(c: &mut Checker<'_>, raw: &RawLiveness) -> LivenessConfig {
-    let live_threshold = c.float("liveness.live_threshold", raw.live_threshold, 0.0..=1.0);
-    let spoof_threshold = c.float("liveness.spoof_threshold", raw.spoof_threshold, 0.0..=1.0);
-    if spoof_threshold > live_threshold {
-        let (spoof, live) = (raw.spoof_threshold, raw.live_threshold);
-        c.add(
-            "liveness.spoof_threshold",
-            format!("{spoof} is above liveness.live_threshold ({live}): it must be the same or lower"),
-        );
-    }
+    let live_from = raw.live_from.map(|v| c.float("liveness.live_from", v, 0.0..=1.0));
+    let spoof_below = raw.spoof_below.map(|v| c.float("liveness.spoof_below", v, 0.0..=1.0));
+    in_order(c, "liveness", ("spoof_below", spoof_below), ("live_from", live_from));
+    let patience = raw.patience_ms.map(|v| c.int("liveness.patience_ms", v, 0..=60_000, "milliseconds"));
     LivenessConfig {
         enabled: raw.enabled,
-        live_threshold,
-        spoof_threshold,
-        min_face_px: c.float("liveness.min_face_px", raw.min_face_px, 16.0..=2000.0),
-        patience: Duration::from_millis(c.int("liveness.patience_ms", raw.patience_ms, 0..=60_000, "milliseconds")),
+        live_from,
+        spoof_below,
+        min_face_px: raw.min_face_px.map(|v| c.float("liveness.min_face_px", v, 16.0..=2000.0)),
+        patience: patience.map(Duration::from_millis),
         blink: raw.blink,
+    }
+}
+
+/// The first may not be above the second.
+fn in_order(c: &mut Checker<'_>, section: &str, low: (&str, Option<f32>), high: (&str, Option<f32>)) {
+    if let (Some(a), Some(b)) = (low.1, high.1)
+        && a > b
+    {
+        c.add(
+            format!("{section}.{}", low.0),
+            format!("{a} is above {section}.{} ({b}): it must be the same or lower", high.0),
+        );
     }
 }

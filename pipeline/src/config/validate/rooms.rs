@@ -38,12 +38,14 @@ pub(super) fn rooms(c: &mut Checker<'_>, raw: &[RawRoom], site_zone: Tz, rules: 
                 let n = room.sessions.len();
                 c.add(format!("{at}.sessions"), format!("{n} sessions are too many: at most {MAX_SESSIONS}"));
             }
+            let expected = who(c, &at, &room.expected, room.roster_file.as_deref());
             let sessions = room.sessions.iter().take(MAX_SESSIONS).enumerate();
             let sessions = sessions.filter_map(|(j, s)| session(c, &format!("{at}.sessions[{j}]"), s, rules)).collect();
             Some(RoomConfig {
                 name: name.unwrap_or_else(|| id.clone()),
                 id: RoomId::new(id),
                 time_zone: zone.unwrap_or(site_zone),
+                expected,
                 sessions,
             })
         })
@@ -63,15 +65,30 @@ fn session(c: &mut Checker<'_>, at: &str, raw: &RawSession, rules: &AttendanceCo
     {
         c.add(format!("{at}.valid_to"), format!("{to} is before valid_from ({from})"));
     }
-    if start.is_some() && start == end {
-        c.add(format!("{at}.end"), "is the same as start: a session needs a length".to_owned());
-    }
     let mut minutes = |key: &str, value: Option<i64>, default: Duration| {
         value.map_or(default, |value| c.minutes(&format!("{at}.{key}"), value))
     };
     let early = minutes("early_min", raw.early_min, rules.early);
     let grace = minutes("grace_min", raw.grace_min, rules.grace);
-    let expected = match (&raw.expected, &raw.roster_file) {
+    let leave = minutes("leave_min", raw.leave_min, rules.leave);
+    let expected = who(c, at, &raw.expected, raw.roster_file.as_deref());
+    Some(SessionConfig {
+        name: name?,
+        days,
+        start: start?,
+        end: end?,
+        valid_from,
+        valid_to,
+        early,
+        grace,
+        leave,
+        expected,
+    })
+}
+
+/// Who is expected: a list, a file, or not said.
+fn who(c: &mut Checker<'_>, at: &str, names: &Option<Vec<String>>, file: Option<&Path>) -> Option<Arc<[String]>> {
+    match (names, file) {
         (Some(_), Some(_)) => {
             c.add(format!("{at}.roster_file"), "stands beside expected: leave one of them out".to_owned());
             None
@@ -79,8 +96,7 @@ fn session(c: &mut Checker<'_>, at: &str, raw: &RawSession, rules: &AttendanceCo
         (Some(names), None) => Some(expected(c, &format!("{at}.expected"), names.iter().map(String::as_str))),
         (None, Some(file)) => roster_file(c, &format!("{at}.roster_file"), file),
         (None, None) => None,
-    };
-    Some(SessionConfig { name: name?, days, start: start?, end: end?, valid_from, valid_to, early, grace, expected })
+    }
 }
 
 fn days(c: &mut Checker<'_>, path: &str, raw: &Option<Vec<RawDay>>) -> Vec<Weekday> {
