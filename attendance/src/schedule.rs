@@ -1,7 +1,7 @@
 //! Which session a moment belongs to: an immutable snapshot of rooms and timetables, made from a [`SitePlan`].
 //!
 //! It is swapped as a whole when configuration or database change. It deliberately knows nobody's marks; who belongs where
-//! in spite of overlaps is asked with the marks at hand, in [`Occasions::of`].
+//! in spite of overlaps is asked with the marks at hand, in `Occasions::of`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
