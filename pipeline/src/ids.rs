@@ -89,7 +89,7 @@ uuid_id!(
 impl EventId {
     const NAMESPACE: Uuid = Uuid::from_u128(0x7a1d_3c52_5b0e_4f6c_9b1f_2e6d_c0a8_11ce);
 
-    /// The id of the `occurrence`-th event of `kind` about `person` on a track.
+    /// The id of an event of `kind` about `person` on a track; `occurrence` tells several of them apart.
     ///
     /// Every part is unique across restarts (the epoch is) or stable within the stream, so two different events cannot
     /// share an id and one event delivered twice cannot have two.
