@@ -3,6 +3,7 @@
 use std::io;
 
 use rollcall_pipeline::ErrorClass;
+use sqlx::migrate::MigrateError;
 
 use crate::seal::SealError;
 
@@ -14,7 +15,7 @@ pub enum StoreError {
     Database(#[from] sqlx::Error),
     /// The schema could not be brought up to date.
     #[error("cannot bring the database schema up to date: {0}")]
-    Migrate(#[from] sqlx::migrate::MigrateError),
+    Migrate(#[from] MigrateError),
     /// `database.url` is not one.
     #[error("database.url is not a PostgreSQL address such as postgres://user@host/database: {0}")]
     Url(sqlx::Error),
@@ -51,8 +52,7 @@ impl StoreError {
     /// What a retry would bring.
     pub fn class(&self) -> ErrorClass {
         match self {
-            Self::Database(e) => class_of(e),
-            Self::Migrate(sqlx::migrate::MigrateError::Execute(e)) => class_of(e),
+            Self::Database(e) | Self::Migrate(MigrateError::Execute(e) | MigrateError::ExecuteMigration(e, _)) => class_of(e),
             Self::Io { .. } => ErrorClass::Transient,
             Self::Migrate(_) | Self::Url(_) | Self::Cluster(_) | Self::Seal(_) | Self::AmbiguousName { .. } => {
                 ErrorClass::Permanent
@@ -62,7 +62,7 @@ impl StoreError {
 
     /// The five characters by which PostgreSQL names the error, if it was PostgreSQL that refused.
     pub fn sqlstate(&self) -> Option<String> {
-        let (Self::Database(e) | Self::Migrate(sqlx::migrate::MigrateError::Execute(e))) = self else { return None };
+        let Self::Database(e) = self else { return None };
         Some(e.as_database_error()?.code()?.into_owned())
     }
 
