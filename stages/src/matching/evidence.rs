@@ -179,7 +179,8 @@ impl Evidence {
         if self.live_checks < settings.min_checks && !out_of_time {
             return None;
         }
-        if mean <= settings.spoof_below {
+        // A face is called a picture only on full evidence: a single check of a living face can fail badly.
+        if mean <= settings.spoof_below && self.live_checks >= settings.min_checks {
             return Some(LivenessVerdict::Spoof(mean));
         }
         if mean < settings.live_from {

@@ -53,7 +53,7 @@ pub struct LivenessSettings {
     pub spoof_below: f32,
     /// Least width of a face that is checked, pixels of the decoded frame.
     pub min_face_px: f32,
-    /// Checks that a verdict needs, unless time runs out.
+    /// Checks that a verdict needs; when time runs out fewer are enough for alive, never for a picture.
     pub min_checks: u32,
     /// How long a name waits for a verdict, from the first usable face on.
     pub patience_ms: u64,
@@ -65,10 +65,10 @@ impl Default for LivenessSettings {
     fn default() -> Self {
         Self {
             enabled: true,
-            live_from: 0.6,
-            spoof_below: 0.35,
+            live_from: 0.55,
+            spoof_below: 0.3,
             min_face_px: 80.0,
-            min_checks: 2,
+            min_checks: 3,
             patience_ms: 1500,
             blink_required: false,
         }
