@@ -39,11 +39,52 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ModelsCommand,
     },
+    /// Run the lane over a recorded file: every frame counts, nothing is stored
+    Replay(ReplayOptions),
     /// Print a completion script for a shell
     Completion {
         /// For which shell: add `source <(rollcall completion bash)` to ~/.bashrc
         shell: Shell,
     },
+}
+
+/// Options of `rollcall replay`.
+#[derive(Args, Debug)]
+pub(crate) struct ReplayOptions {
+    /// The recording
+    pub(crate) video: PathBuf,
+    /// Pictures of the people to recognise: DIR/Name.jpg or DIR/Name/*.jpg
+    #[arg(long, value_name = "DIR")]
+    pub(crate) people: PathBuf,
+    /// Who is expected: one name a line, or CSV with the names in the first column [default: everybody]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) roster: Option<PathBuf>,
+    /// Analyse so many frames a second [default: every frame]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub(crate) fps: Option<f32>,
+    /// Write one JSON object for each event
+    #[arg(long, value_name = "OUT.jsonl")]
+    pub(crate) events: Option<PathBuf>,
+    /// Write the tracks in the columns of MOT Challenge, with the person
+    #[arg(long, value_name = "OUT.csv")]
+    pub(crate) tracks: Option<PathBuf>,
+    /// Play at the speed of the recording
+    #[arg(long)]
+    pub(crate) realtime: bool,
+    /// Longest side of the picture that the detector sees, in pixels
+    #[arg(long, value_name = "PX", default_value_t = 640, value_parser = clap::value_parser!(u32).range(160..=4096))]
+    pub(crate) detect_size: u32,
+    /// Leave narrower faces alone, in pixels of the recording
+    #[arg(long, value_name = "PX", default_value_t = 16.0, value_parser = positive)]
+    pub(crate) min_face_px: f32,
+    /// Print the summary as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn positive(text: &str) -> Result<f32, String> {
+    let value: f32 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if value.is_finite() && value > 0.0 { Ok(value) } else { Err("must be above 0".to_owned()) }
 }
 
 #[derive(Debug, Subcommand)]

@@ -5,9 +5,13 @@
 
 mod cli;
 mod commands;
+mod compose;
+mod enrolment;
+mod events;
 mod logging;
 mod output;
 mod paths;
+mod rules;
 
 use std::process::ExitCode;
 

@@ -41,6 +41,16 @@ pub trait LivenessModel: Send {
     fn score(&mut self, chips: &[&FaceChip]) -> Result<Vec<f32>, Fault>;
 }
 
+impl<M: LivenessModel + ?Sized> LivenessModel for Box<M> {
+    fn crops(&self) -> &[ContextCrop] {
+        (**self).crops()
+    }
+
+    fn score(&mut self, chips: &[&FaceChip]) -> Result<Vec<f32>, Fault> {
+        (**self).score(chips)
+    }
+}
+
 /// An answer of the gallery.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ranking {

@@ -3,6 +3,7 @@
 mod completion;
 mod config;
 mod models;
+mod replay;
 
 use std::process::ExitCode;
 
@@ -16,6 +17,7 @@ pub(crate) fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Config { command } => config::run(command),
         Command::Models { command } => models::run(&place, command),
+        Command::Replay(options) => replay::run(&place, &options),
         Command::Completion { shell } => completion::run(shell),
     }
 }

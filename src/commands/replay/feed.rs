@@ -1,0 +1,123 @@
+//! A recording into the mux.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use rollcall_pipeline::packet::CloseReason;
+use rollcall_pipeline::{
+    CameraId, CameraTuning, Clock, Epoch, Frame, FrameMux, FrameTime, MonoTime, MuxError, MuxSender, StreamKey,
+    TimeSource, WallTime,
+};
+use rollcall_stages::decode::{DecodedFrame, DisconnectReason, Sampler, VideoFile};
+use uuid::Uuid;
+
+/// An open recording.
+pub(super) struct Feed {
+    video: VideoFile,
+    camera: CameraId,
+    tuning: Arc<CameraTuning>,
+    realtime: bool,
+    clock: Arc<dyn Clock>,
+    /// When the recording is assumed to begin.
+    begins: WallTime,
+}
+
+/// What became of it.
+pub(super) struct Fed {
+    /// Frames decoded.
+    pub(super) frames: u64,
+    /// Width and height of the last one.
+    pub(super) size: (u32, u32),
+    /// Why the rest could not be read.
+    pub(super) broke: Option<DisconnectReason>,
+}
+
+impl Feed {
+    pub(super) fn open(
+        path: &Path,
+        camera: &str,
+        tuning: CameraTuning,
+        realtime: bool,
+        clock: Arc<dyn Clock>,
+    ) -> anyhow::Result<Self> {
+        let camera = CameraId::new(camera);
+        let video = VideoFile::open(path, Default::default(), Arc::clone(&clock))
+            .map_err(|reason| anyhow::anyhow!("{}: {}", path.display(), advice(&reason)))?;
+        let begins = modified(path.to_owned()).unwrap_or_else(|| clock.wall());
+        Ok(Self { video, camera, tuning: Arc::new(tuning), realtime, clock, begins })
+    }
+
+    /// Hands every frame that is to be analysed to the mux; waits while the lane is behind.
+    pub(super) fn run(mut self, mux: &FrameMux) -> Result<Fed, MuxError> {
+        let mut sampler = Sampler::default();
+        let mut sender = mux.open(&self.camera)?;
+        let began = self.clock.mono();
+        let mut fed = Fed { frames: 0, size: (0, 0), broke: None };
+        while let Some(decoded) = self.video.next() {
+            let decoded = match decoded {
+                Ok(decoded) => decoded,
+                Err(reason) => {
+                    fed.broke = Some(reason);
+                    break;
+                }
+            };
+            fed.frames += 1;
+            fed.size = (decoded.image.width() as u32, decoded.image.height() as u32);
+            if decoded.anew.is_some() {
+                sender.close(CloseReason::Lost);
+                sender = mux.open(&self.camera)?;
+                sampler = Sampler::default();
+            }
+            if self.realtime {
+                self.wait_until(MonoTime(began.0 + Duration::from_nanos(decoded.media.0)));
+            }
+            if sampler.take(decoded.media, self.tuning.analysis_fps) {
+                self.push(&sender, decoded)?;
+            }
+        }
+        sender.close(CloseReason::Ended);
+        Ok(fed)
+    }
+
+    fn push(&self, sender: &MuxSender, decoded: DecodedFrame) -> Result<(), MuxError> {
+        let time = FrameTime {
+            media: decoded.media,
+            received: decoded.received,
+            captured: self.begins + Duration::from_nanos(decoded.media.0),
+            source: TimeSource::File,
+        };
+        // The mux sets the key.
+        let key = StreamKey { camera: self.camera.clone(), epoch: Epoch(Uuid::nil()) };
+        sender.push(Frame { key, seq: decoded.index, time, image: decoded.image, tuning: Arc::clone(&self.tuning) })
+    }
+
+    fn wait_until(&self, at: MonoTime) {
+        let left = at.since(self.clock.mono());
+        if !left.is_zero() {
+            // Nobody sends: it is a wait with a limit.
+            let (_sender, receiver) = mpsc::channel::<()>();
+            drop(receiver.recv_timeout(left));
+        }
+    }
+}
+
+/// A file was last written when its recording ended, which is near enough for the day and the same in each replay.
+fn modified(path: PathBuf) -> Option<WallTime> {
+    Some(std::fs::metadata(path).ok()?.modified().ok()?.into())
+}
+
+/// The reason with what to do about it, for a file rather than a camera.
+fn advice(reason: &DisconnectReason) -> String {
+    match reason {
+        DisconnectReason::Unsupported { package: Some(package), .. } => {
+            format!("{reason}: install the package {package}")
+        }
+        DisconnectReason::MissingElement(_) => {
+            format!("{reason}: run `make setup`, which installs the GStreamer packages")
+        }
+        DisconnectReason::Truncated { .. } => format!("{reason}: copy the file again from where it was recorded"),
+        other => other.to_string(),
+    }
+}

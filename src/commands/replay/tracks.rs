@@ -1,0 +1,178 @@
+//! Where everybody was, frame by frame, in the columns of MOT Challenge with the person behind them.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use rollcall_pipeline::ports::Observer;
+use rollcall_pipeline::{Frame, PersonId, Rect, StreamKey, TrackId, TrackObservation};
+
+use crate::events::Names;
+
+/// Watches the lane.
+pub(super) struct Tracks {
+    keep: bool,
+    faces: AtomicU64,
+    streams: Mutex<Vec<(StreamKey, Stream)>>,
+}
+
+/// What was seen of one stream, in the order it was told.
+#[derive(Default)]
+struct Stream {
+    rows: Vec<Row>,
+    /// From a frame on, a motion track belongs to a person's track; what was said later holds.
+    links: HashMap<TrackId, Vec<(u64, TrackId)>>,
+    /// From a frame on, a person's track bears a name.
+    names: HashMap<TrackId, Vec<(u64, Option<PersonId>)>>,
+}
+
+struct Row {
+    seq: u64,
+    motion: TrackId,
+    bbox: Rect,
+    score: f32,
+}
+
+impl Tracks {
+    /// Counts faces, and keeps rows if they are to be written.
+    pub(super) fn new(keep: bool) -> Self {
+        Self { keep, faces: AtomicU64::new(0), streams: Mutex::default() }
+    }
+
+    /// Faces on tracks, over all frames.
+    pub(super) fn faces(&self) -> u64 {
+        self.faces.load(Ordering::Relaxed)
+    }
+
+    fn stream(&self, key: &StreamKey, change: impl FnOnce(&mut Stream)) {
+        if !self.keep {
+            return;
+        }
+        let mut streams = self.streams.lock();
+        let found = streams.iter().position(|(k, _)| k == key);
+        let i = found.unwrap_or_else(|| {
+            streams.push((key.clone(), Stream::default()));
+            streams.len() - 1
+        });
+        change(&mut streams[i].1);
+    }
+
+    /// Writes all rows, in the order of frames and ids.
+    pub(super) fn write(&self, to: impl Write, names: &Names) -> anyhow::Result<()> {
+        let mut csv = csv::Writer::from_writer(to);
+        csv.write_record(["frame", "id", "x", "y", "w", "h", "conf", "person"])?;
+        let mut before = 0;
+        for (_, stream) in &*self.streams.lock() {
+            let mut rows: Vec<_> = stream.rows.iter().map(|row| (row.seq, stream.owner(row), row)).collect();
+            rows.sort_by_key(|(seq, id, _)| (*seq, *id));
+            for (seq, id, row) in &rows {
+                let person = stream.name(*id, *seq).and_then(|person| names.get(&person)).map_or("", String::as_str);
+                csv.write_record([
+                    (seq + 1).to_string(),
+                    (before + id.0).to_string(),
+                    format!("{:.1}", row.bbox.x),
+                    format!("{:.1}", row.bbox.y),
+                    format!("{:.1}", row.bbox.w),
+                    format!("{:.1}", row.bbox.h),
+                    format!("{:.3}", row.score),
+                    person.to_owned(),
+                ])?;
+            }
+            // Ids are counted within a stream; a file that breaks into several has each id once.
+            before += rows.iter().map(|(_, id, _)| id.0).max().unwrap_or(0);
+        }
+        Ok(csv.flush()?)
+    }
+}
+
+impl Stream {
+    fn owner(&self, row: &Row) -> TrackId {
+        let said = self.links.get(&row.motion).map_or(&[][..], Vec::as_slice);
+        said.iter().rev().find(|(from, _)| *from <= row.seq).map_or(row.motion, |(_, track)| *track)
+    }
+
+    fn name(&self, track: TrackId, seq: u64) -> Option<PersonId> {
+        let said = self.names.get(&track).map_or(&[][..], Vec::as_slice);
+        said.iter().rev().find(|(from, _)| *from <= seq).and_then(|(_, person)| *person)
+    }
+}
+
+impl Observer for Tracks {
+    fn observed(&self, frame: &Frame, tracks: &[TrackObservation]) {
+        self.faces.fetch_add(tracks.len() as u64, Ordering::Relaxed);
+        self.stream(&frame.key, |stream| {
+            let row = |t: &TrackObservation| Row { seq: frame.seq, motion: t.track, bbox: t.bbox, score: t.score };
+            stream.rows.extend(tracks.iter().map(row));
+        });
+    }
+
+    fn linked(&self, key: &StreamKey, motion: TrackId, from_seq: u64, track: TrackId) {
+        self.stream(key, |stream| stream.links.entry(motion).or_default().push((from_seq, track)));
+    }
+
+    fn named(&self, key: &StreamKey, track: TrackId, seq: u64, person: Option<PersonId>) {
+        self.stream(key, |stream| stream.names.entry(track).or_default().push((seq, person)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use rollcall_pipeline::image::I420;
+    use rollcall_pipeline::{
+        CameraId, CameraTuning, Epoch, FrameTime, Image, MediaTime, MonoTime, RoomId, TimeSource, WallTime,
+    };
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn frame(key: &StreamKey, seq: u64) -> Frame {
+        let tuning = CameraTuning {
+            room: RoomId::new("r"),
+            direction: None,
+            analysis_fps: 0.0,
+            detect_size: 640,
+            min_face_px: 16.0,
+            regions_of_interest: Vec::new(),
+            privacy_masks: Vec::new(),
+        };
+        let time = FrameTime {
+            media: MediaTime(seq),
+            received: MonoTime::default(),
+            captured: WallTime::default(),
+            source: TimeSource::File,
+        };
+        let image = Image::new(I420::filled(2, 2, [0, 128, 128]));
+        Frame { key: key.clone(), seq, time, image, tuning: Arc::new(tuning) }
+    }
+
+    #[test]
+    fn rows_carry_the_track_of_the_person_and_the_name_from_when_it_was_given() {
+        let key = StreamKey { camera: CameraId::new("c"), epoch: Epoch(Uuid::nil()) };
+        let ada = PersonId(Uuid::from_u128(1));
+        let tracks = Tracks::new(true);
+        let bbox = Rect { x: 1.0, y: 2.0, w: 3.0, h: 4.0 };
+        for (seq, motion) in [(0, 1), (1, 1), (2, 2), (3, 2)] {
+            tracks.observed(&frame(&key, seq), &[TrackObservation { track: TrackId(motion), bbox, score: 0.9 }]);
+        }
+        tracks.linked(&key, TrackId(2), 0, TrackId(1));
+        tracks.linked(&key, TrackId(2), 3, TrackId(7));
+        tracks.named(&key, TrackId(1), 1, Some(ada));
+        let mut out = Vec::new();
+        tracks.write(&mut out, &Arc::new(HashMap::from([(ada, "Ada".to_owned())]))).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(
+            text.lines().collect::<Vec<_>>(),
+            [
+                "frame,id,x,y,w,h,conf,person",
+                "1,1,1.0,2.0,3.0,4.0,0.900,",
+                "2,1,1.0,2.0,3.0,4.0,0.900,Ada",
+                "3,1,1.0,2.0,3.0,4.0,0.900,Ada",
+                "4,7,1.0,2.0,3.0,4.0,0.900,",
+            ]
+        );
+        assert_eq!(tracks.faces(), 4);
+    }
+}

@@ -1,0 +1,218 @@
+//! The composition root: configuration → models, stages and rules, put together.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use rollcall_models::{FaceMesh, FrLiveness, MINIFAS_V2_ID, MiniFas, Models, SFACE_ID, SFace, YuNet};
+use rollcall_pipeline::config::{Blink, Config, LivenessChoice, LivenessConfig, RecognitionConfig};
+use rollcall_pipeline::lane::{LaneFactory, LaneStages};
+use rollcall_pipeline::ports::{LivenessModel, Matcher, Observer};
+use rollcall_pipeline::{ErrorClass, Fault, ModelId};
+use rollcall_stages::detect::{Detect, YuNetDetector};
+use rollcall_stages::embed::{Embed, SFaceEmbedder};
+use rollcall_stages::liveness::{FrLivenessModel, Liveness, MeshEyes, MiniFasModel, NoLiveness};
+use rollcall_stages::matching::{LivenessSettings, MatchPorts, MatchStage, RecognitionSettings};
+use rollcall_stages::track::{LivenessGate, ShotSettings, TrackSettings, TrackStage, TrackerSettings};
+
+use crate::cli::Place;
+use crate::rules::Rules;
+
+/// Which shots the liveness models judge fairly: not blurred, neither dark nor burnt out. The first four are checked, which
+/// is what a verdict needs, then every third: a track that stays is watched, not measured.
+const LIVENESS_GATE: LivenessGate = LivenessGate {
+    min_face_px: 0.0,
+    min_sharpness: 0.004,
+    brightness: (40.0, 225.0),
+    first_checks: 4,
+    then_every: 3,
+    crops: Vec::new(),
+};
+
+/// The models, opened and verified, and how to make networks of them.
+#[derive(Clone, Debug)]
+pub(crate) struct Vision {
+    models: Models,
+    threads: usize,
+    min_score: f32,
+    choice: LivenessChoice,
+    liveness: LivenessConfig,
+}
+
+impl Vision {
+    /// Opens the models that `config` names. Reads and checks every file.
+    pub(crate) fn open(place: &Place, config: &Config) -> anyhow::Result<Self> {
+        let dir = place.models_dir(config)?;
+        let models = Models::open(&dir).with_context(|| format!("the models in {} cannot be used", dir.display()))?;
+        Ok(Self::new(models, place.operator_models_dir()?, config))
+    }
+
+    fn new(models: Models, operator_dir: PathBuf, config: &Config) -> Self {
+        Self {
+            models: models.with_operator_dir(operator_dir),
+            threads: config.models.threads,
+            min_score: config.detection.min_score.unwrap_or(YuNetDetector::THRESHOLD),
+            choice: config.models.liveness,
+            liveness: config.liveness.clone(),
+        }
+    }
+
+    /// The model whose embeddings are compared.
+    pub(crate) fn embedding_model(&self) -> ModelId {
+        ModelId::new(SFACE_ID)
+    }
+
+    /// A detector of its own.
+    pub(crate) fn detector(&self) -> Result<YuNetDetector, Fault> {
+        let net = YuNet::load(&self.models, self.threads).map_err(broken)?;
+        Ok(YuNetDetector::new(net, self.min_score))
+    }
+
+    /// An embedder of its own.
+    pub(crate) fn embedder(&self) -> Result<SFaceEmbedder, Fault> {
+        Ok(SFaceEmbedder::new(SFace::load(&self.models, self.threads).map_err(broken)?))
+    }
+
+    /// The liveness model that is to be used.
+    fn liveness_model(&self) -> Result<Box<dyn LivenessModel>, Fault> {
+        if !self.liveness.enabled {
+            return Ok(Box::new(NoLiveness));
+        }
+        let minifas = match self.choice {
+            LivenessChoice::Auto => self.models.is_installed(MINIFAS_V2_ID),
+            LivenessChoice::Default => false,
+            LivenessChoice::Minifas => true,
+        };
+        Ok(if minifas {
+            Box::new(MiniFasModel::new(MiniFas::load(&self.models, self.threads).map_err(broken)?))
+        } else {
+            Box::new(FrLivenessModel::new(FrLiveness::load(&self.models, self.threads).map_err(broken)?))
+        })
+    }
+
+    fn liveness_stage(&self, model: Box<dyn LivenessModel>) -> Result<Liveness, Fault> {
+        let stage = Liveness::new(model);
+        if !self.wants_eyes() {
+            return Ok(stage);
+        }
+        let mesh = FaceMesh::load(&self.models, self.threads).map_err(broken)?;
+        Ok(stage.with_blinks(MeshEyes::new(mesh)))
+    }
+
+    fn wants_eyes(&self) -> bool {
+        self.liveness.enabled && self.liveness.blink == Blink::Required
+    }
+}
+
+/// A model that cannot be loaded now cannot be loaded by the next generation of the lane either.
+fn broken(error: rollcall_models::ModelError) -> Fault {
+    Fault::new(ErrorClass::Permanent, error)
+}
+
+/// Builds the five stages of a lane, generation by generation.
+pub(crate) struct Stages {
+    /// The networks.
+    pub(crate) vision: Vision,
+    /// The gallery.
+    pub(crate) matcher: Arc<dyn Matcher>,
+    /// The rules of attendance; they outlive generations.
+    pub(crate) rules: Rules,
+    /// Who watches.
+    pub(crate) observer: Arc<dyn Observer>,
+    /// When a face has a name.
+    pub(crate) recognition: RecognitionSettings,
+}
+
+impl LaneFactory for Stages {
+    type Detect = Detect;
+    type Track = TrackStage;
+    type Embed = Embed;
+    type Liveness = Liveness;
+    type Match = MatchStage;
+
+    fn build(&mut self) -> Result<LaneStages<Self>, Fault> {
+        let liveness = liveness_settings(&self.vision.liveness);
+        let model = self.vision.liveness_model()?;
+        let track = TrackSettings {
+            tracker: TrackerSettings::default(),
+            shots: ShotSettings::default(),
+            liveness: liveness.enabled.then(|| LivenessGate {
+                min_face_px: liveness.min_face_px,
+                crops: model.crops().to_vec(),
+                ..LIVENESS_GATE
+            }),
+            eyes_min_face_px: self.vision.wants_eyes().then_some(liveness.min_face_px),
+        };
+        let ports = MatchPorts {
+            matcher: Arc::clone(&self.matcher),
+            expectations: self.rules.expectations(),
+            judge: Box::new(self.rules.clone()),
+            observer: Arc::clone(&self.observer),
+        };
+        Ok(LaneStages {
+            detect: Detect::new(self.vision.detector()?),
+            track: TrackStage::new(track, Arc::clone(&self.observer)),
+            embed: Embed::new(self.vision.embedder()?),
+            liveness: self.vision.liveness_stage(model)?,
+            matching: MatchStage::new(ports, self.recognition, liveness),
+        })
+    }
+}
+
+/// The configured figures over those that suit the models.
+pub(crate) fn recognition_settings(config: &RecognitionConfig) -> RecognitionSettings {
+    let d = RecognitionSettings::default();
+    RecognitionSettings {
+        early_similarity: config.early_similarity.unwrap_or(d.early_similarity),
+        settled_similarity: config.settled_similarity.unwrap_or(d.settled_similarity),
+        review_similarity: config.review_similarity.unwrap_or(d.review_similarity),
+        margin: config.margin.unwrap_or(d.margin),
+        min_agreeing: config.min_agreeing.unwrap_or(d.min_agreeing),
+        repeat_ms: config.repeat.map_or(d.repeat_ms, millis),
+        ..d
+    }
+}
+
+/// The configured figures over those that suit the models.
+fn liveness_settings(config: &LivenessConfig) -> LivenessSettings {
+    let d = LivenessSettings::default();
+    LivenessSettings {
+        enabled: config.enabled,
+        live_from: config.live_from.unwrap_or(d.live_from),
+        spoof_below: config.spoof_below.unwrap_or(d.spoof_below),
+        min_face_px: config.min_face_px.unwrap_or(d.min_face_px),
+        patience_ms: config.patience.map_or(d.patience_ms, millis),
+        blink_required: config.blink == Blink::Required,
+        ..d
+    }
+}
+
+fn millis(d: Duration) -> u64 {
+    u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn the_reference_shows_the_figures_that_suit_the_models() {
+        let reference = include_str!("../configs/rollcall.toml");
+        let section = |name: &str| {
+            let from = reference.find(&format!("[{name}]")).expect("the section is there");
+            let lines = reference[from..].lines().take_while(|line| !line.starts_with("# ---"));
+            let on = lines.map(|line| line.strip_prefix("# ").filter(|l| l.contains(" = ")).unwrap_or(line));
+            on.collect::<Vec<_>>().join("\n")
+        };
+        let text = ["detection", "recognition", "liveness"].map(section).join("\n");
+        let config = Config::parse(&text, Path::new("rollcall.toml"), HashMap::new()).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(config.detection.min_score, Some(YuNetDetector::THRESHOLD));
+        assert!(config.recognition.early_similarity.is_some() && config.liveness.live_from.is_some());
+        assert_eq!(recognition_settings(&config.recognition), RecognitionSettings::default());
+        assert_eq!(liveness_settings(&config.liveness), LivenessSettings::default());
+    }
+}

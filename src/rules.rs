@@ -1,0 +1,100 @@
+//! The rules of attendance in force: configuration and people → [`Schedule`], and the register that outlives lanes and reloads.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use anyhow::bail;
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use rollcall_attendance::{DecisionPolicy, Register, RoomPlan, Roster, Schedule, SessionPlan, SitePlan};
+use rollcall_pipeline::config::Config;
+use rollcall_pipeline::ports::{Expectations, Judge};
+use rollcall_pipeline::{AttendanceEvent, Decision, PersonId, RoomId, WallTime};
+
+/// The rules of the moment. Cloning shares them.
+#[derive(Clone)]
+pub(crate) struct Rules {
+    current: Arc<ArcSwap<InForce>>,
+    register: Arc<Mutex<Register>>,
+}
+
+/// What a reload swaps as one.
+struct InForce {
+    schedule: Schedule,
+    policy: DecisionPolicy,
+}
+
+impl Rules {
+    /// Begins with these, and with what `register` remembers.
+    pub(crate) fn new(schedule: Schedule, policy: DecisionPolicy, register: Register) -> Self {
+        Self {
+            current: Arc::new(ArcSwap::from_pointee(InForce { schedule, policy })),
+            register: Arc::new(Mutex::new(register)),
+        }
+    }
+
+    /// The port that `match` asks for rosters.
+    pub(crate) fn expectations(&self) -> Arc<dyn Expectations> {
+        Arc::new(self.clone())
+    }
+}
+
+impl Judge for Rules {
+    fn judge(&mut self, decision: Decision) -> AttendanceEvent {
+        let rules = self.current.load();
+        self.register.lock().judge(decision, &rules.schedule, &rules.policy)
+    }
+}
+
+impl Expectations for Rules {
+    fn expected(&self, room: &RoomId, at: WallTime) -> Option<Arc<[PersonId]>> {
+        self.current.load().schedule.expected(room, at)
+    }
+}
+
+/// The open cells of the decision matrix as configured.
+pub(crate) fn policy(config: &Config) -> DecisionPolicy {
+    DecisionPolicy {
+        identified_undecided: config.decisions.identified_undecided,
+        identified_unclear: config.decisions.identified_unclear,
+        unknown_spoof: config.decisions.unknown_spoof,
+    }
+}
+
+/// The timetables as configured. A name on a roster that nobody is enrolled under expects nobody, and is returned.
+pub(crate) fn schedule(config: &Config, people: &HashMap<String, PersonId>) -> anyhow::Result<(Schedule, Vec<String>)> {
+    let mut strangers = Vec::new();
+    let mut roster = |names: &[String]| {
+        let (known, unknown): (Vec<_>, Vec<_>) = names.iter().partition(|name| people.contains_key(*name));
+        strangers.extend(unknown.into_iter().cloned());
+        Roster::people(known.into_iter().map(|name| people[name]))
+    };
+    let mut rooms = Vec::new();
+    for room in &config.rooms {
+        let mut plan = RoomPlan::new(room.id.clone());
+        plan.time_zone = Some(room.time_zone);
+        plan.expected = room.expected.as_deref().map_or(Roster::Everybody, &mut roster);
+        for session in &room.sessions {
+            let days = session.days.iter().copied().collect();
+            plan.sessions.push(SessionPlan {
+                valid_from: session.valid_from,
+                valid_to: session.valid_to,
+                expected: session.expected.as_deref().map(&mut roster),
+                early: session.early,
+                grace: session.grace,
+                leave: session.leave,
+                ..SessionPlan::new(&session.name, days, session.start, session.end)
+            });
+        }
+        rooms.push(plan);
+    }
+    strangers.sort_unstable();
+    strangers.dedup();
+    match Schedule::new(&SitePlan { time_zone: config.site.time_zone, rooms }) {
+        Ok(schedule) => Ok((schedule, strangers)),
+        Err(errors) => {
+            let told: Vec<_> = errors.iter().map(ToString::to_string).collect();
+            bail!("the timetables cannot be used:\n  {}", told.join("\n  "))
+        }
+    }
+}
