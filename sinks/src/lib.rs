@@ -1,7 +1,14 @@
-//! Where events go: [`PgSink`] writes them to PostgreSQL, through a [`Spool`] on disk while the database is away;
+//! Where events go: [`PgSink`] writes them to PostgreSQL, through a [`spool`] on disk while the database is away;
 //! [`JsonLines`] writes them to a file. All of them implement `rollcall_pipeline::ports::EventSink`. No SQL and no rules of
 //! attendance here: `store` knows the rows, and events arrive judged.
 
+mod codec;
+mod crop;
 pub mod jsonl;
+pub mod postgres;
+pub mod spool;
+mod writer;
 
 pub use jsonl::JsonLines;
+pub use postgres::{PgSink, PgSinkOptions, SinkMonitor, SinkStatus};
+pub use spool::{Spool, SpoolError, SpoolOptions};

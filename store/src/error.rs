@@ -18,7 +18,7 @@ pub enum StoreError {
     Migrate(#[from] MigrateError),
     /// `database.url` is not one.
     #[error("database.url is not a PostgreSQL address such as postgres://user@host/database: {0}")]
-    Url(sqlx::Error),
+    Url(String),
     /// The private cluster could not be started.
     #[error("cannot start the private PostgreSQL: {0}")]
     Cluster(String),
@@ -52,7 +52,9 @@ impl StoreError {
     /// What a retry would bring.
     pub fn class(&self) -> ErrorClass {
         match self {
-            Self::Database(e) | Self::Migrate(MigrateError::Execute(e) | MigrateError::ExecuteMigration(e, _)) => class_of(e),
+            Self::Database(e) | Self::Migrate(MigrateError::Execute(e) | MigrateError::ExecuteMigration(e, _)) => {
+                class_of(e)
+            }
             Self::Io { .. } => ErrorClass::Transient,
             Self::Migrate(_) | Self::Url(_) | Self::Cluster(_) | Self::Seal(_) | Self::AmbiguousName { .. } => {
                 ErrorClass::Permanent

@@ -79,7 +79,11 @@ impl Store {
     /// # Errors
     /// When it is not the address of a PostgreSQL database. The error does not repeat it: there may be a password in it.
     pub fn parse_url(url: &SecretString) -> Result<PgConnectOptions, StoreError> {
-        let options: PgConnectOptions = url.expose_secret().parse().map_err(StoreError::Url)?;
+        let url = url.expose_secret();
+        if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+            return Err(StoreError::Url("it begins with something else".to_owned()));
+        }
+        let options: PgConnectOptions = url.parse().map_err(|e: sqlx::Error| StoreError::Url(e.to_string()))?;
         // Encryption where the server offers it is sqlx's default; a Unix socket has none.
         Ok(if options.get_socket().is_some() { options.ssl_mode(PgSslMode::Disable) } else { options })
     }

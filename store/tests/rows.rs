@@ -137,7 +137,9 @@ async fn enrolling_twice_is_like_once() {
     assert!(store.gallery(&ModelId::new("m")).await.unwrap().templates.is_empty(), "gone with the person");
 }
 
-async fn futures_all<T, E: std::fmt::Debug>(futures: impl Iterator<Item = impl Future<Output = Result<T, E>>>) -> Vec<T> {
+async fn futures_all<T, E: std::fmt::Debug>(
+    futures: impl Iterator<Item = impl Future<Output = Result<T, E>>>,
+) -> Vec<T> {
     let mut all = Vec::new();
     for future in futures {
         all.push(future.await.unwrap());
@@ -171,12 +173,14 @@ async fn a_wrong_key_is_an_error_and_a_moved_template_is_left_out() {
 
     // Somebody who can write to the database makes Grace out of Ada's face.
     let pool = sqlx::PgPool::connect_with(options).await.unwrap();
-    sqlx::query("update templates set sealed = (select sealed from templates where person_id = $1) where person_id = $2")
-        .bind(ada)
-        .bind(grace)
-        .execute(&pool)
-        .await
-        .unwrap();
+    sqlx::query(
+        "update templates set sealed = (select sealed from templates where person_id = $1) where person_id = $2",
+    )
+    .bind(ada)
+    .bind(grace)
+    .execute(&pool)
+    .await
+    .unwrap();
     let gallery = ours.gallery(&ModelId::new("m")).await.unwrap();
     assert_eq!(gallery.templates.iter().map(|t| t.person.0).collect::<Vec<_>>(), [ada]);
 }
@@ -203,10 +207,7 @@ async fn a_batch_becomes_rows_and_a_repetition_changes_nothing() {
     };
     let batch = [marking(1, ada, 10), event(2, "debounced", Some(ada), 20), ambiguous, event(4, "unknown", None, 40)];
     let written = store.write_events(&batch).await.unwrap();
-    assert_eq!(
-        written,
-        Written { fresh: ids(1..=4), marked: ids([1]), blocked: ids([]), orphaned: ids([]) }
-    );
+    assert_eq!(written, Written { fresh: ids(1..=4), marked: ids([1]), blocked: ids([]), orphaned: ids([]) });
     let check = async || {
         let marks = store.marks_since(at(-9999), 10).await.unwrap();
         assert_eq!(marks.len(), 1);
@@ -292,14 +293,10 @@ async fn an_exit_is_kept_on_the_mark() {
 #[tokio::test]
 async fn odd_clocks_lose_nothing_and_retention_drops_months() {
     let store = store().await;
-    let years_off = EventRecord {
-        captured_at: Utc.with_ymd_and_hms(1970, 1, 1, 0, 0, 0).unwrap(),
-        ..event(1, "unknown", None, 0)
-    };
-    let ahead = EventRecord {
-        captured_at: Utc.with_ymd_and_hms(2026, 8, 1, 0, 0, 0).unwrap(),
-        ..event(2, "unknown", None, 0)
-    };
+    let years_off =
+        EventRecord { captured_at: Utc.with_ymd_and_hms(1970, 1, 1, 0, 0, 0).unwrap(), ..event(1, "unknown", None, 0) };
+    let ahead =
+        EventRecord { captured_at: Utc.with_ymd_and_hms(2026, 8, 1, 0, 0, 0).unwrap(), ..event(2, "unknown", None, 0) };
     store.write_events(&[years_off, ahead, event(3, "unknown", None, 0)]).await.unwrap();
     // Rows of a month that gets its partition only now are moved there.
     assert!(store.make_partitions(date(2026, 7, 1)).await.unwrap() > 0);

@@ -1,0 +1,377 @@
+//! Events into PostgreSQL, through the spool while it is away.
+//!
+//! ```text
+//!            spool empty                    committed
+//! accept ──────────────────► Writer ──────────────────────► Ok
+//!    │  spool not empty,       │ away, or an operator is needed
+//!    └──────────┬──────────────┘
+//!               ▼     synced                thread `spool-drain`: oldest first
+//!             Spool ─────────► Ok           Spool ──► Writer ──► acknowledged
+//!               │ full: wait for the drainer
+//! ```
+//!
+//! An event is accepted when it is committed or synced to disk, and never before. Order is kept: while anything waits in
+//! the spool, everything goes through it. Events that the database refuses for their values go to a second spool,
+//! `rejected`, with the reason; all others stay until they are written, however long that takes.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+use rollcall_pipeline::clock::Clock;
+use rollcall_pipeline::metrics::SinkMetrics;
+use rollcall_pipeline::ports::EventSink;
+use rollcall_pipeline::supervisor::{Supervisor, Worker};
+use rollcall_pipeline::{AttendanceEvent, ErrorClass, EventKind, Fault, ModelId};
+use rollcall_store::{EventRecord, Store};
+use tokio::runtime::Handle;
+
+use crate::codec::{self, CodecError, Rejected};
+use crate::crop::jpeg;
+use crate::spool::{Spool, SpoolError, SpoolOptions, SpooledRecord};
+use crate::writer::{Progress, Stopped, Writer};
+
+/// Events that are written in one transaction when the spool is drained.
+const DRAIN_BATCH: usize = 128;
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// Events that are synced to disk together.
+const SPOOL_BATCH: usize = 32;
+/// The database is asked so often while it is away; also how late the age of the spool may be shown.
+const LAST_PAUSE: Duration = Duration::from_secs(3);
+/// A spool that is full (or a disk) is looked at so often while the lane waits.
+const FULL_PAUSE: Duration = Duration::from_millis(500);
+
+/// How [`PgSink`] works.
+#[derive(Clone, Debug)]
+pub struct PgSinkOptions {
+    /// The model whose embeddings are compared; stands in every row.
+    pub model: ModelId,
+    /// Strangers go to review, too. Ambiguous faces and attacks always do.
+    pub review_unknown: bool,
+    /// Directory of the spool.
+    pub spool_dir: PathBuf,
+    /// Bytes that the spool may take.
+    pub spool_max_bytes: u64,
+    /// So long a batch is tried before it goes to the spool.
+    pub write_budget: Duration,
+}
+
+impl PgSinkOptions {
+    /// Defaults: strangers are not reviewed, 256 MiB of spool, 1.5 s a batch.
+    pub fn new(model: ModelId, spool_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            model,
+            review_unknown: false,
+            spool_dir: spool_dir.into(),
+            spool_max_bytes: 256 << 20,
+            write_budget: Duration::from_millis(1500),
+        }
+    }
+}
+
+/// What waits, for health and the log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SinkStatus {
+    /// Events in the spool.
+    pub spooled: usize,
+    /// Its bytes on disk.
+    pub spool_bytes: u64,
+    /// Events that the database refused for ever, since the spool directory was made.
+    pub rejected: usize,
+    /// Why the last write failed, until one succeeds.
+    pub trouble: Option<String>,
+}
+
+#[derive(Debug)]
+struct Queues {
+    spool: Spool,
+    rejected: Spool,
+    /// Why the last write failed.
+    trouble: Option<String>,
+    /// Why the last append failed.
+    full: Option<String>,
+    stopping: bool,
+}
+
+#[derive(Debug)]
+struct Shared {
+    queues: Mutex<Queues>,
+    /// Something was spooled, acknowledged, or is to stop.
+    changed: Condvar,
+    writer: Writer,
+    metrics: SinkMetrics,
+    clock: Arc<dyn Clock>,
+}
+
+/// Asks a sink that works elsewhere how it is. Cloning shares it.
+#[derive(Clone, Debug)]
+pub struct SinkMonitor(Arc<Shared>);
+
+impl SinkMonitor {
+    /// What waits now.
+    pub fn status(&self) -> SinkStatus {
+        let queues = self.0.queues.lock();
+        SinkStatus {
+            spooled: queues.spool.len(),
+            spool_bytes: queues.spool.bytes(),
+            rejected: queues.rejected.len(),
+            trouble: queues.full.clone().or_else(|| queues.trouble.clone()),
+        }
+    }
+}
+
+/// The sink. Dropping it stops the drainer after its current batch; what is in the spool stays for the next start.
+#[derive(Debug)]
+pub struct PgSink {
+    shared: Arc<Shared>,
+    runtime: Handle,
+    options: PgSinkOptions,
+    drainer: Option<Worker>,
+}
+
+impl PgSink {
+    /// Opens the spool and starts the thread that drains it. The database may be away. `runtime` is where the store's
+    /// connections live; [`accept`](EventSink::accept) must not be called on one of its threads.
+    ///
+    /// # Errors
+    /// When the spool cannot be used.
+    pub fn open(
+        store: Store,
+        runtime: Handle,
+        clock: Arc<dyn Clock>,
+        supervisor: &Supervisor,
+        options: PgSinkOptions,
+    ) -> Result<Self, Fault> {
+        let open = |dir: PathBuf| Spool::open(SpoolOptions::new(dir, options.spool_max_bytes));
+        let spool_fault = |e: SpoolError| Fault::new(ErrorClass::Permanent, e);
+        let spool = open(options.spool_dir.clone()).map_err(spool_fault)?;
+        let rejected = open(options.spool_dir.join("rejected")).map_err(spool_fault)?;
+        if !spool.is_empty() {
+            tracing::info!(events = spool.len(), "the spool holds events of an earlier run: writing them first");
+        }
+        let metrics = SinkMetrics::new();
+        let budget = options.write_budget;
+        let writer = Writer { store, clock: Arc::clone(&clock), metrics: metrics.clone(), budget };
+        let queues = Mutex::new(Queues { spool, rejected, trouble: None, full: None, stopping: false });
+        let shared = Arc::new(Shared { queues, changed: Condvar::new(), writer, metrics, clock });
+        let (drained, on) = (Arc::clone(&shared), runtime.clone());
+        let drainer = supervisor.spawn("spool-drain", move |_| {
+            drained.drain(&on);
+            Ok(())
+        })?;
+        Ok(Self { shared, runtime, options, drainer: Some(drainer) })
+    }
+
+    /// For health and metrics.
+    pub fn monitor(&self) -> SinkMonitor {
+        SinkMonitor(Arc::clone(&self.shared))
+    }
+
+    fn record(&self, event: &AttendanceEvent) -> EventRecord {
+        let review = match event.kind {
+            EventKind::Ambiguous | EventKind::Spoof => true,
+            EventKind::Unknown => self.options.review_unknown,
+            _ => false,
+        };
+        let crop = event.decision.best.as_deref().filter(|_| review).and_then(jpeg);
+        EventRecord::new(event, &self.options.model, review, crop.as_deref(), self.shared.writer.store.sealer())
+    }
+}
+
+impl EventSink for PgSink {
+    fn accept(&mut self, batch: &[AttendanceEvent]) -> Result<(), Fault> {
+        let records: Vec<EventRecord> = batch.iter().map(|event| self.record(event)).collect();
+        let mut done = 0;
+        if self.shared.queues.lock().spool.is_empty() {
+            // Only this thread appends, so the spool stays empty meanwhile.
+            let progress = self.runtime.block_on(self.shared.writer.write(&records));
+            done = progress.done;
+            let committed = self.shared.clock.mono();
+            let poison: Vec<usize> = progress.poison.iter().map(|(at, _)| *at).collect();
+            for (_, event) in batch.iter().enumerate().take(done).filter(|(at, _)| !poison.contains(at)) {
+                self.shared.metrics.end_to_end(event.decision.first_usable.received, committed);
+            }
+            self.shared.settle(&records, progress)?;
+        }
+        self.shared.spool(&records[done..])
+    }
+}
+
+impl Drop for PgSink {
+    fn drop(&mut self) {
+        self.shared.queues.lock().stopping = true;
+        self.shared.changed.notify_all();
+        if let Some(drainer) = self.drainer.take() {
+            drainer.join();
+        }
+    }
+}
+
+impl Shared {
+    /// Puts records on disk, waiting for room.
+    fn spool(&self, records: &[EventRecord]) -> Result<(), Fault> {
+        let sealer = self.writer.store.sealer();
+        // In pieces, so that a large batch fits into a small spool as soon as there is any room.
+        for piece in records.chunks(SPOOL_BATCH) {
+            let payloads: Result<Vec<_>, _> = piece.iter().map(|record| codec::encode(sealer, record)).collect();
+            let payloads = payloads.map_err(|e| Fault::new(ErrorClass::Bug, e))?;
+            self.append(|queues| &mut queues.spool, &payloads)?;
+            self.metrics.events("spooled", piece.len());
+        }
+        Ok(())
+    }
+
+    /// Appends to one of the queues. Blocks while there is no room in it or on the disk: whoever gave the events keeps
+    /// them, and the lane waits.
+    fn append(&self, queue: impl Fn(&mut Queues) -> &mut Spool, payloads: &[Vec<u8>]) -> Result<(), Fault> {
+        let mut queues = self.queues.lock();
+        loop {
+            let now_ms = self.clock.wall().timestamp_millis();
+            let error = match queue(&mut queues).append(payloads, now_ms) {
+                Ok(()) => {
+                    queues.full = None;
+                    self.show(&queues);
+                    self.changed.notify_all();
+                    return Ok(());
+                }
+                Err(error @ SpoolError::TooLarge(_)) => return Err(Fault::new(ErrorClass::Bug, error)),
+                Err(error @ SpoolError::Full { .. }) if queue(&mut queues).is_empty() => {
+                    return Err(Fault::new(ErrorClass::Permanent, error));
+                }
+                Err(error) => error,
+            };
+            if queues.stopping {
+                return Err(Fault::new(ErrorClass::Transient, error));
+            }
+            if queues.full.is_none() {
+                tracing::error!(%error, "events cannot be put on disk: frames are dropped until they can");
+            }
+            queues.full = Some(error.to_string());
+            self.changed.wait_for(&mut queues, FULL_PAUSE);
+        }
+    }
+
+    /// Keeps what the database refused, and remembers what went wrong.
+    fn settle(&self, records: &[EventRecord], progress: Progress) -> Result<(), Fault> {
+        for (at, reason) in progress.poison {
+            let record = records[at].clone();
+            tracing::error!(
+                event = %record.id, camera = record.camera, reason,
+                "the database refuses an event for its values: put aside in the spool's directory rejected"
+            );
+            let sealer = self.writer.store.sealer();
+            let payload = codec::encode_rejected(sealer, &Rejected { reason, record });
+            self.reject(payload.map_err(|e| Fault::new(ErrorClass::Bug, e))?)?;
+        }
+        self.remember(progress.stopped.as_ref());
+        Ok(())
+    }
+
+    fn reject(&self, payload: Vec<u8>) -> Result<(), Fault> {
+        self.append(|queues| &mut queues.rejected, &[payload])?;
+        self.metrics.events("poison", 1);
+        Ok(())
+    }
+
+    fn remember(&self, stopped: Option<&Stopped>) {
+        let mut queues = self.queues.lock();
+        let trouble = stopped.map(ToString::to_string);
+        if queues.trouble != trouble {
+            match stopped {
+                Some(error) if error.needs_operator() => {
+                    tracing::error!(%error, "the database refuses to work; events are kept on disk")
+                }
+                Some(error) => tracing::warn!(%error, "the database is away; events are kept on disk"),
+                None => tracing::info!("the database is back"),
+            }
+            queues.trouble = trouble;
+        }
+    }
+
+    fn show(&self, queues: &Queues) {
+        let now_ms = self.clock.wall().timestamp_millis();
+        let age = queues.spool.oldest_ms().map_or(0, |then| u64::try_from(now_ms - then).unwrap_or_default());
+        self.metrics.spool(queues.spool.len() as u64, queues.spool.bytes(), Duration::from_millis(age));
+    }
+
+    /// Writes what is in the spool, oldest first, until it is to stop.
+    fn drain(&self, runtime: &Handle) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let records = {
+                let mut queues = self.queues.lock();
+                self.changed.wait_while(&mut queues, |q| q.spool.is_empty() && !q.stopping);
+                if queues.stopping {
+                    return;
+                }
+                queues.spool.peek(DRAIN_BATCH)
+            };
+            let went_well = match records.map_err(|e| Fault::new(ErrorClass::Transient, e)) {
+                Ok(records) => self.drain_batch(runtime, records),
+                Err(fault) => Err(fault),
+            };
+            let went_well = went_well.unwrap_or_else(|fault| {
+                tracing::error!(%fault, "cannot drain the spool; trying again");
+                false
+            });
+            let mut queues = self.queues.lock();
+            self.show(&queues);
+            if went_well {
+                pause = FIRST_PAUSE;
+            } else {
+                self.changed.wait_while_for(&mut queues, |q| !q.stopping, pause);
+                pause = (pause * 2).min(LAST_PAUSE);
+            }
+        }
+    }
+
+    /// Whether all of it is done.
+    fn drain_batch(&self, runtime: &Handle, spooled: Vec<SpooledRecord>) -> Result<bool, Fault> {
+        let sealer = self.writer.store.sealer();
+        let mut records = Vec::with_capacity(spooled.len());
+        let mut unreadable = None;
+        for item in &spooled {
+            match codec::decode(sealer, &item.payload) {
+                Ok(record) => records.push(record),
+                Err(error) => {
+                    unreadable = Some((item, error));
+                    break;
+                }
+            }
+        }
+        if let (true, Some((item, error))) = (records.is_empty(), unreadable.as_ref()) {
+            return self.handle_unreadable(item, error);
+        }
+        let progress = runtime.block_on(self.writer.write(&records));
+        let (done, stopped) = (progress.done, progress.stopped.is_some());
+        self.settle(&records, progress)?;
+        if let Some(item) = done.checked_sub(1).and_then(|last| spooled.get(last)) {
+            self.acknowledge(item.seq);
+            self.metrics.events("replayed", done);
+        }
+        Ok(!stopped)
+    }
+
+    fn handle_unreadable(&self, item: &SpooledRecord, error: &CodecError) -> Result<bool, Fault> {
+        if !error.may_pass() {
+            tracing::error!(%error, "an event in the spool cannot be read: put aside in the directory rejected");
+            self.reject(item.payload.clone())?;
+            self.acknowledge(item.seq);
+            return Ok(true);
+        }
+        // With the right key, or the right version of the program, it can be read: everything waits for that.
+        let mut queues = self.queues.lock();
+        let trouble = Some(error.to_string());
+        if queues.trouble != trouble {
+            tracing::error!(%error, "cannot read an event in the spool; nothing is written until it can be read");
+            queues.trouble = trouble;
+        }
+        Ok(false)
+    }
+
+    fn acknowledge(&self, seq: u64) {
+        self.queues.lock().spool.acknowledge(seq);
+        self.changed.notify_all();
+    }
+}

@@ -1,0 +1,254 @@
+//! The spool against a model: what was appended and not acknowledged comes out, in order, whatever happens in between.
+
+use std::fs;
+use std::path::Path;
+
+use proptest::prelude::*;
+use rollcall_sinks::{Spool, SpoolError, SpoolOptions};
+
+fn options(dir: &Path, max_bytes: u64, segment_bytes: u64) -> SpoolOptions {
+    SpoolOptions { dir: dir.to_path_buf(), max_bytes, segment_bytes }
+}
+
+fn open(dir: &Path) -> Spool {
+    Spool::open(options(dir, 1 << 20, 256)).unwrap()
+}
+
+fn payload(n: u8) -> Vec<u8> {
+    vec![n; usize::from(n) + 1]
+}
+
+fn contents(spool: &mut Spool) -> Vec<Vec<u8>> {
+    spool.peek(usize::MAX).unwrap().into_iter().map(|record| record.payload).collect()
+}
+
+fn files(dir: &Path, suffix: &str) -> Vec<std::path::PathBuf> {
+    let mut found: Vec<_> = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.to_string_lossy().ends_with(suffix))
+        .collect();
+    found.sort();
+    found
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    Append(Vec<u8>),
+    Acknowledge(usize),
+    Reopen,
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        3 => prop::collection::vec(any::<u8>(), 1..5).prop_map(Op::Append),
+        2 => (0usize..8).prop_map(Op::Acknowledge),
+        1 => Just(Op::Reopen),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nothing_is_lost_or_reordered(ops in prop::collection::vec(op(), 1..40)) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut spool = open(dir.path());
+        // All that was appended, and how much of it was acknowledged for certain.
+        let (mut appended, mut acknowledged) = (Vec::<Vec<u8>>::new(), 0);
+        for op in ops {
+            match op {
+                Op::Append(sizes) => {
+                    let batch: Vec<_> = sizes.into_iter().map(payload).collect();
+                    spool.append(&batch, appended.len() as i64).unwrap();
+                    appended.extend(batch);
+                }
+                Op::Acknowledge(many) => {
+                    let records = spool.peek(many).unwrap();
+                    if let Some(last) = records.last() {
+                        spool.acknowledge(last.seq);
+                        acknowledged += records.len();
+                    }
+                }
+                Op::Reopen => {
+                    drop(spool);
+                    spool = open(dir.path());
+                    // A segment that was not done comes again from its start: at least once.
+                    let back = spool.len() - (appended.len() - acknowledged);
+                    prop_assert!(back <= acknowledged);
+                    acknowledged -= back;
+                }
+            }
+            prop_assert_eq!(contents(&mut spool), &appended[acknowledged..]);
+            prop_assert_eq!(spool.len(), appended.len() - acknowledged);
+            prop_assert_eq!(spool.is_empty(), acknowledged == appended.len());
+            let on_disk: u64 = files(dir.path(), ".seg").iter().map(|path| fs::metadata(path).unwrap().len()).sum();
+            prop_assert_eq!(spool.bytes(), on_disk);
+        }
+    }
+
+    #[test]
+    fn damage_costs_the_records_it_hits_and_no_others(at in 0usize..1000, bit in 0u8..8) {
+        let dir = tempfile::tempdir().unwrap();
+        let all: Vec<_> = (1..=9).map(payload).collect();
+        let mut spool = Spool::open(options(dir.path(), 1 << 20, 1 << 20)).unwrap();
+        spool.append(&all, 0).unwrap();
+        drop(spool);
+        let path = &files(dir.path(), ".seg")[0];
+        let mut bytes = fs::read(path).unwrap();
+        let at = 8 + at % (bytes.len() - 8);
+        bytes[at] ^= 1 << bit;
+        fs::write(path, &bytes).unwrap();
+
+        let mut spool = open(dir.path());
+        let left = contents(&mut spool);
+        prop_assert!(left.len() >= 8, "{} left", left.len());
+        let mut rest = all.iter();
+        prop_assert!(left.iter().all(|record| rest.any(|one| one == record)), "in order and unaltered");
+        // The next opening finds the same, and a new record goes behind.
+        spool.append(&[payload(99)], 0).unwrap();
+        drop(spool);
+        let mut spool = open(dir.path());
+        prop_assert_eq!(contents(&mut spool), [left, vec![payload(99)]].concat());
+    }
+}
+
+#[test]
+fn a_write_that_is_torn_at_any_byte_costs_only_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut spool = open(dir.path());
+    spool.append(&[payload(3), payload(4)], 1).unwrap();
+    let kept = spool.bytes();
+    spool.append(&[payload(5)], 2).unwrap();
+    drop(spool);
+    let path = files(dir.path(), ".seg").remove(0);
+    let whole = fs::read(&path).unwrap();
+    for len in (kept as usize)..whole.len() {
+        fs::write(&path, &whole[..len]).unwrap();
+        let mut spool = open(dir.path());
+        assert_eq!(contents(&mut spool), [payload(3), payload(4)], "cut at {len}");
+        assert_eq!(fs::metadata(&path).unwrap().len(), kept, "cut off");
+        assert!(files(dir.path(), ".damaged").is_empty(), "a torn tail is no damage");
+    }
+    for len in 0..8 {
+        fs::write(&path, &whole[..len]).unwrap();
+        let mut spool = open(dir.path());
+        assert!(spool.is_empty(), "a torn header is an empty segment");
+        spool.append(&[payload(6)], 3).unwrap();
+        assert_eq!(contents(&mut spool), [payload(6)]);
+        spool.acknowledge(u64::MAX);
+    }
+}
+
+#[test]
+fn damage_in_the_middle_is_kept_aside() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut spool = open(dir.path());
+    spool.append(&[payload(1), payload(2), payload(3)], 0).unwrap();
+    drop(spool);
+    let path = files(dir.path(), ".seg").remove(0);
+    let mut bytes = fs::read(&path).unwrap();
+    // The second record: 8 + (20 + 2), then its header.
+    bytes[30 + 20] ^= 0xff;
+    fs::write(&path, &bytes).unwrap();
+    let mut spool = open(dir.path());
+    assert_eq!(contents(&mut spool), [payload(1), payload(3)]);
+    let aside = files(dir.path(), "30.damaged").remove(0);
+    assert_eq!(fs::read(aside).unwrap(), bytes[30..30 + 23]);
+}
+
+#[test]
+fn a_record_that_rots_while_the_spool_is_open_is_left_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut spool = open(dir.path());
+    spool.append(&[payload(1), payload(2)], 0).unwrap();
+    let path = files(dir.path(), ".seg").remove(0);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[8 + 20] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    assert_eq!(contents(&mut spool), [payload(2)]);
+    assert_eq!(spool.len(), 1);
+}
+
+#[test]
+fn a_foreign_file_is_not_thrown_away() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("00000000000000000007.seg"), "somebody's notes").unwrap();
+    let mut spool = open(dir.path());
+    assert!(spool.is_empty());
+    spool.append(&[payload(1)], 0).unwrap();
+    assert_eq!(fs::read(&files(dir.path(), ".damaged")[0]).unwrap(), b"somebody's notes");
+}
+
+#[test]
+fn a_full_spool_says_so_and_takes_again_after_an_acknowledgement() {
+    let dir = tempfile::tempdir().unwrap();
+    let max = 4 * 1024;
+    let mut spool = Spool::open(options(dir.path(), max, 512)).unwrap();
+    let one = || [vec![0; 100]];
+    let mut taken = 0;
+    let error = loop {
+        match spool.append(&one(), 0) {
+            Ok(()) => taken += 1,
+            Err(error) => break error,
+        }
+        assert!(spool.bytes() <= max);
+    };
+    assert!(matches!(error, SpoolError::Full { .. }), "{error}");
+    assert!(error.to_string().contains("raise spool.max_mb"), "{error}");
+    assert_eq!(spool.len(), taken);
+    let first: Vec<_> = spool.peek(6).unwrap();
+    spool.acknowledge(first[5].seq);
+    spool.append(&one(), 0).unwrap();
+    assert!(matches!(spool.append(&[vec![0; 5 << 20]], 0), Err(SpoolError::TooLarge(_))));
+}
+
+#[test]
+fn two_processes_cannot_share_a_spool() {
+    let dir = tempfile::tempdir().unwrap();
+    let _first = open(dir.path());
+    let error = Spool::open(options(dir.path(), 1, 1)).unwrap_err();
+    assert!(matches!(error, SpoolError::InUse(_)) && error.to_string().contains("another process"), "{error}");
+}
+
+/// Not a test of its own: runs under a limit of the file size that the next test sets.
+#[test]
+fn a_disk_without_room_for_the_next_test() {
+    let Some(dir) = std::env::var_os("ROLLCALL_TEST_SPOOL") else { return };
+    let mut spool = Spool::open(options(Path::new(&dir), 1 << 20, 1 << 20)).unwrap();
+    let mut taken = Vec::new();
+    let error = loop {
+        match spool.append(&[payload(200)], 0) {
+            Ok(()) => taken.push(payload(200)),
+            Err(error) => break error,
+        }
+        assert!(taken.len() < 100, "there is no limit");
+    };
+    assert!(matches!(error, SpoolError::Io { .. }), "{error}");
+    assert_eq!(contents(&mut spool), taken, "what was refused is not in it");
+    // A new segment has room again.
+    spool.append(&[payload(7)], 0).unwrap();
+    taken.push(payload(7));
+    drop(spool);
+    let mut spool = open(Path::new(&dir));
+    assert_eq!(contents(&mut spool), taken);
+}
+
+#[test]
+fn a_disk_without_room_is_an_error_and_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    // The kernel then refuses to let any file grow over 2 KiB (blocks of 1 KiB in bash), as a full disk would.
+    let output = std::process::Command::new("bash")
+        .args(["-c", "trap '' XFSZ; ulimit -f 2; exec \"$0\" --exact a_disk_without_room_for_the_next_test"])
+        .arg(std::env::current_exe().unwrap())
+        .env("ROLLCALL_TEST_SPOOL", dir.path())
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(!files(dir.path(), ".seg").is_empty(), "it ran");
+}
