@@ -16,6 +16,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rollcall_pipeline::metrics;
 use rollcall_pipeline::ports::{Expectations, Judge, Matcher, Observer};
 use rollcall_pipeline::stage::{Outbox, Stage};
 use rollcall_pipeline::{
@@ -62,7 +63,7 @@ impl MatchStage {
                 let name = (!matches!(decision.liveness, LivenessVerdict::Spoof(_))).then_some(found.person);
                 self.ports.observer.named(&key, person.track, seq, name);
             }
-            out.send(self.ports.judge.judge(decision));
+            out.send(self.ports.judge_aloud(decision));
         }
         Ok(())
     }
@@ -74,9 +75,42 @@ impl MatchStage {
             let last = person.evidence.last;
             let decision = decide(key, &mut person, &self.ports, &self.recognition, &self.liveness, last, true);
             if let Some(decision) = decision {
-                out.send(self.ports.judge.judge(decision));
+                out.send(self.ports.judge_aloud(decision));
             }
         }
+    }
+}
+
+impl MatchPorts {
+    /// Judges, counts, and logs one line with the reasons: ids and figures, no name, no face.
+    fn judge_aloud(&mut self, decision: Decision) -> AttendanceEvent {
+        let event = self.judge.judge(decision);
+        metrics::record_event(&event);
+        let decision = &event.decision;
+        let (liveness, live_score, why) = match decision.liveness {
+            LivenessVerdict::Live(score) => ("live", Some(score), None),
+            LivenessVerdict::Spoof(score) => ("spoof", Some(score), None),
+            LivenessVerdict::Undecided(reason) => ("undecided", None, Some(reason.as_str())),
+        };
+        let similarity = |rank: usize| decision.candidates.get(rank).map(|c| c.similarity);
+        tracing::info!(
+            camera = %decision.key.camera,
+            epoch = %decision.key.epoch,
+            track = decision.track.0,
+            event = %event.id,
+            kind = event.kind.as_str(),
+            person = event.person().map(tracing::field::display),
+            best = similarity(0),
+            runner_up = similarity(1),
+            shots = decision.shots,
+            liveness,
+            live_score,
+            undecided_because = why,
+            media_ms = decision.decided.media.as_millis(),
+            gallery = decision.gallery.0,
+            "decided"
+        );
+        event
     }
 }
 
