@@ -216,7 +216,11 @@ fn a_cut_recording_gives_its_frames_and_then_says_so() {
         let mut rig = Rig::start(&config(file(&path)));
         assert_eq!(rig.until_closed().0.len(), frames.len());
         let Exit::Fault(fault) = rig.ended() else { panic!("no fault") };
-        assert!(fault.message.starts_with("the file is cut off: ") && fault.message.ends_with("copy the file again from where it was recorded"), "{fault}");
+        assert!(
+            fault.message.starts_with("the file is cut off: ")
+                && fault.message.ends_with("copy the file again from where it was recorded"),
+            "{fault}"
+        );
     }
 }
 
@@ -255,7 +259,10 @@ fn what_is_no_video_is_refused_with_a_reason() {
     let noise: Vec<u8> = (0u32..100_000).map(|i| (i.wrapping_mul(2_654_435_761) >> 15) as u8).collect();
     let error = |path: &Path| open(path).err().map(|e| (e.as_str(), e.class()));
     assert_eq!(error(&write("noise.mp4", &noise)), Some(("corrupt", ErrorClass::Transient)));
-    assert_eq!(error(&write("text.mp4", b"this is not a video, this is not a video at all\n")), Some(("corrupt", ErrorClass::Transient)));
+    assert_eq!(
+        error(&write("text.mp4", b"this is not a video, this is not a video at all\n")),
+        Some(("corrupt", ErrorClass::Transient))
+    );
     assert_eq!(error(&write("empty.mp4", b"")), Some(("corrupt", ErrorClass::Transient)));
     assert_eq!(error(&dir.path().join("nowhere.mp4")), Some(("not_found", ErrorClass::Permanent)));
     assert_eq!(error(dir.path()), Some(("not_found", ErrorClass::Permanent)));
@@ -290,7 +297,13 @@ fn a_codec_without_decoder_is_named_with_its_package() {
         }
     }
     let error = open(&path).err().unwrap();
-    assert_eq!(error, DisconnectReason::Unsupported { codec: "Theora decoder".to_owned(), package: Some("gstreamer1.0-plugins-base") });
+    assert_eq!(
+        error,
+        DisconnectReason::Unsupported {
+            codec: "Theora decoder".to_owned(),
+            package: Some("gstreamer1.0-plugins-base")
+        }
+    );
     assert_eq!(error.class(), ErrorClass::Permanent);
 }
 

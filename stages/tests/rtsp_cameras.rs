@@ -170,7 +170,12 @@ fn a_camera_that_comes_up_later_is_found() {
 
 /// Whatever goes wrong: the epoch ends, the reason is told, and three seconds after the camera is well there is video.
 #[track_caller]
-fn check_recovery(transport: RtspTransport, reasons: &[&str], fail: impl Fn(&mut TestCamera), mend: impl Fn(&mut TestCamera)) {
+fn check_recovery(
+    transport: RtspTransport,
+    reasons: &[&str],
+    fail: impl Fn(&mut TestCamera),
+    mend: impl Fn(&mut TestCamera),
+) {
     let mut camera = camera(Options::default());
     let rig = Rig::start(&config(rtsp(camera.url(), transport)));
     let Seen::Open(first) = rig.next() else { panic!("no stream") };
@@ -260,7 +265,8 @@ fn a_camera_whose_clock_is_set_goes_on() {
                 let step = frame.time.media.since(last.time.media);
                 assert!(last.time.media <= frame.time.media && step < Duration::from_secs(10), "{step:?}");
             }
-            let late = frame.time.captured - rig.control.status().snapshot().last_error.map_or(frame.time.captured, |e| e.at);
+            let late =
+                frame.time.captured - rig.control.status().snapshot().last_error.map_or(frame.time.captured, |e| e.at);
             assert!(late.num_hours() == 0, "{late}");
             last = Some(frame);
         }

@@ -130,8 +130,8 @@ impl TestCamera {
         self.silence = None;
         self.feed.leave_all();
         if let Some(running) = self.running.take() {
-            running.main.quit();
-            running.context.wakeup();
+            let main = running.main.clone();
+            running.do_later(move || main.quit());
             if running.thread.join().is_err() {
                 tracing::warn!("an RTSP server panicked");
             }
@@ -156,7 +156,7 @@ impl TestCamera {
         if let Some(running) = &self.running {
             *running.hold.0.lock() = true;
             let hold = Arc::clone(&running.hold);
-            running.context.invoke(move || {
+            running.do_later(move || {
                 let mut held = hold.0.lock();
                 while *held {
                     hold.1.wait(&mut held);
@@ -216,6 +216,16 @@ impl Drop for TestCamera {
 }
 
 impl Running {
+    /// Does something on the server's thread, once its loop runs. (`MainContext::invoke` would do it here and now if the
+    /// thread has not got that far.)
+    fn do_later(&self, f: impl Fn() + Send + 'static) {
+        let source = glib::idle_source_new(None, glib::Priority::HIGH, move || {
+            f();
+            glib::ControlFlow::Break
+        });
+        source.attach(Some(&self.context));
+    }
+
     fn start(camera: &TestCamera) -> Result<(Self, u16), TestCameraError> {
         let server = rtsp::RTSPServer::new();
         server.set_address("127.0.0.1");

@@ -27,7 +27,13 @@ pub struct Backoff {
 impl Backoff {
     /// The wait after a connection that failed at `now`. `live` is when its first and last frame came, if any did; `chance`
     /// is a random number from 0 to 1 that keeps a hundred cameras behind one switch from asking in step.
-    pub fn after(&mut self, class: ErrorClass, live: Option<(MonoTime, MonoTime)>, now: MonoTime, chance: f64) -> Duration {
+    pub fn after(
+        &mut self,
+        class: ErrorClass,
+        live: Option<(MonoTime, MonoTime)>,
+        now: MonoTime,
+        chance: f64,
+    ) -> Duration {
         if let Some((first, last)) = live {
             self.last_frame = Some(last);
             if last.since(first) >= STEADY {

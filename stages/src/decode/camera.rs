@@ -252,7 +252,9 @@ impl Camera {
             .inspect_err(|error| tracing::debug!(camera = %self.id, %error, "the lane takes no frames"))
             .ok()?;
         let dating = match self.source {
-            CameraSource::File { .. } => Dating::Recording { start: self.starts_at.unwrap_or_else(|| self.clock.wall()) },
+            CameraSource::File { .. } => {
+                Dating::Recording { start: self.starts_at.unwrap_or_else(|| self.clock.wall()) }
+            }
             CameraSource::Rtsp { .. } | CameraSource::Usb { .. } => Dating::Live(CaptureClock::default()),
         };
         Delivery::new(sender, dating)
@@ -280,8 +282,7 @@ impl Camera {
         let text = reason.explain(&self.id);
         tracing::warn!(camera = %self.id, reason = reason.as_str(), "{text}");
         self.metrics.reconnected(reason.as_str());
-        let error =
-            CameraError { at: self.clock.wall(), reason: reason.as_str(), text, class: reason.class() };
+        let error = CameraError { at: self.clock.wall(), reason: reason.as_str(), text, class: reason.class() };
         self.shared.status.update(|s| {
             s.disconnects += 1;
             s.last_error = Some(error);

@@ -49,7 +49,9 @@ impl CaptureClock {
         let delay = self.delay(media, received);
         let skew = ntp.map(|ntp| ntp - wall);
         match (ntp, skew) {
-            (Some(at), Some(skew)) if skew.abs() <= MAX_SKEW => Captured { at, source: TimeSource::Ntp, skew: Some(skew) },
+            (Some(at), Some(skew)) if skew.abs() <= MAX_SKEW => {
+                Captured { at, source: TimeSource::Ntp, skew: Some(skew) }
+            }
             _ => Captured { at: wall - chrono::TimeDelta::nanoseconds(delay), source: TimeSource::Estimate, skew },
         }
     }
@@ -95,7 +97,9 @@ mod tests {
     #[test]
     fn ntp_counts_within_five_seconds() {
         let mut clock = CaptureClock::default();
-        for (off, source) in [(4, TimeSource::Ntp), (-5, TimeSource::Ntp), (6, TimeSource::Estimate), (-3600, TimeSource::Estimate)] {
+        for (off, source) in
+            [(4, TimeSource::Ntp), (-5, TimeSource::Ntp), (6, TimeSource::Estimate), (-3600, TimeSource::Estimate)]
+        {
             let ntp = START + TimeDelta::seconds(10_000 + off);
             let got = arrive(&mut clock, 0, 10_000_000_000_000, Some(ntp));
             assert_eq!((got.source, got.skew), (source, Some(TimeDelta::seconds(off))));

@@ -207,7 +207,9 @@ pub(super) fn classify(kind: SourceKind, error: &gst::glib::Error) -> Disconnect
         Some(S::Failed) if kind != SourceKind::File => DisconnectReason::Broken(text.to_string()),
         Some(_) => DisconnectReason::Corrupt(text.to_string()),
         // A missing video decoder was named before; what is left is a recording of sound, or a page of text.
-        None if error.matches(gst::CoreError::MissingPlugin) => DisconnectReason::Corrupt("there is no video in it".to_owned()),
+        None if error.matches(gst::CoreError::MissingPlugin) => {
+            DisconnectReason::Corrupt("there is no video in it".to_owned())
+        }
         None if error.is::<gst::CoreError>() => DisconnectReason::MissingElement(text.to_string()),
         None => DisconnectReason::Broken(text.to_string()),
     }

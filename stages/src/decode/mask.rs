@@ -28,10 +28,8 @@ impl Masks {
         if luma.iter().all(Vec::is_empty) {
             return None;
         }
-        let chroma = luma
-            .chunks(2)
-            .map(|rows| merge(rows.iter().flatten().map(|s| s.start / 2..s.end.div_ceil(2))))
-            .collect();
+        let chroma =
+            luma.chunks(2).map(|rows| merge(rows.iter().flatten().map(|s| s.start / 2..s.end.div_ceil(2)))).collect();
         Some(Self { width, height, luma, chroma })
     }
 
@@ -196,9 +194,11 @@ mod tests {
                     Plane { data: &data[..2], stride: 2 },
                     Plane { data: &data[..2], stride: 2 },
                 ],
-                PixelFormat::Nv12 => {
-                    [Plane { data: &data[..8], stride: 4 }, Plane { data: &data[..4], stride: 4 }, Plane { data: &[], stride: 0 }]
-                }
+                PixelFormat::Nv12 => [
+                    Plane { data: &data[..8], stride: 4 },
+                    Plane { data: &data[..4], stride: 4 },
+                    Plane { data: &[], stride: 0 },
+                ],
             },
         };
         let masks = Masks::new(&[polygon(&[(0.5, 0.0), (0.75, 0.0), (0.75, 0.5), (0.5, 0.5)])], 4, 2).unwrap();

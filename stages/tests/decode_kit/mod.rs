@@ -13,7 +13,9 @@ use rollcall_pipeline::config::{CameraConfig, CameraSource, Mounting, RtspTransp
 use rollcall_pipeline::mux::MuxMode;
 use rollcall_pipeline::stage::{BatchPolicy, Received, Source};
 use rollcall_pipeline::supervisor::{Exit, Supervisor, Worker};
-use rollcall_pipeline::{CameraId, CameraTuning, CloseReason, Frame, FrameMux, RoomId, StreamKey, SystemClock, WallTime};
+use rollcall_pipeline::{
+    CameraId, CameraTuning, CloseReason, Frame, FrameMux, RoomId, StreamKey, SystemClock, WallTime,
+};
 use rollcall_stages::decode::{Camera, CameraControl, CameraSnapshot};
 
 /// No wait in these tests takes longer on any machine that still moves.
