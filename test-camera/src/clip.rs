@@ -167,9 +167,7 @@ impl Segment {
             Self::Video { .. } => {
                 "filesrc name=in ! decodebin expose-all-streams=false caps=video/x-raw(ANY) ! videoflip video-direction=auto".to_owned()
             }
-            Self::Picture { duration, .. } => {
-                format!("appsrc name=in format=time ! imagefreeze num-buffers={}", Self::frames(*duration, fps))
-            }
+            Self::Picture { .. } => "appsrc name=in format=time".to_owned(),
             Self::Blank { duration } => {
                 format!("videotestsrc pattern=black num-buffers={}", Self::frames(*duration, fps))
             }
@@ -210,7 +208,7 @@ fn encode(segment: &Segment, format: Format) -> Result<(gst::Caps, Vec<gst::Buff
     let pipeline = gst::parse::launch(&launch)?
         .downcast::<gst::Pipeline>()
         .map_err(|_| failed(&segment.describe(), "not a pipeline".to_owned()))?;
-    let result = run(&pipeline, segment);
+    let result = run(&pipeline, segment, fps);
     // The result counts; a pipeline that does not stop is dropped all the same.
     if pipeline.set_state(gst::State::Null).is_err() {
         tracing::warn!("an encoder does not stop");
@@ -218,7 +216,7 @@ fn encode(segment: &Segment, format: Format) -> Result<(gst::Caps, Vec<gst::Buff
     result
 }
 
-fn run(pipeline: &gst::Pipeline, segment: &Segment) -> Result<(gst::Caps, Vec<gst::Buffer>), TestCameraError> {
+fn run(pipeline: &gst::Pipeline, segment: &Segment, fps: u32) -> Result<(gst::Caps, Vec<gst::Buffer>), TestCameraError> {
     let what = segment.describe();
     let sink = pipeline
         .by_name("out")
@@ -252,10 +250,10 @@ fn run(pipeline: &gst::Pipeline, segment: &Segment) -> Result<(gst::Caps, Vec<gs
                 )?;
             }
         }
-        Segment::Picture { width, height, rgb, .. } => {
+        Segment::Picture { width, height, rgb, duration } => {
             let input = pipeline.by_name("in").and_then(|e| e.downcast::<gst_app::AppSrc>().ok());
             let input = input.ok_or_else(|| failed(&what, "no source".to_owned()))?;
-            push_picture(&input, *width, *height, rgb).map_err(|reason| failed(&what, reason))?;
+            push_picture(&input, (*width, *height), rgb, fps, Segment::frames(*duration, fps)).map_err(|reason| failed(&what, reason))?;
         }
         Segment::Blank { .. } | Segment::Pattern { .. } => {}
     }
@@ -279,17 +277,25 @@ fn run(pipeline: &gst::Pipeline, segment: &Segment) -> Result<(gst::Caps, Vec<gs
     Ok((caps, units))
 }
 
-fn push_picture(input: &gst_app::AppSrc, width: u32, height: u32, rgb: &[u8]) -> Result<(), String> {
+/// Pushes a picture `frames` times; all share its memory.
+fn push_picture(
+    input: &gst_app::AppSrc,
+    (width, height): (u32, u32),
+    rgb: &[u8],
+    fps: u32,
+    frames: u64,
+) -> Result<(), String> {
     let (w, h) = (width as usize, height as usize);
     if w == 0 || h == 0 || rgb.len() != w * h * 3 {
         return Err(format!("{} bytes are not {width}x{height} pixels", rgb.len()));
     }
-    let dimension = |v: u32| i32::try_from(v).map_err(|_| "too large".to_owned());
+    let number = |v: u32| i32::try_from(v).map_err(|_| "too large".to_owned());
     let caps = gst::Caps::builder("video/x-raw")
         .field("format", "RGB")
-        .field("width", dimension(width)?)
-        .field("height", dimension(height)?)
-        .field("framerate", gst::Fraction::new(0, 1))
+        .field("width", number(width)?)
+        .field("height", number(height)?)
+        .field("framerate", gst::Fraction::new(number(fps)?, 1))
+        .field("pixel-aspect-ratio", gst::Fraction::new(1, 1))
         .build();
     input.set_caps(Some(&caps));
     // GStreamer aligns rows of RGB to four bytes.
@@ -298,11 +304,16 @@ fn push_picture(input: &gst_app::AppSrc, width: u32, height: u32, rgb: &[u8]) ->
     for (to, from) in padded.chunks_exact_mut(stride).zip(rgb.chunks_exact(w * 3)) {
         to[..w * 3].copy_from_slice(from);
     }
-    let mut buffer = gst::Buffer::from_slice(padded);
-    if let Some(buffer) = buffer.get_mut() {
-        buffer.set_pts(gst::ClockTime::ZERO);
+    let picture = gst::Buffer::from_slice(padded);
+    let period = gst::ClockTime::SECOND / u64::from(fps);
+    for i in 0..frames {
+        let mut buffer = picture.copy();
+        if let Some(buffer) = buffer.get_mut() {
+            buffer.set_pts(period * i);
+            buffer.set_duration(period);
+        }
+        input.push_buffer(buffer).map_err(|e| e.to_string())?;
     }
-    input.push_buffer(buffer).map_err(|e| e.to_string())?;
     input.end_of_stream().map_err(|e| e.to_string())?;
     Ok(())
 }

@@ -29,8 +29,8 @@ pub enum DisconnectReason {
     /// Somebody else uses the device.
     #[error("the device is in use")]
     Busy,
-    /// The camera does not offer this way of transport.
-    #[error("the camera refuses this transport")]
+    /// The camera does not offer video over this way of transport, or none at all.
+    #[error("the camera offers no video over this transport")]
     Transport,
     /// There is no decoder for what it sends.
     #[error("no decoder for {codec}")]
@@ -201,6 +201,8 @@ pub(super) fn classify(kind: SourceKind, error: &gst::glib::Error) -> Disconnect
         };
     }
     match error.kind::<S>() {
+        // rtspsrc's word for "every stream was refused"; a codec without decoder was named before.
+        Some(S::CodecNotFound) if kind == SourceKind::Rtsp => DisconnectReason::Transport,
         Some(S::CodecNotFound) => {
             DisconnectReason::Unsupported { codec: "this kind of video".to_owned(), package: None }
         }
