@@ -244,8 +244,9 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    /// The first failure is the cause; later ones follow from it.
+    /// The first failure is the cause; later ones follow from it. Whoever learns of it finds the mux closed.
     fn fail(&self, error: LaneError) {
+        self.mux.close();
         let mut status = self.status.lock();
         if !matches!(status.state, LaneState::Failed(_)) {
             tracing::error!(%error, "the lane gave up");

@@ -50,6 +50,8 @@ pub(super) struct Controller<F> {
     events: Option<Outlet<AttendanceEvent>>,
     /// When the lane was restarted, within the window.
     restarts: VecDeque<MonoTime>,
+    /// The stage that hung at the last look.
+    suspect: Option<&'static str>,
 }
 
 impl<F: LaneFactory> Controller<F> {
@@ -57,7 +59,7 @@ impl<F: LaneFactory> Controller<F> {
         // Five stages and the sink report once each before any of them is started again: sends never block.
         let (exits_tx, exits) = crossbeam_channel::bounded(6);
         let (workers, restarts) = (Vec::new(), VecDeque::new());
-        Self { shared, factory, supervisor, options, workers, exits_tx, exits, events: None, restarts }
+        Self { shared, factory, supervisor, options, workers, exits_tx, exits, events: None, restarts, suspect: None }
     }
 
     /// Starts the sink, once.
@@ -171,15 +173,25 @@ impl<F: LaneFactory> Controller<F> {
         Failure::of(stage, exit)
     }
 
+    /// Gives up if a stage hangs at two looks in a row: after the process was stopped for a while (a debugger, a paused
+    /// machine) every busy stage seems to hang until it has run again.
+    ///
     /// The sink is not looked at: it may rightly wait for hours for the database and for room on the disk.
-    fn look_for_hung_stage(&self) -> Result<(), LaneError> {
+    fn look_for_hung_stage(&mut self) -> Result<(), LaneError> {
         let stages = self.workers.iter().filter(|(stage, _)| *stage != SINK_NAME);
-        for (stage, health) in stages.filter_map(|(stage, worker)| Some((stage, worker.health()?))) {
-            if health.exit.is_none() && health.activity == Activity::Busy && health.since > self.options.stuck_after {
-                return Err(LaneError::Stuck { stage, since: health.since });
+        let mut healths = stages.filter_map(|(stage, worker)| Some((*stage, worker.health()?)));
+        let hung = healths.find(|(_, health)| {
+            health.exit.is_none() && health.activity == Activity::Busy && health.since > self.options.stuck_after
+        });
+        match hung {
+            Some((stage, health)) if self.suspect == Some(stage) => {
+                Err(LaneError::Stuck { stage, since: health.since })
+            }
+            hung => {
+                self.suspect = hung.map(|(stage, _)| stage);
+                Ok(())
             }
         }
-        Ok(())
     }
 
     /// Builds the next generation, unless that was tried too often.
@@ -213,7 +225,6 @@ impl Drop for Over {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.0.fail(LaneError::Controller);
-            self.0.mux.close();
         }
         let mut status = self.0.status.lock();
         status.drained = true;

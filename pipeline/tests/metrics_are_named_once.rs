@@ -1,0 +1,98 @@
+//! Names follow the rules, and what is recorded arrives under the name and labels that are declared.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use metrics::{
+    Counter, CounterFn, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit, with_local_recorder,
+};
+use parking_lot::Mutex;
+use rollcall_pipeline::metrics::{CameraMetrics, CounterName, GaugeName, HistogramName, describe_all};
+use rollcall_pipeline::{CameraId, MarkStatus, metrics::SinkMetrics};
+
+/// Keeps what it is told.
+#[derive(Clone, Default)]
+struct Book {
+    described: Arc<Mutex<BTreeSet<String>>>,
+    counted: Arc<Mutex<Vec<(String, u64)>>>,
+}
+
+struct Line(String, Arc<Mutex<Vec<(String, u64)>>>);
+
+impl CounterFn for Line {
+    fn increment(&self, value: u64) {
+        self.1.lock().push((self.0.clone(), value));
+    }
+
+    fn absolute(&self, _: u64) {}
+}
+
+impl Recorder for Book {
+    fn describe_counter(&self, key: KeyName, _: Option<Unit>, _: SharedString) {
+        self.described.lock().insert(key.as_str().to_owned());
+    }
+
+    fn describe_gauge(&self, key: KeyName, unit: Option<Unit>, text: SharedString) {
+        self.describe_counter(key, unit, text);
+    }
+
+    fn describe_histogram(&self, key: KeyName, unit: Option<Unit>, text: SharedString) {
+        self.describe_counter(key, unit, text);
+    }
+
+    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+        let labels: Vec<_> = key.labels().map(|l| format!("{}={}", l.key(), l.value())).collect();
+        Counter::from_arc(Arc::new(Line(format!("{}{{{}}}", key.name(), labels.join(",")), Arc::clone(&self.counted))))
+    }
+
+    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::noop()
+    }
+
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::noop()
+    }
+}
+
+#[test]
+fn names_follow_the_rules() {
+    let counters = CounterName::ALL.iter().map(|m| (m.as_str(), m.labels(), m.unit(), true));
+    let gauges = GaugeName::ALL.iter().map(|m| (m.as_str(), m.labels(), m.unit(), false));
+    let histograms = HistogramName::ALL.iter().map(|m| (m.as_str(), m.labels(), m.unit(), false));
+    let mut names = BTreeSet::new();
+    for (name, labels, unit, is_counter) in counters.chain(gauges).chain(histograms) {
+        assert!(names.insert(name), "{name} twice");
+        assert!(name.starts_with("rollcall_"), "{name}");
+        assert_eq!(name.ends_with("_total"), is_counter, "{name}");
+        assert_eq!(name.ends_with("_seconds"), unit == Unit::Seconds, "{name}");
+        assert!(labels.iter().all(|l| ["camera", "stage", "edge", "reason", "outcome"].contains(l)), "{name}");
+    }
+    let book = Book::default();
+    with_local_recorder(&book, describe_all);
+    assert!(book.described.lock().iter().map(String::as_str).eq(names));
+}
+
+#[test]
+fn buckets_grow() {
+    for m in HistogramName::ALL {
+        assert!(m.buckets().is_sorted_by(|a, b| a < b), "{}", m.as_str());
+    }
+}
+
+#[test]
+fn what_is_recorded_arrives() {
+    let book = Book::default();
+    let door = CameraId::new("door-1");
+    with_local_recorder(&book, || {
+        let camera = CameraMetrics::new(&door);
+        camera.decoded();
+        camera.face_rejected("blur");
+        SinkMetrics::new().marked(&door, MarkStatus::Late);
+    });
+    let expected = [
+        ("rollcall_camera_frames_decoded_total{camera=door-1}", 1),
+        ("rollcall_faces_rejected_total{camera=door-1,reason=blur}", 1),
+        ("rollcall_attendance_marked_total{camera=door-1,outcome=late}", 1),
+    ];
+    assert!(book.counted.lock().iter().map(|(name, n)| (name.as_str(), *n)).eq(expected));
+}
