@@ -29,6 +29,18 @@ pub(crate) struct Place {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Watch the cameras and mark attendance
+    Run,
+    /// Enrol people from pictures: DIR/Name.jpg or DIR/Name/*.jpg
+    Enroll {
+        /// The folder
+        dir: PathBuf,
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Bring the database up to date; `run` does it by itself
+    Migrate,
     /// Look at the configuration
     Config {
         #[command(subcommand)]

@@ -5,7 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use rollcall_models::{FaceMesh, FrLiveness, MINIFAS_V2_ID, MiniFas, Models, SFACE_ID, SFace, YuNet};
+use rollcall_control_api::ModelView;
+use rollcall_models::{
+    FACE_MESH_ID, FR_LIVENESS_ID, FaceMesh, FrLiveness, MINIFAS_V1SE_ID, MINIFAS_V2_ID, MiniFas, Models, SFACE_ID,
+    SFace, YUNET_ID, YuNet,
+};
 use rollcall_pipeline::config::{Blink, Config, LivenessChoice, LivenessConfig, RecognitionConfig};
 use rollcall_pipeline::lane::{LaneFactory, LaneStages};
 use rollcall_pipeline::ports::{LivenessModel, Matcher, Observer};
@@ -63,6 +67,34 @@ impl Vision {
         ModelId::new(SFACE_ID)
     }
 
+    /// The models that the lane runs, with their licences.
+    pub(crate) fn in_use(&self) -> Vec<ModelView> {
+        let mut ids = vec![YUNET_ID, SFACE_ID];
+        if self.liveness.enabled {
+            ids.extend(if self.uses_minifas() { &[MINIFAS_V2_ID, MINIFAS_V1SE_ID][..] } else { &[FR_LIVENESS_ID] });
+        }
+        ids.extend(self.wants_eyes().then_some(FACE_MESH_ID));
+        let entries = ids.into_iter().filter_map(|id| self.models.manifest().model(id).ok());
+        entries
+            .map(|m| ModelView {
+                id: m.id.clone(),
+                job: m.job.clone(),
+                licence: m.licence.clone(),
+                origin: m.origin.clone(),
+            })
+            .collect()
+    }
+
+    fn uses_minifas(&self) -> bool {
+        match self.choice {
+            LivenessChoice::Auto => {
+                self.models.is_installed(MINIFAS_V2_ID) && self.models.is_installed(MINIFAS_V1SE_ID)
+            }
+            LivenessChoice::Default => false,
+            LivenessChoice::Minifas => true,
+        }
+    }
+
     /// A detector of its own.
     pub(crate) fn detector(&self) -> Result<YuNetDetector, Fault> {
         let net = YuNet::load(&self.models, self.threads).map_err(broken)?;
@@ -79,12 +111,7 @@ impl Vision {
         if !self.liveness.enabled {
             return Ok(Box::new(NoLiveness));
         }
-        let minifas = match self.choice {
-            LivenessChoice::Auto => self.models.is_installed(MINIFAS_V2_ID),
-            LivenessChoice::Default => false,
-            LivenessChoice::Minifas => true,
-        };
-        Ok(if minifas {
+        Ok(if self.uses_minifas() {
             Box::new(MiniFasModel::new(MiniFas::load(&self.models, self.threads).map_err(broken)?))
         } else {
             Box::new(FrLivenessModel::new(FrLiveness::load(&self.models, self.threads).map_err(broken)?))

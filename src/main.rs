@@ -6,8 +6,9 @@
 mod cli;
 mod commands;
 mod compose;
+mod daemon;
+mod database;
 mod enrolment;
-mod events;
 mod logging;
 mod output;
 mod paths;

@@ -2,20 +2,24 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::bail;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use rollcall_attendance::{DecisionPolicy, Register, RoomPlan, Roster, Schedule, SessionPlan, SitePlan};
+use rollcall_attendance::{DecisionPolicy, MadeMark, Register, RoomPlan, Roster, Schedule, SessionPlan, SitePlan};
 use rollcall_pipeline::config::Config;
 use rollcall_pipeline::ports::{Expectations, Judge};
-use rollcall_pipeline::{AttendanceEvent, Decision, PersonId, RoomId, WallTime};
+use rollcall_pipeline::{AttendanceEvent, Decision, LivenessVerdict, MatchOutcome, PersonId, RoomId, WallTime};
 
 /// The rules of the moment. Cloning shares them.
 #[derive(Clone)]
 pub(crate) struct Rules {
     current: Arc<ArcSwap<InForce>>,
     register: Arc<Mutex<Register>>,
+    names: Arc<ArcSwap<HashMap<PersonId, String>>>,
+    /// Whether names may stand in the log.
+    tell_names: bool,
 }
 
 /// What a reload swaps as one.
@@ -30,7 +34,32 @@ impl Rules {
         Self {
             current: Arc::new(ArcSwap::from_pointee(InForce { schedule, policy })),
             register: Arc::new(Mutex::new(register)),
+            names: Arc::default(),
+            tell_names: false,
         }
+    }
+
+    /// Lets names stand in the log, or not.
+    #[must_use]
+    pub(crate) fn telling_names(self, tell_names: bool) -> Self {
+        Self { tell_names, ..self }
+    }
+
+    /// Other rules from the next decision on; what was marked stays marked.
+    pub(crate) fn put_in_force(&self, schedule: Schedule, policy: DecisionPolicy, debounce: Duration) {
+        self.register.lock().set_debounce(debounce);
+        self.current.store(Arc::new(InForce { schedule, policy }));
+    }
+
+    /// Remembers marks of before the start.
+    pub(crate) fn restore(&self, debounce: Duration, marks: impl IntoIterator<Item = MadeMark>) {
+        let mut register = self.register.lock();
+        *register = Register::restore(debounce, marks);
+    }
+
+    /// Who everybody is.
+    pub(crate) fn name(&self, names: HashMap<PersonId, String>) {
+        self.names.store(Arc::new(names));
     }
 
     /// The port that `match` asks for rosters.
@@ -39,10 +68,52 @@ impl Rules {
     }
 }
 
+impl Rules {
+    /// One line a decision: what came of it, why, and the ids to follow it by.
+    fn log(&self, event: &AttendanceEvent) {
+        let d = &event.decision;
+        let (outcome, person, similarity, margin) = match d.outcome {
+            MatchOutcome::Identified(m) => ("identified", Some(m.person), Some(m.similarity), Some(m.margin)),
+            MatchOutcome::Ambiguous => ("ambiguous", None, d.candidates.first().map(|c| c.similarity), None),
+            MatchOutcome::Unknown => ("unknown", None, d.candidates.first().map(|c| c.similarity), None),
+        };
+        let (liveness, liveness_score, liveness_reason) = match d.liveness {
+            LivenessVerdict::Live(score) => ("live", Some(score), None),
+            LivenessVerdict::Spoof(score) => ("spoof", Some(score), None),
+            LivenessVerdict::Undecided(reason) => ("undecided", None, Some(reason.as_str())),
+        };
+        let names = self.names.load();
+        let name = person.filter(|_| self.tell_names).and_then(|person| names.get(&person));
+        tracing::info!(
+            kind = event.kind.as_str(),
+            outcome,
+            person = person.map(tracing::field::display),
+            name,
+            similarity,
+            margin,
+            shots = d.shots,
+            liveness,
+            liveness_score,
+            liveness_reason,
+            status = event.mark.as_ref().map(|mark| mark.status.as_str()),
+            session = event.mark.as_ref().map(|mark| tracing::field::display(mark.session.id)),
+            camera = %d.key.camera,
+            room = %d.tuning.room,
+            epoch = %d.key.epoch,
+            track = d.track.0,
+            event = %event.id,
+            gallery = d.gallery.0,
+            "decided"
+        );
+    }
+}
+
 impl Judge for Rules {
     fn judge(&mut self, decision: Decision) -> AttendanceEvent {
         let rules = self.current.load();
-        self.register.lock().judge(decision, &rules.schedule, &rules.policy)
+        let event = self.register.lock().judge(decision, &rules.schedule, &rules.policy);
+        self.log(&event);
+        event
     }
 }
 

@@ -2,8 +2,11 @@
 
 mod completion;
 mod config;
+mod enroll;
+mod migrate;
 mod models;
 mod replay;
+mod run;
 
 use std::process::ExitCode;
 
@@ -13,8 +16,13 @@ use crate::logging;
 /// Runs what was typed.
 pub(crate) fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     let place = cli.place;
-    logging::start_quiet();
+    if !matches!(cli.command, Command::Run) {
+        logging::start_quiet();
+    }
     match cli.command {
+        Command::Run => run::run(&place),
+        Command::Enroll { dir, json } => enroll::run(&place, &dir, json),
+        Command::Migrate => migrate::run(&place),
         Command::Config { command } => config::run(command),
         Command::Models { command } => models::run(&place, command),
         Command::Replay(options) => replay::run(&place, &options),

@@ -48,7 +48,7 @@ pub struct MarkRow {
 }
 
 /// What the rules of attendance need to know after a restart: who is marked where, until when the session goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RestoredMark {
     /// Who.
     pub person: PersonId,
@@ -56,6 +56,14 @@ pub struct RestoredMark {
     pub session: SessionId,
     /// End of the session.
     pub ends_at: WallTime,
+    /// `present`, `late`, `off_roster` or `off_schedule`.
+    pub status: String,
+    /// Which camera.
+    pub camera: CameraId,
+    /// When the deciding picture was taken.
+    pub captured_at: WallTime,
+    /// The event that made it.
+    pub event: EventId,
 }
 
 impl Store {
@@ -82,7 +90,8 @@ impl Store {
     /// When the database is away.
     pub async fn marks_to_restore(&self, since: WallTime) -> Result<Vec<RestoredMark>, StoreError> {
         let rows = sqlx::query(
-            "select m.person_id, m.session_id, s.ends_at from marks m join sessions s on s.id = m.session_id
+            "select m.person_id, m.session_id, s.ends_at, m.status, m.camera, m.captured_at, m.event_id
+             from marks m join sessions s on s.id = m.session_id
              where s.ends_at >= $1 and m.session_date >= ($1 - interval '8 days')::date",
         )
         .bind(since)
@@ -93,6 +102,10 @@ impl Store {
                 person: PersonId(row.try_get("person_id")?),
                 session: SessionId(row.try_get("session_id")?),
                 ends_at: row.try_get("ends_at")?,
+                status: row.try_get("status")?,
+                camera: CameraId::new(row.try_get::<String, _>("camera")?),
+                captured_at: row.try_get("captured_at")?,
+                event: EventId(row.try_get("event_id")?),
             })
         };
         Ok(rows.iter().map(read).collect::<Result<_, _>>()?)

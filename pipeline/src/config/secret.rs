@@ -15,6 +15,11 @@ impl Secret {
         Self(SecretString::from(value.into()))
     }
 
+    /// The secret, still wrapped, for whoever takes it so.
+    pub fn as_secret(&self) -> &SecretString {
+        &self.0
+    }
+
     /// The secret itself: call this where it is used, and keep the result no longer than that.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc;
 use std::time::Duration;
 
 use rollcall_pipeline::packet::CloseReason;
@@ -94,11 +93,13 @@ impl Feed {
     }
 
     fn wait_until(&self, at: MonoTime) {
-        let left = at.since(self.clock.mono());
-        if !left.is_zero() {
-            // Nobody sends: it is a wait with a limit.
-            let (_sender, receiver) = mpsc::channel::<()>();
-            drop(receiver.recv_timeout(left));
+        loop {
+            let left = at.since(self.clock.mono());
+            if left.is_zero() {
+                return;
+            }
+            // Nobody unparks this thread; a wake-up without reason only looks at the clock again.
+            std::thread::park_timeout(left);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `rollcall replay`: the lane over a recorded file. Nothing is lost and nothing is stored.
 
+mod counted;
 mod feed;
 mod summary;
 mod tracks;
@@ -22,16 +23,17 @@ use rollcall_pipeline::supervisor::Supervisor;
 use rollcall_pipeline::{
     CameraTuning, Clock, Embedding, FrameMux, GalleryVersion, MuxMode, PersonId, RoomId, SystemClock,
 };
+use rollcall_sinks::JsonLines;
 use rollcall_stages::matching::Gallery;
 use uuid::Uuid;
 
 use crate::cli::{Place, ReplayOptions};
 use crate::compose::{Stages, Vision, recognition_settings};
 use crate::enrolment::{Bytes, Examiner, scan};
-use crate::events::{Counts, JsonLines, Names};
 use crate::output;
 use crate::rules::{Rules, policy};
 
+use counted::{Counted, Counts};
 use feed::Feed;
 use summary::{Start, Summary};
 use tracks::Tracks;
@@ -54,7 +56,11 @@ pub(super) fn run(place: &Place, options: &ReplayOptions) -> anyhow::Result<Exit
     let tracks = Arc::new(Tracks::new(options.tracks.is_some()));
     let counts = Counts::default();
     let events = options.events.as_deref().map(create).transpose()?;
-    let sink = JsonLines::new(events, Arc::clone(&names), Arc::clone(&counts));
+    let lines = {
+        let names = Arc::clone(&names);
+        JsonLines::new(events.unwrap_or_else(|| Box::new(std::io::sink())), move |id| names.get(&id).cloned())
+    };
+    let sink = Counted::new(lines, Arc::clone(&counts));
 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let feed = Feed::open(&options.video, NAME, tuning(options), options.realtime, Arc::clone(&clock))?;
@@ -87,6 +93,9 @@ pub(super) fn run(place: &Place, options: &ReplayOptions) -> anyhow::Result<Exit
         Some(reason) => bail!("{}: {reason}", options.video.display()),
     }
 }
+
+/// Names of people.
+type Names = Arc<HashMap<PersonId, String>>;
 
 /// Who may be recognised.
 struct People {

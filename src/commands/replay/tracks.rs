@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use rollcall_pipeline::ports::Observer;
 use rollcall_pipeline::{Frame, PersonId, Rect, StreamKey, TrackId, TrackObservation};
 
-use crate::events::Names;
+use super::Names;
 
 /// Watches the lane.
 pub(super) struct Tracks {

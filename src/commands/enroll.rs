@@ -1,0 +1,155 @@
+//! `rollcall enroll`: pictures in a folder → people and templates in the database.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::path::Path;
+use std::process::ExitCode;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use rollcall_models::{Manifest, SFACE_ID};
+use rollcall_store::{NewTemplate, Store};
+use serde::Serialize;
+
+use crate::cli::Place;
+use crate::compose::Vision;
+use crate::enrolment::{Bytes, Examiner, Picture, Refusal, scan};
+use crate::{database, output};
+
+pub(super) fn run(place: &Place, dir: &Path, json: bool) -> anyhow::Result<ExitCode> {
+    let (config, _) = place.load_config()?;
+    let pictures = scan(dir)?;
+    let vision = Vision::open(place, &config)?;
+    let report = database::with_store(place, &config, async |store, today| {
+        store.prepare(today).await?;
+        enrol(&store, &vision, &pictures).await
+    })?;
+    if json {
+        output::json(&report)?;
+    } else {
+        for told in report.pictures.iter().filter(|told| told.state == State::Refused) {
+            output::note(format_args!("{}: {}", told.file, told.reason.as_deref().unwrap_or("refused")));
+        }
+        output::line(report.text());
+    }
+    Ok(if report.enrolled + report.known > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What became of a folder.
+#[derive(Debug, Default, Serialize)]
+struct Report {
+    /// Templates that are new.
+    enrolled: usize,
+    /// Templates that were there.
+    known: usize,
+    refused: usize,
+    /// People in the folder of whom no picture would do.
+    people_without_template: Vec<String>,
+    pictures: Vec<Told>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    Enrolled,
+    Known,
+    Refused,
+}
+
+/// What became of a picture.
+#[derive(Debug, Serialize)]
+struct Told {
+    file: String,
+    person: String,
+    state: State,
+    /// One word.
+    code: Option<&'static str>,
+    /// Why, and what to do.
+    reason: Option<String>,
+    /// 0 to 1.
+    quality: Option<f32>,
+}
+
+impl Report {
+    fn add(&mut self, picture: &Picture, state: State, quality: Option<f32>, refusal: Option<Refusal>) {
+        match state {
+            State::Enrolled => self.enrolled += 1,
+            State::Known => self.known += 1,
+            State::Refused => self.refused += 1,
+        }
+        self.pictures.push(Told {
+            file: picture.path.display().to_string(),
+            person: picture.person.clone(),
+            state,
+            code: refusal.as_ref().map(Refusal::code),
+            reason: refusal.map(|refusal| refusal.to_string()),
+            quality,
+        });
+    }
+
+    fn finish(&mut self) {
+        let mut people: BTreeMap<&str, bool> = BTreeMap::new();
+        for told in &self.pictures {
+            *people.entry(&told.person).or_default() |= told.state != State::Refused;
+        }
+        let without = people.into_iter().filter(|(_, has)| !has).map(|(name, _)| name.to_owned());
+        self.people_without_template = without.collect();
+    }
+
+    fn text(&self) -> String {
+        let mut text = format!(
+            "{} templates enrolled, {} known already, {} pictures refused",
+            self.enrolled, self.known, self.refused
+        );
+        if !self.people_without_template.is_empty() {
+            text.push_str("\nnot enrolled, since no picture will do: ");
+            text.push_str(&self.people_without_template.join(", "));
+        }
+        text
+    }
+}
+
+async fn enrol(store: &Store, vision: &Vision, pictures: &[Picture]) -> anyhow::Result<Report> {
+    let gallery = store.gallery(&vision.embedding_model()).await?;
+    let name = |person| gallery.names.get(&person).cloned();
+    let known = gallery.templates.into_iter().filter_map(|t| Some((name(t.person)?, t.embedding)));
+    let mut examiner = Examiner::new(vision, known.collect::<Vec<_>>())?;
+    let licence = Manifest::pinned()?.model(SFACE_ID)?.licence.clone();
+    let progress = progress(pictures.len());
+    let mut report = Report::default();
+    for picture in pictures {
+        progress.set_message(picture.person.clone());
+        let looked = match Bytes::read(&picture.path) {
+            Ok(bytes) => examiner.examine(&picture.person, &bytes)?.map(|shot| (shot, bytes.sha256)),
+            Err(refused) => Err(refused.into()),
+        };
+        match looked {
+            Ok((shot, source_sha256)) => {
+                let (person, _) = store.upsert_person_by_name(&picture.person).await?;
+                let template = NewTemplate {
+                    person,
+                    embedding: &shot.embedding,
+                    model_licence: &licence,
+                    quality: shot.quality.weight,
+                    source_sha256,
+                };
+                let new = store.insert_template_if_new(&template).await?;
+                let state = if new { State::Enrolled } else { State::Known };
+                report.add(picture, state, Some(shot.quality.weight), None);
+            }
+            Err(refusal) => report.add(picture, State::Refused, None, Some(refusal)),
+        }
+        progress.inc(1);
+    }
+    progress.finish_and_clear();
+    report.finish();
+    Ok(report)
+}
+
+/// A bar where somebody can see it.
+fn progress(pictures: usize) -> ProgressBar {
+    let target =
+        if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} ({eta} left)");
+    ProgressBar::with_draw_target(Some(pictures as u64), target)
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}

@@ -1,0 +1,290 @@
+//! The daemon: everything that runs while `rollcall run` runs.
+//!
+//! ```text
+//! main thread: waits for  Loaded ─► start cameras   Hangup ─► reload   Terminate, LaneOver ─► shut down
+//! tokio:       API, signals, partitions
+//! threads:     one a camera, the lane's, people (gallery, names, marks of before), the sink's drainer, the cluster's keeper
+//! ```
+//!
+//! Cameras start when the gallery is there for the first time: before that everybody would be a stranger. After that the
+//! database may go: events are spooled, the gallery stays as it was.
+
+mod cameras;
+mod people;
+mod signals;
+mod status;
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+use anyhow::Context;
+use parking_lot::Mutex;
+use rollcall_attendance::{Register, Schedule};
+use rollcall_control_api::{Metrics, router, serve};
+use rollcall_pipeline::config::{Config, Reload};
+use rollcall_pipeline::lane::{Lane, LaneOptions};
+use rollcall_pipeline::ports::NoObserver;
+use rollcall_pipeline::supervisor::{Supervisor, log_panics};
+use rollcall_pipeline::{Clock, FrameMux, MuxMode, SystemClock};
+use rollcall_sinks::{PgSink, PgSinkOptions};
+use rollcall_stages::matching::{Gallery, GalleryHandle};
+use rollcall_store::Store;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+
+use crate::cli::Place;
+use crate::compose::{Stages, Vision, recognition_settings};
+use crate::database::{self, Database};
+use crate::rules::{self, Rules};
+
+use cameras::Cameras;
+use people::People;
+use status::Status;
+
+/// How often cameras are looked after and metrics are kept small.
+const TICK: Duration = Duration::from_secs(1);
+/// How often partitions are made ahead.
+const PARTITIONS_EVERY: Duration = Duration::from_secs(6 * 3600);
+
+/// What the main thread waits for.
+pub(crate) enum Control {
+    /// People are there for the first time.
+    Loaded,
+    /// Read the configuration again.
+    Hangup,
+    /// End in an orderly way.
+    Terminate,
+    /// The lane ended or gave up.
+    LaneOver,
+}
+
+/// A daemon that runs.
+pub(crate) struct Daemon {
+    place: Place,
+    config: Config,
+    path: Option<PathBuf>,
+    runtime: Runtime,
+    supervisor: Supervisor,
+    metrics: Metrics,
+    database: Database,
+    people: Arc<People>,
+    lane: Arc<Lane>,
+    cameras: Arc<Mutex<Cameras>>,
+    control: Sender<Control>,
+    controlled: Receiver<Control>,
+    stopping: watch::Sender<bool>,
+}
+
+impl Daemon {
+    /// Opens everything and starts it. What cannot work at all (models, port, private cluster) is an error; a database or a
+    /// camera that is away is waited for.
+    pub(crate) fn start(place: Place, config: Config, path: Option<PathBuf>) -> anyhow::Result<Self> {
+        // First: handles made before a recorder is there record nothing.
+        let metrics = Metrics::install()?;
+        log_panics();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let supervisor = Supervisor::new(Arc::clone(&clock));
+        let runtime = database::runtime()?;
+        let (control, controlled) = channel();
+        // From here on a second signal ends the process at once, whatever start-up waits for.
+        signals::listen(&runtime, control.clone());
+        let listener = runtime.block_on(TcpListener::bind(config.server.listen)).with_context(|| {
+            format!("cannot listen on {}: end what listens there, or change server.listen", config.server.listen)
+        })?;
+        let vision = Vision::open(&place, &config)?;
+        let database = Database::open(&place, &config, &supervisor, &runtime)?;
+        let sink = sink(&place, &config, &vision, &database.store, &runtime, &clock, &supervisor)?;
+
+        let gallery = GalleryHandle::new(Gallery::empty(vision.embedding_model()));
+        let rules = Rules::new(
+            Schedule::open(config.site.time_zone),
+            rules::policy(&config),
+            Register::new(config.attendance.debounce),
+        )
+        .telling_names(config.log.names);
+        let people = Arc::new(People::new(vision.embedding_model(), gallery.clone(), rules.clone(), &config));
+        let frames = NonZeroUsize::new(config.lane.frames_per_camera).unwrap_or(NonZeroUsize::MIN);
+        let mux = FrameMux::new(MuxMode::Evict, frames, Arc::clone(&clock));
+        let cameras = Arc::new(Mutex::new(Cameras::new(mux.clone(), supervisor.clone())));
+        let (monitor, models) = (sink.monitor(), vision.in_use());
+        let stages = Stages {
+            vision,
+            matcher: Arc::new(gallery),
+            rules,
+            observer: Arc::new(NoObserver),
+            recognition: recognition_settings(&config.recognition),
+        };
+        let options = LaneOptions { stuck_after: config.lane.stuck_after, ..LaneOptions::live() };
+        let lane = Arc::new(Lane::spawn(stages, Box::new(sink), &mux, &supervisor, options)?);
+
+        let status = Status::new(Arc::clone(&people), monitor, Arc::clone(&lane), Arc::clone(&cameras), clock, models);
+        let (stopping, mut stopped) = watch::channel(false);
+        let routes = router(Arc::new(status), metrics.clone());
+        let address = listener.local_addr()?;
+        runtime.spawn(async move {
+            let stop = async move { drop(stopped.wait_for(|stop| *stop).await) };
+            if let Err(error) = serve(listener, routes, stop).await {
+                tracing::error!(%error, "the API ended");
+            }
+        });
+        tracing::info!(%address, "serving /health, /metrics and /api/v1");
+        let daemon = Self {
+            place,
+            config,
+            path,
+            runtime,
+            supervisor,
+            metrics,
+            database,
+            people,
+            lane,
+            cameras,
+            control,
+            controlled,
+            stopping,
+        };
+        daemon.watch()?;
+        Ok(daemon)
+    }
+
+    /// Starts what follows the database and the lane.
+    fn watch(&self) -> anyhow::Result<()> {
+        let (people, store, loaded) = (Arc::clone(&self.people), self.database.store.clone(), self.control.clone());
+        let (runtime, mut stopped) = (self.runtime.handle().clone(), self.stopping.subscribe());
+        self.supervisor.spawn("people", move |_| {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = people.follow(store, loaded) => {}
+                    _ = stopped.wait_for(|stop| *stop) => {}
+                }
+            });
+            Ok(())
+        })?;
+        let (store, clock) = (self.database.store.clone(), Arc::clone(self.supervisor.clock()));
+        self.runtime.spawn(async move { keep_partitions(store, clock).await });
+        let (lane, over) = (Arc::clone(&self.lane), self.control.clone());
+        self.supervisor.spawn("lane-watch", move |_| {
+            // The error is told at the shutdown that this begins.
+            drop(lane.wait());
+            drop(over.send(Control::LaneOver));
+            Ok(())
+        })?;
+        Ok(())
+    }
+
+    /// Runs until it is told to end, or cannot go on.
+    pub(crate) fn run(mut self) -> anyhow::Result<ExitCode> {
+        loop {
+            match self.controlled.recv_timeout(TICK) {
+                Ok(Control::Loaded) => {
+                    let mut cameras = self.cameras.lock();
+                    self.config.cameras.iter().for_each(|camera| cameras.start(camera));
+                }
+                Ok(Control::Hangup) => self.reload(),
+                Ok(Control::Terminate) => {
+                    tracing::info!("shutting down");
+                    break;
+                }
+                Ok(Control::LaneOver) | Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.cameras.lock().look_after();
+                    self.metrics.upkeep();
+                }
+            }
+        }
+        self.shut_down()
+    }
+
+    /// Parse, check, compare, apply; or keep everything as it is and tell every problem.
+    fn reload(&mut self) {
+        let Some(path) = &self.path else {
+            tracing::warn!("nothing to reload: the daemon was started without a configuration file");
+            return;
+        };
+        let new = match Config::load(path) {
+            Ok(new) => new,
+            Err(error) => {
+                tracing::error!("the configuration stays as it is: {error}");
+                return;
+            }
+        };
+        let change = Reload::diff(&self.config, &new);
+        if change.rules
+            && let Err(error) = self.people.apply(&new)
+        {
+            tracing::error!("the configuration stays as it is: {error:#}");
+            return;
+        }
+        if self.people.is_loaded() {
+            self.cameras.lock().apply(&change, &new.cameras);
+        }
+        if !change.needs_restart.is_empty() {
+            tracing::warn!(sections = change.needs_restart.join(", "), "changed, but in force only after a restart");
+        }
+        tracing::info!(
+            added = change.added.len(),
+            removed = change.removed.len(),
+            restarted = change.restart.len(),
+            retuned = change.retune.len(),
+            rules = change.rules,
+            "configuration reloaded"
+        );
+        self.config = new;
+    }
+
+    /// Cameras first, then what is on its way, then the database: nothing that was seen is lost.
+    fn shut_down(self) -> anyhow::Result<ExitCode> {
+        let patience = self.config.lane.shutdown;
+        self.cameras.lock().stop_all(patience);
+        let drained = self.lane.shutdown(patience);
+        self.stopping.send_replace(true);
+        let Self { runtime, database, supervisor, place, .. } = self;
+        database.close(&runtime);
+        runtime.shutdown_timeout(Duration::from_secs(2));
+        let joined = supervisor.join_all(Duration::from_secs(2));
+        let stats =
+            drained.with_context(|| format!("some of it may be lost; see the log and {:?}", place.data_dir()))?;
+        if let Err(threads) = joined {
+            tracing::warn!(threads = threads.join(", "), "still running at the end");
+        }
+        tracing::info!(
+            received = stats.frames.received,
+            analysed = stats.frames.analysed,
+            evicted = stats.frames.evicted,
+            events = stats.events,
+            "ended"
+        );
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn sink(
+    place: &Place,
+    config: &Config,
+    vision: &Vision,
+    store: &Store,
+    runtime: &Runtime,
+    clock: &Arc<dyn Clock>,
+    supervisor: &Supervisor,
+) -> anyhow::Result<PgSink> {
+    let options = PgSinkOptions {
+        spool_max_bytes: config.spool.max_bytes,
+        ..PgSinkOptions::new(vision.embedding_model(), place.data_dir()?.join("spool"))
+    };
+    Ok(PgSink::open(store.clone(), runtime.handle().clone(), Arc::clone(clock), supervisor, options)?)
+}
+
+/// Makes partitions ahead, so that a row never finds only the default one.
+async fn keep_partitions(store: Store, clock: Arc<dyn Clock>) {
+    loop {
+        tokio::time::sleep(PARTITIONS_EVERY).await;
+        if let Err(error) = store.make_partitions(clock.wall().date_naive()).await {
+            tracing::warn!(%error, "no partitions were made ahead; rows go to the default one until it works");
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Who is known: gallery, names and rosters, kept as the database has them; and the marks of before the start.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use anyhow::Context;
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use rollcall_attendance::{MadeMark, Register};
+use rollcall_pipeline::config::Config;
+use rollcall_pipeline::metrics::record_gallery;
+use rollcall_pipeline::{Clock, MarkStatus, ModelId, PersonId, SystemClock};
+use rollcall_stages::matching::{Gallery, GalleryHandle};
+use rollcall_store::{RestoredMark, Store};
+
+use super::Control;
+use crate::rules::{self, Rules};
+
+const FIRST_RETRY: Duration = Duration::from_millis(500);
+const LAST_RETRY: Duration = Duration::from_secs(5);
+
+/// Everything that follows the people of the database.
+pub(super) struct People {
+    model: ModelId,
+    gallery: GalleryHandle,
+    rules: Rules,
+    /// What the rules are made of beside the people.
+    config: ArcSwap<Config>,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    loaded: bool,
+    by_name: HashMap<String, PersonId>,
+    /// Why the database cannot be followed.
+    trouble: Option<String>,
+}
+
+impl People {
+    pub(super) fn new(model: ModelId, gallery: GalleryHandle, rules: Rules, config: &Config) -> Self {
+        let config = ArcSwap::from_pointee(config.clone());
+        Self { model, gallery, rules, config, known: Mutex::default() }
+    }
+
+    /// Whether they were there at least once.
+    pub(super) fn is_loaded(&self) -> bool {
+        self.known.lock().loaded
+    }
+
+    /// Why the database cannot be followed now.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.known.lock().trouble.clone()
+    }
+
+    /// Puts the rules of a new configuration in force.
+    pub(super) fn apply(&self, config: &Config) -> anyhow::Result<()> {
+        let known = self.known.lock();
+        self.put_in_force(config, &known.by_name)?;
+        self.config.store(Arc::new(config.clone()));
+        Ok(())
+    }
+
+    fn put_in_force(&self, config: &Config, by_name: &HashMap<String, PersonId>) -> anyhow::Result<()> {
+        let (schedule, strangers) = rules::schedule(config, by_name)?;
+        if !strangers.is_empty() {
+            let names = if config.log.names { strangers.join(", ") } else { String::new() };
+            tracing::warn!(people = strangers.len(), names, "on a roster, but not enrolled under that name");
+        }
+        self.rules.put_in_force(schedule, rules::policy(config), config.attendance.debounce);
+        Ok(())
+    }
+
+    /// Loads, and loads again whenever something changed; for ever. The database may be away at any time.
+    pub(super) async fn follow(&self, store: Store, control: Sender<Control>) {
+        let mut wait = FIRST_RETRY;
+        loop {
+            let Err(error) = self.follow_while_connected(&store, &control, &mut wait).await;
+            let text = format!("{error:#}");
+            let news = self.known.lock().trouble.replace(text.clone()).is_none();
+            if news {
+                tracing::warn!("the database is away, trying on: {text}");
+            }
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(LAST_RETRY);
+        }
+    }
+
+    async fn follow_while_connected(
+        &self,
+        store: &Store,
+        control: &Sender<Control>,
+        wait: &mut Duration,
+    ) -> Result<std::convert::Infallible, anyhow::Error> {
+        let clock = SystemClock;
+        store.prepare(clock.wall().date_naive()).await?;
+        // Listen first: what changes after that is told.
+        let mut changes = store.gallery_changes().await?;
+        if !self.is_loaded() {
+            let since = clock.wall() - Register::RETENTION;
+            let marks = store.marks_to_restore(since).await?;
+            tracing::info!(marks = marks.len(), "read back the marks of the last day");
+            self.rules.restore(self.config.load().attendance.debounce, marks.into_iter().filter_map(made));
+        }
+        loop {
+            self.load(store).await?;
+            *wait = FIRST_RETRY;
+            let first = {
+                let mut known = self.known.lock();
+                if known.trouble.take().is_some() {
+                    tracing::info!("the database is back");
+                }
+                !std::mem::replace(&mut known.loaded, true)
+            };
+            if first {
+                // Nobody listens any more when the daemon ends.
+                drop(control.send(Control::Loaded));
+            }
+            changes.changed().await?;
+        }
+    }
+
+    async fn load(&self, store: &Store) -> anyhow::Result<()> {
+        let loaded = store.gallery(&self.model).await?;
+        let templates = loaded.templates.into_iter().map(|t| (t.person, t.embedding));
+        let gallery = Gallery::new(loaded.version, self.model.clone(), templates)?;
+        record_gallery(gallery.people(), gallery.templates());
+        tracing::info!(
+            version = loaded.version.0,
+            people = gallery.people(),
+            templates = gallery.templates(),
+            "gallery loaded"
+        );
+        let mut by_name = HashMap::new();
+        for (person, name) in &loaded.names {
+            if by_name.insert(name.clone(), *person).is_some() {
+                tracing::warn!(%person, "several people have one name: rosters mean only one of them");
+            }
+        }
+        self.gallery.swap(gallery);
+        self.rules.name(loaded.names);
+        let mut known = self.known.lock();
+        self.put_in_force(&self.config.load(), &by_name).context("the configured timetables")?;
+        known.by_name = by_name;
+        Ok(())
+    }
+}
+
+fn made(mark: RestoredMark) -> Option<MadeMark> {
+    const STATUSES: [MarkStatus; 4] =
+        [MarkStatus::Present, MarkStatus::Late, MarkStatus::OffRoster, MarkStatus::OffSchedule];
+    let status = STATUSES.into_iter().find(|status| status.as_str() == mark.status)?;
+    Some(MadeMark {
+        person: mark.person,
+        session: mark.session,
+        ends_at: mark.ends_at,
+        status,
+        camera: mark.camera,
+        at: mark.captured_at,
+        event: mark.event,
+    })
+}

@@ -1,0 +1,111 @@
+//! What the API is told.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use rollcall_control_api as api;
+use rollcall_control_api::{CameraView, ModelView, Part, Readiness, VersionView};
+use rollcall_pipeline::config::CameraConfig;
+use rollcall_pipeline::lane::{Lane, LaneState};
+use rollcall_pipeline::{Clock, Direction, TimeSource};
+use rollcall_sinks::SinkMonitor;
+use rollcall_stages::decode::{CameraSnapshot, CameraState};
+
+use super::cameras::Cameras;
+use super::people::People;
+
+pub(super) struct Status {
+    people: Arc<People>,
+    sink: SinkMonitor,
+    lane: Arc<Lane>,
+    cameras: Arc<Mutex<Cameras>>,
+    clock: Arc<dyn Clock>,
+    models: Vec<ModelView>,
+}
+
+impl Status {
+    pub(super) fn new(
+        people: Arc<People>,
+        sink: SinkMonitor,
+        lane: Arc<Lane>,
+        cameras: Arc<Mutex<Cameras>>,
+        clock: Arc<dyn Clock>,
+        models: Vec<ModelView>,
+    ) -> Self {
+        Self { people, sink, lane, cameras, clock, models }
+    }
+
+    fn database(&self) -> Part {
+        let sink = self.sink.status();
+        let waiting = match sink.spooled {
+            0 => String::new(),
+            n => format!("; {n} events wait in the spool"),
+        };
+        match self.people.trouble().or(sink.trouble) {
+            Some(trouble) => Part::not_ready(format!("{trouble}{waiting}")),
+            None if !self.people.is_loaded() => Part::not_ready("connecting; cameras start when the gallery is loaded"),
+            None => Part::ready(format!("connected{waiting}")),
+        }
+    }
+
+    fn cameras_part(&self) -> Part {
+        let cameras = self.cameras.lock().snapshots();
+        let live = cameras.iter().filter(|(_, now)| now.state == CameraState::Live).count();
+        let mut reason = format!("{live} of {} live", cameras.len());
+        for (config, now) in &cameras {
+            if let Some(complaint) = now.complaint() {
+                reason.push_str(&format!("; {}: {complaint}", config.id));
+            }
+        }
+        if live > 0 || cameras.is_empty() { Part::ready(reason) } else { Part::not_ready(reason) }
+    }
+
+    fn lane_part(&self) -> Part {
+        match self.lane.state() {
+            LaneState::Running => Part::ready("running"),
+            LaneState::Restarting => Part::not_ready("a stage failed; the lane is being restarted"),
+            LaneState::Ended => Part::not_ready("shutting down"),
+            LaneState::Failed(error) => Part::not_ready(error.to_string()),
+        }
+    }
+
+    fn view(&self, config: CameraConfig, now: CameraSnapshot) -> CameraView {
+        let known = !now.info.codec.is_empty() || now.info.width > 0;
+        CameraView {
+            id: config.id.to_string(),
+            room: config.tuning.room.to_string(),
+            direction: config.tuning.direction.map(Direction::as_str),
+            state: now.state.as_str().to_owned(),
+            reason: now.complaint().map(str::to_owned),
+            codec: known.then(|| now.info.codec.clone()),
+            width: known.then_some(now.info.width),
+            height: known.then_some(now.info.height),
+            fps: (now.state == CameraState::Live).then_some(now.fps),
+            frame_age_ms: now.frame_age(self.clock.mono()).map(|age| age.as_millis() as u64),
+            reconnects: now.disconnects,
+            time_source: now.time_source.map(TimeSource::as_str),
+            clock_skew_ms: now.clock_skew_ms,
+        }
+    }
+}
+
+impl api::Daemon for Status {
+    fn readiness(&self) -> Readiness {
+        Readiness {
+            database: self.database(),
+            // The process would not run without them.
+            models: Part::ready(format!("{} loaded", self.models.len())),
+            cameras: self.cameras_part(),
+            lane: self.lane_part(),
+        }
+    }
+
+    fn cameras(&self) -> Vec<CameraView> {
+        let cameras = self.cameras.lock().snapshots();
+        cameras.into_iter().map(|(config, now)| self.view(config, now)).collect()
+    }
+
+    fn version(&self) -> VersionView {
+        VersionView { version: env!("CARGO_PKG_VERSION").to_owned(), models: self.models.clone() }
+    }
+}

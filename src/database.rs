@@ -1,0 +1,83 @@
+//! The database of this installation: the configured one, or the private cluster in the data directory.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use anyhow::Context;
+use chrono::NaiveDate;
+use rollcall_pipeline::config::Config;
+use rollcall_pipeline::supervisor::Supervisor;
+use rollcall_pipeline::{Clock, SystemClock};
+use rollcall_store::{Cluster, Sealer, Store};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::cli::Place;
+
+/// A database, and the cluster behind it if that is ours. Dropping it stops the cluster.
+pub(crate) struct Database {
+    /// Rows and templates.
+    pub(crate) store: Store,
+    cluster: Option<Cluster>,
+}
+
+impl Database {
+    /// Starts (or joins) the private cluster, or prepares to connect to `database.url`, which may be away.
+    pub(crate) fn open(
+        place: &Place,
+        config: &Config,
+        supervisor: &Supervisor,
+        runtime: &Runtime,
+    ) -> anyhow::Result<Self> {
+        let data_dir = place.data_dir()?;
+        std::fs::create_dir_all(&data_dir).with_context(|| {
+            format!("cannot make the data directory {}: choose another with --data-dir", data_dir.display())
+        })?;
+        let sealer = match &config.database.key_file {
+            Some(path) => Sealer::from_file(path)?,
+            None => Sealer::open_or_create(&data_dir)?,
+        };
+        let connections = config.database.max_connections;
+        // The pool belongs to the runtime.
+        let _entered = runtime.enter();
+        match &config.database.url {
+            Some(url) => {
+                let options = Store::parse_url(url.as_secret())?;
+                Ok(Self { store: Store::new(options, sealer, connections), cluster: None })
+            }
+            None => {
+                let cluster = Cluster::start(&data_dir, supervisor)?;
+                Ok(Self { store: Store::in_cluster(&cluster, sealer, connections), cluster: Some(cluster) })
+            }
+        }
+    }
+
+    /// Closes the connections, and stops the cluster if this process started it.
+    pub(crate) fn close(self, runtime: &Runtime) {
+        runtime.block_on(self.store.close());
+        if let Some(cluster) = self.cluster {
+            cluster.stop();
+        }
+    }
+}
+
+/// The runtime of sink, database and API. Compute has its own threads.
+pub(crate) fn runtime() -> anyhow::Result<Runtime> {
+    let runtime = Builder::new_multi_thread().worker_threads(2).thread_name("tokio").enable_all().build();
+    runtime.context("no threads can be started")
+}
+
+/// Opens the database for a command that is done soon, with its schema up to date, and closes it afterwards.
+pub(crate) fn with_store<T, F: Future<Output = anyhow::Result<T>>>(
+    place: &Place,
+    config: &Config,
+    work: impl FnOnce(Store, NaiveDate) -> F,
+) -> anyhow::Result<T> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let supervisor = Supervisor::new(Arc::clone(&clock));
+    let runtime = runtime()?;
+    let database = Database::open(place, config, &supervisor, &runtime)?;
+    let today = clock.wall().date_naive();
+    let result = runtime.block_on(work(database.store.clone(), today));
+    database.close(&runtime);
+    result
+}
