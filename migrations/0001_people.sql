@@ -34,7 +34,7 @@ create index templates_model on templates (model_id);
 -- One row. A table and not a sequence: the version is read in the same snapshot as the templates it stands for, and a
 -- sequence moves before the change is committed.
 create table gallery_state (
-    only    boolean primary key default true check (only),
+    one     boolean primary key default true check (one),
     version bigint not null
 );
 

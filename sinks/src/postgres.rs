@@ -15,7 +15,7 @@
 //! `rejected`, with the reason; all others stay until they are written, however long that takes.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
@@ -104,14 +104,17 @@ struct Shared {
     clock: Arc<dyn Clock>,
 }
 
-/// Asks a sink that works elsewhere how it is. Cloning shares it.
+/// Asks a sink that works elsewhere how it is. Does not keep the spool open when the sink is gone.
 #[derive(Clone, Debug)]
-pub struct SinkMonitor(Arc<Shared>);
+pub struct SinkMonitor(Weak<Shared>);
 
 impl SinkMonitor {
     /// What waits now.
     pub fn status(&self) -> SinkStatus {
-        let queues = self.0.queues.lock();
+        let Some(shared) = self.0.upgrade() else {
+            return SinkStatus { trouble: Some("the sink was closed".to_owned()), ..SinkStatus::default() };
+        };
+        let queues = shared.queues.lock();
         SinkStatus {
             spooled: queues.spool.len(),
             spool_bytes: queues.spool.bytes(),
@@ -165,7 +168,7 @@ impl PgSink {
 
     /// For health and metrics.
     pub fn monitor(&self) -> SinkMonitor {
-        SinkMonitor(Arc::clone(&self.shared))
+        SinkMonitor(Arc::downgrade(&self.shared))
     }
 
     fn record(&self, event: &AttendanceEvent) -> EventRecord {
@@ -183,7 +186,8 @@ impl EventSink for PgSink {
     fn accept(&mut self, batch: &[AttendanceEvent]) -> Result<(), Fault> {
         let records: Vec<EventRecord> = batch.iter().map(|event| self.record(event)).collect();
         let mut done = 0;
-        if self.shared.queues.lock().spool.is_empty() {
+        // Before its first contact with the database the drainer brings the schema up to date, however long that takes.
+        if self.shared.writer.store.is_prepared() && self.shared.queues.lock().spool.is_empty() {
             // Only this thread appends, so the spool stays empty meanwhile.
             let progress = self.runtime.block_on(self.shared.writer.write(&records));
             done = progress.done;
@@ -342,6 +346,11 @@ impl Shared {
         }
         if let (true, Some((item, error))) = (records.is_empty(), unreadable.as_ref()) {
             return self.handle_unreadable(item, error);
+        }
+        let today = self.clock.wall().date_naive();
+        if let Err(error) = runtime.block_on(self.writer.store.prepare(today)) {
+            self.remember(Some(&Stopped::Store(error)));
+            return Ok(false);
         }
         let progress = runtime.block_on(self.writer.write(&records));
         let (done, stopped) = (progress.done, progress.stopped.is_some());

@@ -128,7 +128,6 @@ impl Writer {
     }
 
     async fn try_once(&self, batch: &[EventRecord]) -> Result<(), StoreError> {
-        self.store.prepare(self.clock.wall().date_naive()).await?;
         let before = self.clock.mono();
         let written = self.store.write_events(batch).await?;
         self.metrics.db_write(self.clock.mono().since(before));

@@ -47,10 +47,9 @@ impl Store {
     /// # Errors
     /// Then nothing of the batch is written. [`StoreError::class`] and [`StoreError::is_row_fault`] tell what to do.
     pub async fn write_events(&self, batch: &[EventRecord]) -> Result<Written, StoreError> {
-        // Always in the same order, so that two writers of the same rows wait for each other instead of locking each
-        // other out; and one row an id, because a statement cannot meet its own conflict.
-        let by_id: BTreeMap<_, _> = batch.iter().map(|event| (event.id, event)).collect();
-        let events: Vec<&EventRecord> = by_id.into_values().collect();
+        // One row an id: the second delivery within a batch is a repetition like any other.
+        let mut seen = HashSet::new();
+        let events: Vec<&EventRecord> = batch.iter().filter(|event| seen.insert(event.id)).collect();
         let mut tx = self.pool.begin().await?;
         let fresh = insert_events(&mut tx, &events).await?;
         let new: Vec<&EventRecord> = events.into_iter().filter(|event| fresh.contains(&event.id)).collect();
@@ -180,7 +179,8 @@ async fn insert_marks(
         .await?;
     let known: HashSet<Uuid> = known.into_iter().collect();
     let mut rows: Vec<_> = marking.iter().filter(|(_, mark)| known.contains(&mark.person)).collect();
-    // By mark, and within one by time: of two marks in one batch the earlier is made.
+    // Always in the same order, so that two writers of the same marks wait for each other instead of locking each other
+    // out; and within one mark by time: of two in one batch the earlier is made.
     rows.sort_by_key(|(event, mark)| (mark.session.id, mark.person, event.captured_at, event.id));
     let marked = sqlx::query_scalar(
         "insert into marks (session_id, person_id, session_date, status, captured_at, time_source, event_id, camera,

@@ -7,6 +7,7 @@
 
 mod cluster;
 mod error;
+mod event_log;
 mod events;
 mod gallery;
 mod marks;
@@ -32,6 +33,7 @@ use tokio::sync::OnceCell;
 
 pub use cluster::Cluster;
 pub use error::StoreError;
+pub use event_log::EventRow;
 pub use events::{LastSeen, Written};
 pub use gallery::{Gallery, GalleryChanges, GalleryTemplate};
 pub use marks::{MarkRow, RestoredMark};
@@ -110,6 +112,11 @@ impl Store {
             })
             .await
             .copied()
+    }
+
+    /// [`prepare`](Self::prepare) has succeeded.
+    pub fn is_prepared(&self) -> bool {
+        self.prepared.initialized()
     }
 
     /// The key that seals what is biometric.

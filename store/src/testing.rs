@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use chrono::NaiveDate;
 use rollcall_pipeline::clock::SystemClock;
 use rollcall_pipeline::supervisor::Supervisor;
 use sqlx::postgres::PgConnectOptions;
@@ -28,6 +29,11 @@ struct Server {
 
 static SERVER: OnceCell<Server> = OnceCell::const_new();
 static COUNT: AtomicU32 = AtomicU32::new(0);
+
+/// Partitions are there for the months around it.
+fn first_day() -> NaiveDate {
+    NaiveDate::from_ymd_opt(2026, 3, 1).expect("a date")
+}
 
 /// A supervisor on the system's clock.
 pub fn supervisor() -> Supervisor {
@@ -61,7 +67,7 @@ async fn server() -> &'static Server {
                 sqlx::query(sql).execute(&mut admin).await.expect("an administrator");
             }
             let store = Store::new(server.options.clone().database(TEMPLATE), Sealer::new(KEY), 2);
-            store.prepare(chrono::NaiveDate::from_ymd_opt(2026, 3, 1).expect("a date")).await.expect("a schema");
+            store.prepare(first_day()).await.expect("a schema");
             store.close().await;
             server
         })
@@ -105,5 +111,14 @@ pub async fn database(migrated: bool) -> PgConnectOptions {
 
 /// A store in a new, migrated database.
 pub async fn store() -> Store {
-    Store::new(database(true).await, Sealer::new(KEY), 5)
+    let store = Store::new(database(true).await, Sealer::new(KEY), 5);
+    store.prepare(first_day()).await.expect("a schema that is there");
+    store
+}
+
+/// How to connect to the database of a store that [`store`] made.
+pub async fn current_database(store: &Store) -> PgConnectOptions {
+    let name: String =
+        sqlx::query_scalar("select current_database()").fetch_one(&store.pool).await.expect("a connection");
+    server().await.options.clone().database(&name)
 }

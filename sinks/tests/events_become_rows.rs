@@ -1,0 +1,134 @@
+//! With a database that is there: every event becomes its rows, once.
+
+mod support;
+
+use std::sync::Arc;
+
+use rollcall_pipeline::ports::EventSink;
+use rollcall_pipeline::{CameraId, EventKind};
+use rollcall_sinks::SinkStatus;
+use rollcall_store::testing::{data_dir, store};
+use support::{at, event, person, runtime, sink};
+
+#[test]
+fn each_kind_becomes_its_rows() {
+    let (runtime, dir) = (runtime(), data_dir());
+    let store = runtime.block_on(store());
+    let ada = runtime.block_on(store.upsert_person_by_name("Ada")).unwrap().0;
+    let mut sink = sink(&store, &runtime, dir.path(), |_| {});
+    let ambiguous = event(3, EventKind::Ambiguous, Some(ada));
+    let batch = [
+        event(1, EventKind::Recorded, Some(ada)),
+        event(2, EventKind::Debounced, Some(ada)),
+        ambiguous.clone(),
+        event(4, EventKind::Unknown, None),
+        event(5, EventKind::Spoof, Some(ada)),
+    ];
+    // Delivered twice, as after a commit whose answer was lost.
+    for _ in 0..2 {
+        sink.accept(&batch).unwrap();
+        runtime.block_on(async {
+            let marks = store.marks_since(at(-9999), 10).await.unwrap();
+            assert_eq!(marks.len(), 1);
+            let mark = &marks[0];
+            assert_eq!((mark.person, mark.event, mark.status.as_str()), (ada, batch[0].id, "present"));
+            assert_eq!((mark.sightings, mark.last_seen_at), (2, at(2)));
+            let reviews = store.open_reviews(10).await.unwrap();
+            let kinds: Vec<_> = reviews.iter().map(|item| item.kind.as_str()).collect();
+            assert_eq!(kinds, ["ambiguous", "spoof"], "strangers only if configured");
+            let crop = store.review_crop(ambiguous.id).await.unwrap().unwrap();
+            assert_eq!(crop[..3], [0xff, 0xd8, 0xff], "a JPEG");
+            assert_eq!(store.event_counts().await.unwrap().values().sum::<u64>(), 5);
+        });
+    }
+    assert_eq!(sink.monitor().status(), SinkStatus::default());
+}
+
+#[test]
+fn strangers_go_to_review_if_configured() {
+    let (runtime, dir) = (runtime(), data_dir());
+    let store = runtime.block_on(store());
+    let mut sink = sink(&store, &runtime, dir.path(), |options| options.review_unknown = true);
+    sink.accept(&[event(1, EventKind::Unknown, None)]).unwrap();
+    assert_eq!(runtime.block_on(store.open_reviews(10)).unwrap().len(), 1);
+}
+
+#[test]
+fn two_sinks_that_race_make_one_mark() {
+    let runtime = runtime();
+    let store = runtime.block_on(store());
+    let people: Vec<_> =
+        (0..10).map(|n| runtime.block_on(store.upsert_person_by_name(&format!("person {n}"))).unwrap().0).collect();
+    // Each sees everybody once, on its own tracks, in its own order.
+    let batches: Vec<Vec<_>> = [1u64, 2]
+        .into_iter()
+        .map(|camera| {
+            let mut batch: Vec<_> = people
+                .iter()
+                .zip(camera * 100..)
+                .map(|(who, track)| event(track, EventKind::Recorded, Some(*who)))
+                .collect();
+            if camera == 2 {
+                batch.reverse();
+            }
+            batch
+        })
+        .collect();
+    std::thread::scope(|scope| {
+        for batch in &batches {
+            let (store, runtime) = (&store, &runtime);
+            scope.spawn(move || {
+                let dir = data_dir();
+                let mut sink = sink(store, runtime, dir.path(), |_| {});
+                batch.chunks(3).for_each(|part| sink.accept(part).unwrap());
+                support::wait_until_drained(runtime, &sink.monitor());
+            });
+        }
+    });
+    let marks = runtime.block_on(store.marks_since(at(-9999), 100)).unwrap();
+    assert_eq!(marks.len(), 10);
+    assert!(marks.iter().all(|mark| mark.sightings == 2), "the second one is counted on the first");
+}
+
+#[test]
+fn poison_is_put_aside_and_the_rest_is_written() {
+    let (runtime, dir) = (runtime(), data_dir());
+    let store = runtime.block_on(store());
+    let mut sink = sink(&store, &runtime, dir.path(), |_| {});
+    let mut batch: Vec<_> = (1..=9).map(|n| event(n, EventKind::Unknown, None)).collect();
+    for bad in [0, 6] {
+        // No text of PostgreSQL has a zero byte in it.
+        batch[bad].decision.key.camera = CameraId::new("door\0");
+    }
+    sink.accept(&batch).unwrap();
+    let status = sink.monitor().status();
+    assert_eq!((status.spooled, status.rejected, status.trouble), (0, 2, None));
+    assert_eq!(runtime.block_on(store.event_counts()).unwrap()["unknown"], 7);
+    drop(sink);
+    // Kept for whoever is to look into it.
+    let again = support::sink(&store, &runtime, dir.path(), |_| {});
+    assert_eq!(again.monitor().status().rejected, 2);
+}
+
+#[test]
+fn somebody_who_was_deleted_gets_no_mark_and_stops_nobody() {
+    let (runtime, dir) = (runtime(), data_dir());
+    let store = runtime.block_on(store());
+    let ada = runtime.block_on(store.upsert_person_by_name("Ada")).unwrap().0;
+    let mut sink = sink(&store, &runtime, dir.path(), |_| {});
+    let gone = event(1, EventKind::Recorded, Some(person(77)));
+    sink.accept(&[gone, event(2, EventKind::Recorded, Some(ada))]).unwrap();
+    assert_eq!(runtime.block_on(store.marks_since(at(-9999), 10)).unwrap().len(), 1);
+    assert_eq!(runtime.block_on(store.event_counts()).unwrap()["recorded"], 2);
+}
+
+#[test]
+fn a_chip_that_is_none_is_no_reason_to_fail() {
+    let (runtime, dir) = (runtime(), data_dir());
+    let store = runtime.block_on(store());
+    let mut sink = sink(&store, &runtime, dir.path(), |_| {});
+    let mut odd = event(1, EventKind::Spoof, None);
+    odd.decision.best = Some(Arc::new(rollcall_pipeline::Chip { side: 112, rgb: vec![0; 5] }));
+    sink.accept(&[odd]).unwrap();
+    assert!(!runtime.block_on(store.open_reviews(10)).unwrap()[0].has_crop);
+}
