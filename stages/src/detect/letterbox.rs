@@ -14,9 +14,11 @@ const LONGEST: std::ops::RangeInclusive<usize> = 64..=4096;
 #[derive(Debug, Default)]
 pub struct Letterbox {
     resizer: Resizer,
-    /// The planes at the detector's size; chroma as it lies in the frame, apart (I420) or interleaved (NV12).
+    /// The planes at the detector's size; chroma as it lies in the frame: half the size, apart (I420) or interleaved (NV12).
     luma: Vec<u8>,
     chroma: [Vec<u8>; 2],
+    /// One row of U and one of V, as wide as luma.
+    row: Vec<u8>,
     /// A plane whose last row lacks its padding is completed here.
     completed: Vec<u8>,
     tensor: Vec<f32>,
@@ -47,19 +49,20 @@ impl Letterbox {
             self.tensor.clear();
             self.tensor.resize(3 * columns * rows, 0.0);
         }
-        let (chroma_width, chroma_height) = (image.width.div_ceil(2), image.height.div_ceil(2));
-        let mut scale = |plane: &Plane<'_>, w, h, pixel, out: &mut Vec<u8>| {
-            resize(&mut self.resizer, &mut self.completed, plane, (w, h), pixel, (width, height), out)
+        let mut scale = |plane: &Plane<'_>, from, pixel, to, out: &mut Vec<u8>| {
+            resize(&mut self.resizer, &mut self.completed, plane, from, pixel, to, out)
         };
+        let halve = |(width, height): (usize, usize)| (width.div_ceil(2), height.div_ceil(2));
+        let (from, to) = ((image.width, image.height), (width, height));
         let [luma, chroma, chroma_v] = &image.planes;
-        scale(luma, image.width, image.height, PixelType::U8, &mut self.luma)?;
+        scale(luma, from, PixelType::U8, to, &mut self.luma)?;
         let [us, vs] = &mut self.chroma;
         match image.format {
             PixelFormat::I420 => {
-                scale(chroma, chroma_width, chroma_height, PixelType::U8, us)?;
-                scale(chroma_v, chroma_width, chroma_height, PixelType::U8, vs)?;
+                scale(chroma, halve(from), PixelType::U8, halve(to), us)?;
+                scale(chroma_v, halve(from), PixelType::U8, halve(to), vs)?;
             }
-            PixelFormat::Nv12 => scale(chroma, chroma_width, chroma_height, PixelType::U8x2, us)?,
+            PixelFormat::Nv12 => scale(chroma, halve(from), PixelType::U8x2, halve(to), us)?,
         }
         self.convert(image.format, width, columns);
         let tensor = ArrayView4::from_shape((1, 3, rows, columns), &self.tensor)
@@ -68,35 +71,57 @@ impl Letterbox {
     }
 
     fn convert(&mut self, format: PixelFormat, width: usize, columns: usize) {
-        let plane = self.tensor.len() / 3;
-        let (blue, rest) = self.tensor.split_at_mut(plane);
+        let Self { luma, chroma: [us, vs], row, tensor, .. } = self;
+        let plane = tensor.len() / 3;
+        let (blue, rest) = tensor.split_at_mut(plane);
         let (green, red) = rest.split_at_mut(plane);
-        let rows =
-            blue.chunks_exact_mut(columns).zip(green.chunks_exact_mut(columns)).zip(red.chunks_exact_mut(columns));
-        for (y, ((blue, green), red)) in rows.take(self.luma.len() / width).enumerate() {
-            let out = blue.iter_mut().zip(green).zip(red);
-            let luma = &self.luma[y * width..(y + 1) * width];
-            match format {
-                PixelFormat::I420 => {
-                    let us = &self.chroma[0][y * width..(y + 1) * width];
-                    let vs = &self.chroma[1][y * width..(y + 1) * width];
-                    for ((((b, g), r), &y), (&u, &v)) in out.zip(luma).zip(us.iter().zip(vs)) {
-                        (*b, *g, *r) = bgr(y, u, v);
+        let half = width.div_ceil(2);
+        row.resize(4 * half, 0);
+        let (row_u, row_v) = row.split_at_mut(2 * half);
+        // Compiled for what the processor has: wide registers halve the time of this loop.
+        pulp::Arch::new().dispatch(|| {
+            for (y, luma) in luma.chunks_exact(width).enumerate() {
+                if y.is_multiple_of(2) {
+                    let from = y / 2 * half;
+                    match format {
+                        PixelFormat::I420 => {
+                            double(row_u, us[from..from + half].iter());
+                            double(row_v, vs[from..from + half].iter());
+                        }
+                        PixelFormat::Nv12 => {
+                            let uvs = &us[from * 2..(from + half) * 2];
+                            double(row_u, uvs.iter().step_by(2));
+                            double(row_v, uvs.iter().skip(1).step_by(2));
+                        }
                     }
                 }
-                PixelFormat::Nv12 => {
-                    let uvs = &self.chroma[0][y * width * 2..(y + 1) * width * 2];
-                    for ((((b, g), r), &y), uv) in out.zip(luma).zip(uvs.chunks_exact(2)) {
-                        (*b, *g, *r) = bgr(y, uv[0], uv[1]);
-                    }
-                }
+                let to = y * columns;
+                let out = [&mut blue[to..to + width], &mut green[to..to + width], &mut red[to..to + width]];
+                convert_row(out, luma, &row_u[..width], &row_v[..width]);
             }
-        }
+        });
     }
 }
 
-/// BT.601 limited range, as in [`crate::chip::color`], but to the floats that the network wants: this is vectorised.
-#[inline]
+/// Each value twice: chroma of two neighbours.
+#[inline(always)]
+fn double<'a>(row: &mut [u8], values: impl Iterator<Item = &'a u8>) {
+    for (pair, &value) in row.chunks_exact_mut(2).zip(values) {
+        pair.fill(value);
+    }
+}
+
+#[inline(always)]
+fn convert_row([blue, green, red]: [&mut [f32]; 3], luma: &[u8], us: &[u8], vs: &[u8]) {
+    let n = luma.len();
+    let (blue, green, red, us, vs) = (&mut blue[..n], &mut green[..n], &mut red[..n], &us[..n], &vs[..n]);
+    for x in 0..n {
+        (blue[x], green[x], red[x]) = bgr(luma[x], us[x], vs[x]);
+    }
+}
+
+/// BT.601 limited range, as in [`crate::chip::color`], but to the floats that the network wants.
+#[inline(always)]
 fn bgr(y: u8, u: u8, v: u8) -> (f32, f32, f32) {
     let (y, u, v) = (1.164_383 * (f32::from(y) - 16.0), f32::from(u) - 128.0, f32::from(v) - 128.0);
     let clip = |value: f32| value.clamp(0.0, 255.0);

@@ -6,6 +6,9 @@ use rollcall_pipeline::{Detection, Embedding, FaceChip, Fault, Image, Rect, Shot
 use super::{RefusedPicture, search};
 use crate::chip;
 
+/// A face without contrast that is darker than this lacks light; one that is brighter lacks focus.
+const HALF_LIGHT: f32 = 60.0;
+
 /// What an enrolment picture must reach. The defaults refuse what is useless and nothing else: a poor template that is the
 /// person's own is better than none, and matching has a margin to the second-best person.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,10 +39,10 @@ impl Default for EnrolGates {
             min_score: 0.6,
             min_eye_distance_px: 14.0,
             min_sharpness: 0.002,
-            min_brightness: 30.0,
+            min_brightness: 25.0,
             max_brightness: 235.0,
-            min_contrast: 8.0,
-            max_yaw: 50.0,
+            min_contrast: 5.0,
+            max_yaw: 60.0,
             max_pitch: 50.0,
             dominance: 3.0,
         }
@@ -109,6 +112,9 @@ fn check(q: &ShotQuality, gates: &EnrolGates) -> Result<(), RefusedPicture> {
     }
     if q.brightness > gates.max_brightness {
         return Err(RefusedPicture::OverExposed { brightness: q.brightness });
+    }
+    if q.contrast < gates.min_contrast && q.brightness < HALF_LIGHT {
+        return Err(RefusedPicture::Dark { brightness: q.brightness });
     }
     if q.contrast < gates.min_contrast || q.sharpness < gates.min_sharpness {
         return Err(RefusedPicture::Blurred { sharpness: q.sharpness });
