@@ -4,8 +4,8 @@
 //! (one type a concept), the ports that the outside is plugged into, the one lossy edge (the mux), the loop that runs
 //! every stage and the order of the stages.
 
-pub mod config;
 pub mod clock;
+pub mod config;
 pub mod decision;
 pub mod error;
 pub mod event;
