@@ -202,7 +202,9 @@ impl Spool {
 
     /// A segment into which nothing was written would have the name of the next one.
     fn drop_empty_tail(&mut self) {
-        if let Some(segment) = self.segments.pop_back_if(|s| s.entries.is_empty()) {
+        if self.segments.back().is_some_and(|s| s.entries.is_empty())
+            && let Some(segment) = self.segments.pop_back()
+        {
             segment.remove();
         }
     }
@@ -241,9 +243,13 @@ impl Spool {
     /// Forgets all records up to and including `seq`, and gives back the space of segments that are done.
     pub fn acknowledge(&mut self, seq: u64) {
         for segment in &mut self.segments {
-            while segment.entries.pop_front_if(|entry| entry.seq <= seq).is_some() {}
+            while segment.entries.front().is_some_and(|entry| entry.seq <= seq) {
+                segment.entries.pop_front();
+            }
         }
-        while let Some(segment) = self.segments.pop_front_if(|s| s.entries.is_empty()) {
+        while self.segments.front().is_some_and(|s| s.entries.is_empty())
+            && let Some(segment) = self.segments.pop_front()
+        {
             segment.remove();
         }
         if self.segments.is_empty() {

@@ -69,9 +69,10 @@ impl Writer {
     /// Writes a batch in order. Events whose values the database refuses are singled out by halving.
     pub(crate) async fn write(&self, batch: &[EventRecord]) -> Progress {
         let mut progress = Progress { done: 0, poison: Vec::new(), stopped: None };
-        // Ranges that are still to be written, next on top.
-        let mut ranges = vec![0..batch.len()];
-        while let Some(range) = ranges.pop() {
+        // What is still to be written after `next`, nearest on top.
+        let mut later = Vec::new();
+        let mut next = Some(0..batch.len());
+        while let Some(range) = next.take().or_else(|| later.pop()) {
             match self.write_within_budget(&batch[range.clone()]).await {
                 Ok(()) => progress.done = range.end,
                 Err(Stopped::Store(error)) if error.is_row_fault() && range.len() == 1 => {
@@ -80,8 +81,8 @@ impl Writer {
                 }
                 Err(Stopped::Store(error)) if error.is_row_fault() => {
                     let middle = range.start + range.len() / 2;
-                    ranges.push(middle..range.end);
-                    ranges.push(range.start..middle);
+                    later.push(middle..range.end);
+                    next = Some(range.start..middle);
                 }
                 Err(stopped) => {
                     progress.stopped = Some(stopped);

@@ -1,4 +1,5 @@
 //! The database away at start, killed in the middle, out of connections; the spool full, or sealed with another key.
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! With a database that is there: every event becomes its rows, once.
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod support;
 

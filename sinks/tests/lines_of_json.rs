@@ -1,4 +1,5 @@
 //! The exchange format of `rollcall replay`, field by field.
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod support;
 

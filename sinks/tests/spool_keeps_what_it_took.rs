@@ -1,4 +1,5 @@
 //! The spool against a model: what was appended and not acknowledged comes out, in order, whatever happens in between.
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,5 @@
 //! The private cluster: made, joined, restarted when it dies, not in the way after a kill.
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;

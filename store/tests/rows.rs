@@ -1,4 +1,5 @@
 //! What is written can be read again, twice is like once, and the schema looks after itself.
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use std::collections::HashSet;
 use std::time::Duration;

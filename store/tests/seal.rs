@@ -1,4 +1,5 @@
 //! What is sealed opens only with its key, in its place, unaltered.
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use rollcall_store::seal::Bound;
 use rollcall_store::{SealError, Sealer};
