@@ -216,7 +216,11 @@ fn encode(segment: &Segment, format: Format) -> Result<(gst::Caps, Vec<gst::Buff
     result
 }
 
-fn run(pipeline: &gst::Pipeline, segment: &Segment, fps: u32) -> Result<(gst::Caps, Vec<gst::Buffer>), TestCameraError> {
+fn run(
+    pipeline: &gst::Pipeline,
+    segment: &Segment,
+    fps: u32,
+) -> Result<(gst::Caps, Vec<gst::Buffer>), TestCameraError> {
     let what = segment.describe();
     let sink = pipeline
         .by_name("out")
@@ -239,7 +243,8 @@ fn run(pipeline: &gst::Pipeline, segment: &Segment, fps: u32) -> Result<(gst::Ca
             pipeline.set_state(gst::State::Paused).map_err(|_| trouble())?;
             pipeline.state(gst::ClockTime::from_seconds(20)).0.map_err(|_| trouble())?;
             if !from.is_zero() || to.is_some() {
-                let clock = |d: &Duration| gst::ClockTime::from_nseconds(u64::try_from(d.as_nanos()).unwrap_or(u64::MAX - 1));
+                let clock =
+                    |d: &Duration| gst::ClockTime::from_nseconds(u64::try_from(d.as_nanos()).unwrap_or(u64::MAX - 1));
                 pipeline.seek(
                     1.0,
                     gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE,
@@ -253,7 +258,8 @@ fn run(pipeline: &gst::Pipeline, segment: &Segment, fps: u32) -> Result<(gst::Ca
         Segment::Picture { width, height, rgb, duration } => {
             let input = pipeline.by_name("in").and_then(|e| e.downcast::<gst_app::AppSrc>().ok());
             let input = input.ok_or_else(|| failed(&what, "no source".to_owned()))?;
-            push_picture(&input, (*width, *height), rgb, fps, Segment::frames(*duration, fps)).map_err(|reason| failed(&what, reason))?;
+            push_picture(&input, (*width, *height), rgb, fps, Segment::frames(*duration, fps))
+                .map_err(|reason| failed(&what, reason))?;
         }
         Segment::Blank { .. } | Segment::Pattern { .. } => {}
     }

@@ -295,7 +295,8 @@ fn factory(camera: &TestCamera) -> rtsp::RTSPMediaFactory {
         }
     };
     let factory = rtsp::RTSPMediaFactory::new();
-    factory.set_launch(&format!("( appsrc name=src is-live=true format=time ! {payloader} name={name} pt=96{disguise} )"));
+    factory
+        .set_launch(&format!("( appsrc name=src is-live=true format=time ! {payloader} name={name} pt=96{disguise} )"));
     factory.set_shared(true);
     let (tcp, udp) = (rtsp::gst_rtsp::RTSPLowerTrans::TCP, rtsp::gst_rtsp::RTSPLowerTrans::UDP);
     factory.set_protocols(match camera.options.transports {

@@ -170,6 +170,18 @@ fn usb(
 ) -> Result<(), DisconnectReason> {
     let source = make("v4l2src")?;
     source.set_property("device", device.to_string_lossy().as_ref());
+    webcam(pipeline, decode, source, width, height, fps)
+}
+
+/// A source that offers several formats, held to the wanted ones.
+fn webcam(
+    pipeline: &gst::Pipeline,
+    decode: &gst::Element,
+    source: gst::Element,
+    width: Option<u32>,
+    height: Option<u32>,
+    fps: Option<u32>,
+) -> Result<(), DisconnectReason> {
     let size = [("width", width), ("height", height)];
     let caps: gst::Caps = ["image/jpeg", "video/x-raw", "video/x-h264"]
         .into_iter()
@@ -240,4 +252,17 @@ fn tail(
         }
     });
     Ok(sink)
+}
+
+/// A webcam that is unplugged after `frames` frames: everything of a USB camera but the device.
+#[cfg(test)]
+pub(super) fn webcam_stand_in(frames: i32, wanted: (u32, u32, u32)) -> Result<Built, DisconnectReason> {
+    init()?;
+    let pipeline = gst::Pipeline::new();
+    let decode = decoder(&pipeline)?;
+    let line = format!("videotestsrc is-live=true num-buffers={frames} ! jpegenc");
+    let source = gst::parse::bin_from_description(&line, true).map_err(|e| DisconnectReason::Broken(e.to_string()))?;
+    webcam(&pipeline, &decode, source.upcast(), Some(wanted.0), Some(wanted.1), Some(wanted.2))?;
+    let sink = tail(&pipeline, &decode, Mounting::default(), false, false)?;
+    Ok(Built { pipeline, sink })
 }

@@ -335,3 +335,36 @@ fn decoder_of(pipeline: &gst::Pipeline) -> StreamInfo {
     }
     info
 }
+
+#[cfg(test)]
+mod tests {
+    use rollcall_pipeline::{PixelFormat, SystemClock};
+
+    use super::*;
+
+    #[test]
+    fn a_webcam_gives_decoded_frames_until_it_is_unplugged() {
+        let built = build::webcam_stand_in(12, (160, 120, 30)).unwrap();
+        let clock = Arc::new(SystemClock);
+        let mut stream = Stream::start(built, SourceKind::Usb, None, Duration::from_secs(2), clock).unwrap();
+        for index in 0..12 {
+            let frame = stream.next(&|| false).unwrap();
+            let view = frame.image.view();
+            assert_eq!((frame.index, view.width, view.height, view.format), (index, 160, 120, PixelFormat::I420));
+        }
+        assert_eq!(stream.info().codec, "image/jpeg");
+        assert_eq!(stream.next(&|| false).err(), Some(DisconnectReason::Eos));
+    }
+
+    #[test]
+    fn a_stop_is_heard_while_nothing_comes() {
+        // A camera that has sent its only frame and then nothing, without an end.
+        let built = build::webcam_stand_in(-1, (160, 120, 1)).unwrap();
+        let clock = Arc::new(SystemClock);
+        let mut stream = Stream::start(built, SourceKind::Usb, None, Duration::from_secs(60), clock.clone()).unwrap();
+        stream.next(&|| false).unwrap();
+        let asked = clock.mono();
+        assert_eq!(stream.next(&|| true).err(), Some(DisconnectReason::Shutdown));
+        assert!(clock.mono().since(asked) < Duration::from_millis(900));
+    }
+}

@@ -19,26 +19,26 @@ use rollcall_pipeline::{
 use rollcall_stages::decode::{Camera, CameraControl, CameraSnapshot};
 
 /// No wait in these tests takes longer on any machine that still moves.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the lane would see.
 #[derive(Debug)]
-pub enum Seen {
+pub(crate) enum Seen {
     Open(StreamKey),
     Frame(Frame),
     Close(CloseReason),
 }
 
 /// A running camera.
-pub struct Rig {
-    pub control: CameraControl,
-    pub mux: FrameMux,
-    pub seen: Receiver<Seen>,
+pub(crate) struct Rig {
+    pub(crate) control: CameraControl,
+    pub(crate) mux: FrameMux,
+    pub(crate) seen: Receiver<Seen>,
     worker: Option<Worker>,
     reader: Option<Worker>,
 }
 
-pub fn tuning(analysis_fps: f32) -> CameraTuning {
+pub(crate) fn tuning(analysis_fps: f32) -> CameraTuning {
     CameraTuning {
         room: RoomId::new("hall"),
         direction: None,
@@ -50,7 +50,7 @@ pub fn tuning(analysis_fps: f32) -> CameraTuning {
     }
 }
 
-pub fn config(source: CameraSource) -> CameraConfig {
+pub(crate) fn config(source: CameraSource) -> CameraConfig {
     CameraConfig {
         id: CameraId::new("door-1"),
         streams: Streams { detect: source, main: None },
@@ -59,11 +59,11 @@ pub fn config(source: CameraSource) -> CameraConfig {
     }
 }
 
-pub fn rtsp(url: String, transport: RtspTransport) -> CameraSource {
+pub(crate) fn rtsp(url: String, transport: RtspTransport) -> CameraSource {
     CameraSource::Rtsp { url, transport, username: None, password: None }
 }
 
-pub fn rtsp_as(url: String, user: &str, password: &str) -> CameraSource {
+pub(crate) fn rtsp_as(url: String, user: &str, password: &str) -> CameraSource {
     CameraSource::Rtsp {
         url,
         transport: RtspTransport::Tcp,
@@ -72,12 +72,12 @@ pub fn rtsp_as(url: String, user: &str, password: &str) -> CameraSource {
     }
 }
 
-pub fn file(path: &Path) -> CameraSource {
+pub(crate) fn file(path: &Path) -> CameraSource {
     CameraSource::File { path: path.to_owned(), realtime: false, repeat: false }
 }
 
 impl Rig {
-    pub fn start(config: &CameraConfig) -> Self {
+    pub(crate) fn start(config: &CameraConfig) -> Self {
         let clock = Arc::new(SystemClock);
         let mux = FrameMux::new(MuxMode::Block, NonZeroUsize::new(4).unwrap(), clock.clone());
         let supervisor = Supervisor::new(clock.clone());
@@ -102,7 +102,7 @@ impl Rig {
     }
 
     #[track_caller]
-    pub fn next(&self) -> Seen {
+    pub(crate) fn next(&self) -> Seen {
         match self.seen.recv_timeout(PATIENCE) {
             Ok(seen) => seen,
             Err(error) => panic!("{error}: {:#?}", self.control.snapshot()),
@@ -111,7 +111,7 @@ impl Rig {
 
     /// The next frame, whatever comes before it.
     #[track_caller]
-    pub fn frame(&self) -> Frame {
+    pub(crate) fn frame(&self) -> Frame {
         loop {
             if let Seen::Frame(frame) = self.next() {
                 return frame;
@@ -121,7 +121,7 @@ impl Rig {
 
     /// Frames up to the next marker.
     #[track_caller]
-    pub fn until_closed(&self) -> (Vec<Frame>, CloseReason) {
+    pub(crate) fn until_closed(&self) -> (Vec<Frame>, CloseReason) {
         let mut frames = Vec::new();
         loop {
             match self.next() {
@@ -133,7 +133,7 @@ impl Rig {
     }
 
     #[track_caller]
-    pub fn wait(&self, wished: impl Fn(&CameraSnapshot) -> bool) -> CameraSnapshot {
+    pub(crate) fn wait(&self, wished: impl Fn(&CameraSnapshot) -> bool) -> CameraSnapshot {
         match self.control.status().wait_until(PATIENCE, wished) {
             Some(snapshot) => snapshot,
             None => panic!("it never came to that: {:#?}", self.control.snapshot()),
@@ -142,14 +142,14 @@ impl Rig {
 
     /// Waits for a failure and gives its one-word reason and its text.
     #[track_caller]
-    pub fn wait_for_error(&self, reason: &str) -> String {
+    pub(crate) fn wait_for_error(&self, reason: &str) -> String {
         let snapshot = self.wait(|s| s.last_error.as_ref().is_some_and(|e| e.reason == reason));
         snapshot.last_error.unwrap().text
     }
 
     /// Waits for the camera to end by itself.
     #[track_caller]
-    pub fn ended(&mut self) -> Exit {
+    pub(crate) fn ended(&mut self) -> Exit {
         self.worker.take().unwrap().join_within(PATIENCE).expect("the camera does not end")
     }
 }
@@ -169,7 +169,7 @@ impl Drop for Rig {
 
 /// Runs a launch line to its end.
 #[track_caller]
-pub fn launch(line: &str) {
+pub(crate) fn launch(line: &str) {
     gst::init().unwrap();
     let pipeline = gst::parse::launch(line).unwrap();
     pipeline.set_state(gst::State::Playing).unwrap();
@@ -185,7 +185,7 @@ pub fn launch(line: &str) {
 }
 
 /// Mean luma of a part of the picture in relative coordinates.
-pub fn luma(frame: &rollcall_pipeline::Image, x: [f32; 2], y: [f32; 2]) -> f32 {
+pub(crate) fn luma(frame: &rollcall_pipeline::Image, x: [f32; 2], y: [f32; 2]) -> f32 {
     let view = frame.view();
     let columns = (x[0] * view.width as f32) as usize..(x[1] * view.width as f32) as usize;
     let rows = (y[0] * view.height as f32) as usize..(y[1] * view.height as f32) as usize;
