@@ -31,6 +31,15 @@ pub(crate) struct Place {
 pub(crate) enum Command {
     /// Watch the cameras and mark attendance
     Run,
+    /// Show the whole thing: test cameras, real faces, the daemon and a private PostgreSQL, checked against the database
+    Demo {
+        /// Go on when it is over, until Ctrl-C
+        #[arg(long)]
+        stay: bool,
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Enrol people from pictures: DIR/Name.jpg or DIR/Name/*.jpg
     Enroll {
         /// The folder

@@ -1,8 +1,9 @@
 //! Where log lines go: stderr, for people or as JSON.
 
+use std::io::IsTerminal;
+
 use rollcall_pipeline::config::{LogConfig, LogFormat};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::format::FmtSpan;
 
 /// Starts logging for the daemon.
 pub(crate) fn start(config: &LogConfig) {
@@ -15,11 +16,12 @@ pub(crate) fn start_quiet() {
 }
 
 fn install(format: LogFormat, level: &str) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    let lines =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_span_events(FmtSpan::NONE);
+    // At `info` sqlx repeats every notice of the server.
+    let default = || EnvFilter::new(format!("{level},sqlx=warn"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| default());
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
-        LogFormat::Pretty => lines.with_target(false).init(),
+        LogFormat::Pretty => lines.with_target(false).with_ansi(std::io::stderr().is_terminal()).init(),
         LogFormat::Json => lines.json().flatten_event(true).init(),
     }
 }

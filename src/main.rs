@@ -10,6 +10,7 @@ mod daemon;
 mod database;
 mod enrolment;
 mod logging;
+mod offline;
 mod output;
 mod paths;
 mod rules;

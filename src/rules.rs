@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use rollcall_attendance::{DecisionPolicy, MadeMark, Register, RoomPlan, Roster, Schedule, SessionPlan, SitePlan};
 use rollcall_pipeline::config::Config;
 use rollcall_pipeline::ports::{Expectations, Judge};
-use rollcall_pipeline::{AttendanceEvent, Decision, LivenessVerdict, MatchOutcome, PersonId, RoomId, WallTime};
+use rollcall_pipeline::{AttendanceEvent, Decision, PersonId, RoomId, WallTime};
 
 /// The rules of the moment. Cloning shares them.
 #[derive(Clone)]
@@ -69,42 +69,13 @@ impl Rules {
 }
 
 impl Rules {
-    /// One line a decision: what came of it, why, and the ids to follow it by.
-    fn log(&self, event: &AttendanceEvent) {
-        let d = &event.decision;
-        let (outcome, person, similarity, margin) = match d.outcome {
-            MatchOutcome::Identified(m) => ("identified", Some(m.person), Some(m.similarity), Some(m.margin)),
-            MatchOutcome::Ambiguous => ("ambiguous", None, d.candidates.first().map(|c| c.similarity), None),
-            MatchOutcome::Unknown => ("unknown", None, d.candidates.first().map(|c| c.similarity), None),
-        };
-        let (liveness, liveness_score, liveness_reason) = match d.liveness {
-            LivenessVerdict::Live(score) => ("live", Some(score), None),
-            LivenessVerdict::Spoof(score) => ("spoof", Some(score), None),
-            LivenessVerdict::Undecided(reason) => ("undecided", None, Some(reason.as_str())),
-        };
+    /// The name behind an event, where names may stand in the log. The decision itself is logged by the `match` stage, which
+    /// knows no names.
+    fn log_name(&self, event: &AttendanceEvent) {
+        let Some(person) = event.person().filter(|_| self.tell_names) else { return };
         let names = self.names.load();
-        let name = person.filter(|_| self.tell_names).and_then(|person| names.get(&person));
-        tracing::info!(
-            kind = event.kind.as_str(),
-            outcome,
-            person = person.map(tracing::field::display),
-            name,
-            similarity,
-            margin,
-            shots = d.shots,
-            liveness,
-            liveness_score,
-            liveness_reason,
-            status = event.mark.as_ref().map(|mark| mark.status.as_str()),
-            session = event.mark.as_ref().map(|mark| tracing::field::display(mark.session.id)),
-            camera = %d.key.camera,
-            room = %d.tuning.room,
-            epoch = %d.key.epoch,
-            track = d.track.0,
-            event = %event.id,
-            gallery = d.gallery.0,
-            "decided"
-        );
+        let status = event.mark.as_ref().map(|mark| mark.status.as_str());
+        tracing::info!(event = %event.id, kind = event.kind.as_str(), name = names.get(&person), status, "named");
     }
 }
 
@@ -112,7 +83,7 @@ impl Judge for Rules {
     fn judge(&mut self, decision: Decision) -> AttendanceEvent {
         let rules = self.current.load();
         let event = self.register.lock().judge(decision, &rules.schedule, &rules.policy);
-        self.log(&event);
+        self.log_name(&event);
         event
     }
 }

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rollcall_models::{Manifest, SFACE_ID};
+use rollcall_pipeline::config::Config;
 use rollcall_store::{NewTemplate, Store};
 use serde::Serialize;
 
@@ -17,12 +18,7 @@ use crate::{database, output};
 
 pub(super) fn run(place: &Place, dir: &Path, json: bool) -> anyhow::Result<ExitCode> {
     let (config, _) = place.load_config()?;
-    let pictures = scan(dir)?;
-    let vision = Vision::open(place, &config)?;
-    let report = database::with_store(place, &config, async |store, today| {
-        store.prepare(today).await?;
-        enrol(&store, &vision, &pictures).await
-    })?;
+    let report = enrol_folder(place, &config, dir)?;
     if json {
         output::json(&report)?;
     } else {
@@ -34,9 +30,19 @@ pub(super) fn run(place: &Place, dir: &Path, json: bool) -> anyhow::Result<ExitC
     Ok(if report.enrolled + report.known > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Enrols everybody in a folder.
+pub(super) fn enrol_folder(place: &Place, config: &Config, dir: &Path) -> anyhow::Result<Report> {
+    let pictures = scan(dir)?;
+    let vision = Vision::open(place, config)?;
+    database::with_store(place, config, async |store, today| {
+        store.prepare(today).await?;
+        enrol(&store, &vision, &pictures).await
+    })
+}
+
 /// What became of a folder.
 #[derive(Debug, Default, Serialize)]
-struct Report {
+pub(super) struct Report {
     /// Templates that are new.
     enrolled: usize,
     /// Templates that were there.
@@ -95,7 +101,7 @@ impl Report {
         self.people_without_template = without.collect();
     }
 
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let mut text = format!(
             "{} templates enrolled, {} known already, {} pictures refused",
             self.enrolled, self.known, self.refused

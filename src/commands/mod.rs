@@ -2,6 +2,7 @@
 
 mod completion;
 mod config;
+mod demo;
 mod enroll;
 mod migrate;
 mod models;
@@ -21,6 +22,7 @@ pub(crate) fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     }
     match cli.command {
         Command::Run => run::run(&place),
+        Command::Demo { stay, json } => demo::run(&place, stay, json),
         Command::Enroll { dir, json } => enroll::run(&place, &dir, json),
         Command::Migrate => migrate::run(&place),
         Command::Config { command } => config::run(command),

@@ -14,6 +14,7 @@ mod people;
 mod signals;
 mod status;
 
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -28,7 +29,7 @@ use rollcall_control_api::{Metrics, router, serve};
 use rollcall_pipeline::config::{Config, Reload};
 use rollcall_pipeline::lane::{Lane, LaneOptions};
 use rollcall_pipeline::ports::NoObserver;
-use rollcall_pipeline::supervisor::{Supervisor, log_panics};
+use rollcall_pipeline::supervisor::{Supervisor, Worker, log_panics};
 use rollcall_pipeline::{Clock, FrameMux, MuxMode, SystemClock};
 use rollcall_sinks::{PgSink, PgSinkOptions};
 use rollcall_stages::matching::{Gallery, GalleryHandle};
@@ -68,11 +69,14 @@ pub(crate) struct Daemon {
     place: Place,
     config: Config,
     path: Option<PathBuf>,
+    address: SocketAddr,
     runtime: Runtime,
     supervisor: Supervisor,
     metrics: Metrics,
     database: Database,
     people: Arc<People>,
+    /// The thread that follows them.
+    following: Option<Worker>,
     lane: Arc<Lane>,
     cameras: Arc<Mutex<Cameras>>,
     control: Sender<Control>,
@@ -133,15 +137,17 @@ impl Daemon {
             }
         });
         tracing::info!(%address, "serving /health, /metrics and /api/v1");
-        let daemon = Self {
+        let mut daemon = Self {
             place,
             config,
             path,
+            address,
             runtime,
             supervisor,
             metrics,
             database,
             people,
+            following: None,
             lane,
             cameras,
             control,
@@ -152,11 +158,26 @@ impl Daemon {
         Ok(daemon)
     }
 
+    /// Where its API is.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its database.
+    pub(crate) fn store(&self) -> Store {
+        self.database.store.clone()
+    }
+
+    /// Tells it to end, like a signal.
+    pub(crate) fn ending(&self) -> Sender<Control> {
+        self.control.clone()
+    }
+
     /// Starts what follows the database and the lane.
-    fn watch(&self) -> anyhow::Result<()> {
+    fn watch(&mut self) -> anyhow::Result<()> {
         let (people, store, loaded) = (Arc::clone(&self.people), self.database.store.clone(), self.control.clone());
         let (runtime, mut stopped) = (self.runtime.handle().clone(), self.stopping.subscribe());
-        self.supervisor.spawn("people", move |_| {
+        let following = self.supervisor.spawn("people", move |_| {
             runtime.block_on(async {
                 tokio::select! {
                     () = people.follow(store, loaded) => {}
@@ -165,6 +186,7 @@ impl Daemon {
             });
             Ok(())
         })?;
+        self.following = Some(following);
         let (store, clock) = (self.database.store.clone(), Arc::clone(self.supervisor.clock()));
         self.runtime.spawn(async move { keep_partitions(store, clock).await });
         let (lane, over) = (Arc::clone(&self.lane), self.control.clone());
@@ -243,7 +265,9 @@ impl Daemon {
         self.cameras.lock().stop_all(patience);
         let drained = self.lane.shutdown(patience);
         self.stopping.send_replace(true);
-        let Self { runtime, database, supervisor, place, .. } = self;
+        let Self { runtime, database, supervisor, place, following, .. } = self;
+        // It holds a connection.
+        drop(following.map(|worker| worker.join_within(Duration::from_secs(2))));
         database.close(&runtime);
         runtime.shutdown_timeout(Duration::from_secs(2));
         let joined = supervisor.join_all(Duration::from_secs(2));

@@ -89,7 +89,7 @@ pub(super) struct Scene {
 }
 
 const STAYS: Duration = Duration::from_millis(4000);
-const ROUND: Duration = Duration::from_millis(9600);
+const ROUND: Duration = Duration::from_millis(9800);
 
 pub(super) const PEOPLE: [Enrolled; 3] = [
     Enrolled {
@@ -138,7 +138,7 @@ pub(super) fn scenes() -> [Scene; 4] {
 
 /// A scene without a play. Each begins a little later than the one before, for those who watch.
 fn scene(camera: &'static str, number: u32, format: Format) -> Scene {
-    let before = Duration::from_millis(400) + Duration::from_millis(350) * number;
+    let before = Duration::from_millis(700) + Duration::from_millis(300) * number;
     Scene {
         camera,
         format,

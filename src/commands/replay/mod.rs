@@ -1,58 +1,41 @@
 //! `rollcall replay`: the lane over a recorded file. Nothing is lost and nothing is stored.
 
 mod counted;
-mod feed;
 mod summary;
-mod tracks;
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, bail};
-use rollcall_attendance::{Register, RoomPlan, Roster, Schedule, SitePlan};
-use rollcall_pipeline::config::{Config, roster};
-use rollcall_pipeline::lane::{Lane, LaneOptions};
+use rollcall_attendance::Roster;
+use rollcall_pipeline::config::roster;
 use rollcall_pipeline::ports::Observer;
-use rollcall_pipeline::supervisor::Supervisor;
-use rollcall_pipeline::{
-    CameraTuning, Clock, Embedding, FrameMux, GalleryVersion, MuxMode, PersonId, RoomId, SystemClock,
-};
+use rollcall_pipeline::{Clock, Embedding, GalleryVersion, PersonId, SystemClock};
 use rollcall_sinks::JsonLines;
 use rollcall_stages::matching::Gallery;
 use uuid::Uuid;
 
 use crate::cli::{Place, ReplayOptions};
-use crate::compose::{Stages, Vision, recognition_settings};
+use crate::compose::Vision;
 use crate::enrolment::{Bytes, Examiner, scan};
+use crate::offline::{Feed, Offline, Tracks, tuning};
 use crate::output;
-use crate::rules::{Rules, policy};
 
 use counted::{Counted, Counts};
-use feed::Feed;
 use summary::{Start, Summary};
-use tracks::Tracks;
 
-/// The only room and the only camera.
-const NAME: &str = "replay";
 /// People of one folder have the same ids in each replay of it.
 const PEOPLE: Uuid = Uuid::from_u128(0x3f0c_7d0e_93c1_4b7f_8a5e_56b1_0f4e_2d19);
-/// Decoding goes on while the detector works, no further ahead than this.
-const AHEAD: NonZeroUsize = NonZeroUsize::new(4).expect("4 is not 0");
-/// When the last frame was handed over there is little left to do.
-const DRAIN: Duration = Duration::from_secs(120);
 
 pub(super) fn run(place: &Place, options: &ReplayOptions) -> anyhow::Result<ExitCode> {
     let (config, _) = place.load_config()?;
     let vision = Vision::open(place, &config)?;
     let People { names, templates } = people(&vision, &options.people)?;
-    let rules = rules(&config, &names, options.roster.as_deref())?;
-    let gallery = Gallery::new(GalleryVersion(1), vision.embedding_model(), templates)?;
+    let roster = options.roster.as_deref().map(|path| expected(&names, path)).transpose()?;
     let tracks = Arc::new(Tracks::new(options.tracks.is_some()));
     let counts = Counts::default();
     let events = options.events.as_deref().map(create).transpose()?;
@@ -60,25 +43,18 @@ pub(super) fn run(place: &Place, options: &ReplayOptions) -> anyhow::Result<Exit
         let names = Arc::clone(&names);
         JsonLines::new(events.unwrap_or_else(|| Box::new(std::io::sink())), move |id| names.get(&id).cloned())
     };
-    let sink = Counted::new(lines, Arc::clone(&counts));
-
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let feed = Feed::open(&options.video, NAME, tuning(options), options.realtime, Arc::clone(&clock))?;
-    let mux = FrameMux::new(MuxMode::Block, AHEAD, Arc::clone(&clock));
-    let supervisor = Supervisor::new(Arc::clone(&clock));
-    let stages = Stages {
-        vision,
-        matcher: Arc::new(gallery),
-        rules,
+    let tuning = tuning(options.fps.unwrap_or(0.0), options.detect_size, options.min_face_px);
+    let feed = Feed::open(&options.video, tuning, Arc::clone(&clock))?.realtime(options.realtime);
+    let offline = Offline {
+        config: &config,
+        vision: &vision,
+        gallery: Gallery::new(GalleryVersion(1), vision.embedding_model(), templates)?,
+        roster: roster.unwrap_or_default(),
         observer: Arc::clone(&tracks) as Arc<dyn Observer>,
-        recognition: recognition_settings(&config.recognition),
     };
     let start = Start::now(&*clock)?;
-    let lane = Lane::spawn(stages, Box::new(sink), &mux, &supervisor, LaneOptions::replay())?;
-    let fed = feed.run(&mux);
-    // A lane that failed is why the feed could not go on, so its error comes first.
-    let stats = lane.shutdown(DRAIN)?;
-    let fed = fed?;
+    let (fed, stats) = offline.run(feed, Box::new(Counted::new(lines, Arc::clone(&counts))), &clock)?;
     if let Some(path) = &options.tracks {
         tracks.write(create(path)?, &names).with_context(|| format!("cannot write {}", path.display()))?;
     }
@@ -107,8 +83,7 @@ fn people(vision: &Vision, dir: &Path) -> anyhow::Result<People> {
     let mut examiner = Examiner::new(vision, [])?;
     let (mut names, mut templates) = (HashMap::new(), Vec::new());
     for picture in scan(dir)? {
-        let bytes = Bytes::read(&picture.path);
-        let shot = match bytes {
+        let shot = match Bytes::read(&picture.path) {
             Ok(bytes) => examiner.examine(&picture.person, &bytes)?,
             Err(refused) => Err(refused.into()),
         };
@@ -127,34 +102,14 @@ fn people(vision: &Vision, dir: &Path) -> anyhow::Result<People> {
     Ok(People { names: Arc::new(names), templates })
 }
 
-/// One room, one mark a day; who is not on the roster is `off_roster`.
-fn rules(config: &Config, names: &Names, roster_file: Option<&Path>) -> anyhow::Result<Rules> {
-    let mut room = RoomPlan::new(RoomId::new(NAME));
-    if let Some(path) = roster_file {
-        let text =
-            std::fs::read_to_string(path).with_context(|| format!("cannot read the roster {}", path.display()))?;
-        let ids: HashMap<&str, PersonId> = names.iter().map(|(id, name)| (name.as_str(), *id)).collect();
-        let (known, unknown): (Vec<_>, Vec<_>) = roster::names(&text).partition(|name| ids.contains_key(name));
-        if !unknown.is_empty() {
-            output::note(format_args!("on the roster, but without a picture: {}", unknown.join(", ")));
-        }
-        room.expected = Roster::people(known.into_iter().map(|name| ids[name]));
+fn expected(names: &Names, path: &Path) -> anyhow::Result<Roster> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the roster {}", path.display()))?;
+    let ids: HashMap<&str, PersonId> = names.iter().map(|(id, name)| (name.as_str(), *id)).collect();
+    let (known, unknown): (Vec<_>, Vec<_>) = roster::names(&text).partition(|name| ids.contains_key(name));
+    if !unknown.is_empty() {
+        output::note(format_args!("on the roster, but without a picture: {}", unknown.join(", ")));
     }
-    let plan = SitePlan { time_zone: config.site.time_zone, rooms: vec![room] };
-    let schedule = Schedule::new(&plan).map_err(|errors| anyhow::anyhow!("{errors:?}"))?;
-    Ok(Rules::new(schedule, policy(config), Register::new(config.attendance.debounce)))
-}
-
-fn tuning(options: &ReplayOptions) -> CameraTuning {
-    CameraTuning {
-        room: RoomId::new(NAME),
-        direction: None,
-        analysis_fps: options.fps.unwrap_or(0.0),
-        detect_size: options.detect_size,
-        min_face_px: options.min_face_px,
-        regions_of_interest: Vec::new(),
-        privacy_masks: Vec::new(),
-    }
+    Ok(Roster::people(known.into_iter().map(|name| ids[name])))
 }
 
 fn create(path: &Path) -> anyhow::Result<Box<dyn Write + Send>> {

@@ -9,7 +9,7 @@ use rollcall_pipeline::lane::LaneStats;
 use rollcall_pipeline::{Clock, EventKind, MonoTime};
 use serde::Serialize;
 
-use super::feed::Fed;
+use crate::offline::Fed;
 
 /// The moment before the first frame: opening models and enrolling people is not counted.
 pub(super) struct Start {

@@ -8,10 +8,8 @@ use parking_lot::Mutex;
 use rollcall_pipeline::ports::Observer;
 use rollcall_pipeline::{Frame, PersonId, Rect, StreamKey, TrackId, TrackObservation};
 
-use super::Names;
-
 /// Watches the lane.
-pub(super) struct Tracks {
+pub(crate) struct Tracks {
     keep: bool,
     faces: AtomicU64,
     streams: Mutex<Vec<(StreamKey, Stream)>>,
@@ -36,12 +34,12 @@ struct Row {
 
 impl Tracks {
     /// Counts faces, and keeps rows if they are to be written.
-    pub(super) fn new(keep: bool) -> Self {
+    pub(crate) fn new(keep: bool) -> Self {
         Self { keep, faces: AtomicU64::new(0), streams: Mutex::default() }
     }
 
     /// Faces on tracks, over all frames.
-    pub(super) fn faces(&self) -> u64 {
+    pub(crate) fn faces(&self) -> u64 {
         self.faces.load(Ordering::Relaxed)
     }
 
@@ -58,35 +56,61 @@ impl Tracks {
         change(&mut streams[i].1);
     }
 
-    /// Writes all rows, in the order of frames and ids.
-    pub(super) fn write(&self, to: impl Write, names: &Names) -> anyhow::Result<()> {
-        let mut csv = csv::Writer::from_writer(to);
-        csv.write_record(["frame", "id", "x", "y", "w", "h", "conf", "person"])?;
+    /// All rows, in the order of frames and ids.
+    pub(crate) fn rows(&self) -> Vec<TrackRow> {
+        let mut all = Vec::new();
         let mut before = 0;
         for (_, stream) in &*self.streams.lock() {
-            let mut rows: Vec<_> = stream.rows.iter().map(|row| (row.seq, stream.owner(row), row)).collect();
-            rows.sort_by_key(|(seq, id, _)| (*seq, *id));
-            for (seq, id, row) in &rows {
-                let person = stream.name(*id, *seq).and_then(|person| names.get(&person)).map_or("", String::as_str);
-                csv.write_record([
-                    (seq + 1).to_string(),
-                    (before + id.0).to_string(),
-                    format!("{:.1}", row.bbox.x),
-                    format!("{:.1}", row.bbox.y),
-                    format!("{:.1}", row.bbox.w),
-                    format!("{:.1}", row.bbox.h),
-                    format!("{:.3}", row.score),
-                    person.to_owned(),
-                ])?;
-            }
+            let mut rows: Vec<_> = stream.rows.iter().map(|row| stream.resolve(row, before)).collect();
+            rows.sort_by_key(|row| (row.seq, row.id));
             // Ids are counted within a stream; a file that breaks into several has each id once.
-            before += rows.iter().map(|(_, id, _)| id.0).max().unwrap_or(0);
+            before = rows.iter().map(|row| row.id).max().unwrap_or(before);
+            all.append(&mut rows);
+        }
+        all
+    }
+
+    /// Writes all rows.
+    pub(crate) fn write(&self, to: impl Write, names: &HashMap<PersonId, String>) -> anyhow::Result<()> {
+        let mut csv = csv::Writer::from_writer(to);
+        csv.write_record(["frame", "id", "x", "y", "w", "h", "conf", "person"])?;
+        for row in self.rows() {
+            csv.write_record([
+                (row.seq + 1).to_string(),
+                row.id.to_string(),
+                format!("{:.1}", row.bbox.x),
+                format!("{:.1}", row.bbox.y),
+                format!("{:.1}", row.bbox.w),
+                format!("{:.1}", row.bbox.h),
+                format!("{:.3}", row.score),
+                row.person.and_then(|person| names.get(&person)).cloned().unwrap_or_default(),
+            ])?;
         }
         Ok(csv.flush()?)
     }
 }
 
+/// Where somebody was in a frame.
+pub(crate) struct TrackRow {
+    /// Number of the frame, from 0.
+    pub(crate) seq: u64,
+    /// The person's track.
+    pub(crate) id: u64,
+    /// Box in pixels of the decoded frame.
+    pub(crate) bbox: Rect,
+    /// Detector score.
+    pub(crate) score: f32,
+    /// The name that the track bears at this frame.
+    pub(crate) person: Option<PersonId>,
+}
+
 impl Stream {
+    fn resolve(&self, row: &Row, before: u64) -> TrackRow {
+        let owner = self.owner(row);
+        let person = self.name(owner, row.seq);
+        TrackRow { seq: row.seq, id: before + owner.0, bbox: row.bbox, score: row.score, person }
+    }
+
     fn owner(&self, row: &Row) -> TrackId {
         let said = self.links.get(&row.motion).map_or(&[][..], Vec::as_slice);
         said.iter().rev().find(|(from, _)| *from <= row.seq).map_or(row.motion, |(_, track)| *track)
@@ -161,7 +185,7 @@ mod tests {
         tracks.linked(&key, TrackId(2), 3, TrackId(7));
         tracks.named(&key, TrackId(1), 1, Some(ada));
         let mut out = Vec::new();
-        tracks.write(&mut out, &Arc::new(HashMap::from([(ada, "Ada".to_owned())]))).unwrap();
+        tracks.write(&mut out, &HashMap::from([(ada, "Ada".to_owned())])).unwrap();
         let text = String::from_utf8(out).unwrap();
         assert_eq!(
             text.lines().collect::<Vec<_>>(),

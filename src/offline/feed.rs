@@ -1,51 +1,83 @@
-//! A recording into the mux.
+//! A recording, or a still that stands for one, into the mux.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rollcall_pipeline::packet::CloseReason;
 use rollcall_pipeline::{
-    CameraId, CameraTuning, Clock, Epoch, Frame, FrameMux, FrameTime, MonoTime, MuxError, MuxSender, StreamKey,
-    TimeSource, WallTime,
+    CameraId, CameraTuning, Clock, Epoch, Frame, FrameMux, FrameTime, Image, MediaTime, MonoTime, MuxError, MuxSender,
+    StreamKey, TimeSource, WallTime,
 };
 use rollcall_stages::decode::{DecodedFrame, DisconnectReason, Sampler, VideoFile};
 use uuid::Uuid;
 
-/// An open recording.
-pub(super) struct Feed {
-    video: VideoFile,
+/// Frames to be fed.
+type Frames = Box<dyn Iterator<Item = Result<DecodedFrame, DisconnectReason>>>;
+
+/// Frames, and how they go in.
+pub(crate) struct Feed {
+    frames: Frames,
     camera: CameraId,
     tuning: Arc<CameraTuning>,
     realtime: bool,
+    /// Numbers of frames that are left out.
+    skip: HashSet<u64>,
     clock: Arc<dyn Clock>,
     /// When the recording is assumed to begin.
     begins: WallTime,
 }
 
 /// What became of it.
-pub(super) struct Fed {
+pub(crate) struct Fed {
     /// Frames decoded.
-    pub(super) frames: u64,
+    pub(crate) frames: u64,
     /// Width and height of the last one.
-    pub(super) size: (u32, u32),
+    pub(crate) size: (u32, u32),
     /// Why the rest could not be read.
-    pub(super) broke: Option<DisconnectReason>,
+    pub(crate) broke: Option<DisconnectReason>,
 }
 
 impl Feed {
-    pub(super) fn open(
-        path: &Path,
-        camera: &str,
-        tuning: CameraTuning,
-        realtime: bool,
-        clock: Arc<dyn Clock>,
-    ) -> anyhow::Result<Self> {
-        let camera = CameraId::new(camera);
+    /// Opens a recording.
+    pub(crate) fn open(path: &Path, tuning: CameraTuning, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
         let video = VideoFile::open(path, Default::default(), Arc::clone(&clock))
             .map_err(|reason| anyhow::anyhow!("{}: {}", path.display(), advice(&reason)))?;
         let begins = modified(path.to_owned()).unwrap_or_else(|| clock.wall());
-        Ok(Self { video, camera, tuning: Arc::new(tuning), realtime, clock, begins })
+        Ok(Self::new(Box::new(video), tuning, begins, clock))
+    }
+
+    /// A still, shown for so many frames at the given rate.
+    pub(crate) fn still(image: Image, frames: u64, fps: u64, tuning: CameraTuning, clock: Arc<dyn Clock>) -> Self {
+        let (received, wall) = (clock.mono(), clock.wall());
+        let frame = move |index| DecodedFrame {
+            index,
+            media: MediaTime(index * 1_000_000_000 / fps.max(1)),
+            received,
+            wall,
+            ntp: None,
+            image: image.clone(),
+            anew: None,
+        };
+        Self::new(Box::new((0..frames).map(frame).map(Ok)), tuning, wall, clock)
+    }
+
+    fn new(frames: Frames, tuning: CameraTuning, begins: WallTime, clock: Arc<dyn Clock>) -> Self {
+        let camera = CameraId::new(super::NAME);
+        Self { frames, camera, tuning: Arc::new(tuning), realtime: false, skip: HashSet::new(), clock, begins }
+    }
+
+    /// At the speed of the recording.
+    #[must_use]
+    pub(crate) fn realtime(self, realtime: bool) -> Self {
+        Self { realtime, ..self }
+    }
+
+    /// Without these frames.
+    #[must_use]
+    pub(crate) fn without(self, skip: HashSet<u64>) -> Self {
+        Self { skip, ..self }
     }
 
     /// Hands every frame that is to be analysed to the mux; waits while the lane is behind.
@@ -54,7 +86,7 @@ impl Feed {
         let mut sender = mux.open(&self.camera)?;
         let began = self.clock.mono();
         let mut fed = Fed { frames: 0, size: (0, 0), broke: None };
-        while let Some(decoded) = self.video.next() {
+        while let Some(decoded) = self.frames.next() {
             let decoded = match decoded {
                 Ok(decoded) => decoded,
                 Err(reason) => {
@@ -72,7 +104,7 @@ impl Feed {
             if self.realtime {
                 self.wait_until(MonoTime(began.0 + Duration::from_nanos(decoded.media.0)));
             }
-            if sampler.take(decoded.media, self.tuning.analysis_fps) {
+            if !self.skip.contains(&decoded.index) && sampler.take(decoded.media, self.tuning.analysis_fps) {
                 self.push(&sender, decoded)?;
             }
         }
