@@ -28,7 +28,7 @@ use nix::unistd::Pid;
 use parking_lot::{Condvar, Mutex};
 use rollcall_pipeline::Fault;
 use rollcall_pipeline::supervisor::{Supervisor, Worker};
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 use crate::StoreError;
 use place::{PORT, Place};
@@ -118,8 +118,13 @@ impl Cluster {
             .write(true)
             .open(&lock_path)
             .map_err(StoreError::io(format!("cannot open {}", lock_path.display())))?;
-        let options =
-            PgConnectOptions::new_without_pgpass().socket(&place.socket_dir).port(PORT).username(NAME).database(NAME);
+        let options = PgConnectOptions::new_without_pgpass()
+            .socket(&place.socket_dir)
+            .port(PORT)
+            .username(NAME)
+            .database(NAME)
+            // Whatever PGSSLMODE says: it is a Unix socket.
+            .ssl_mode(PgSslMode::Disable);
         let inner = Inner { state: State::Starting, stopping: false, said: VecDeque::new() };
         let shared = Arc::new(Shared { inner: Mutex::new(inner), changed: Condvar::new() });
         let keeper = Keeper { place, lock, supervisor: supervisor.clone(), shared: Arc::clone(&shared) };
