@@ -1,0 +1,102 @@
+//! The parts that touch pixels: from a decoded frame to embeddings and scores, one thread.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use criterion::{BatchSize, BenchmarkId, Criterion};
+use ndarray::Array4;
+use rollcall_benches::{Numbers, face, models, picture};
+use rollcall_models::{FaceMesh, FrLiveness, Models, SFace, YuNet};
+use rollcall_pipeline::ports::{Embedder, LivenessModel};
+use rollcall_pipeline::{Detection, FaceChip, PixelBuffer};
+use rollcall_stages::chip;
+use rollcall_stages::detect::{Letterbox, NMS_IOU, YuNetDetector, suppress};
+use rollcall_stages::embed::SFaceEmbedder;
+use rollcall_stages::liveness::{EyeModel, FrLivenessModel, MeshEyes};
+
+/// Longest side that the detector sees by default.
+const DETECT_SIZE: u32 = 640;
+const LOADED: &str = "a verified model loads";
+const RUNS: &str = "a loaded model runs";
+
+fn main() {
+    let mut criterion = Criterion::default()
+        .without_plots()
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(2))
+        .sample_size(20)
+        .configure_from_args();
+    let models = models();
+    detect(&mut criterion, &models);
+    chips(&mut criterion, &models);
+    criterion.final_summary();
+}
+
+fn detect(criterion: &mut Criterion, models: &Models) {
+    let yunet = || YuNet::load(models, 1).expect(LOADED);
+    for (width, height) in [(1920, 1080), (800, 600)] {
+        let picture = picture(width, height);
+        let size = format!("{width}x{height}");
+        let mut letterbox = Letterbox::default();
+        criterion.bench_function(&format!("letterbox/{size}"), |bench| {
+            bench.iter(|| letterbox.fill(&picture.view(), DETECT_SIZE).expect("planes of the right size").scale);
+        });
+        let mut detector = YuNetDetector::new(yunet(), YuNetDetector::THRESHOLD);
+        criterion.bench_function(&format!("letterbox+yunet+decode/{size}"), |bench| {
+            bench.iter(|| detector.find(&picture.view(), DETECT_SIZE).expect(RUNS));
+        });
+    }
+    let mut net = yunet();
+    for (width, height) in [(640, 384), (640, 480), (640, 640)] {
+        let tensor = Array4::from_elem((1, 3, height, width), 90.0);
+        criterion.bench_function(&format!("yunet/{width}x{height}"), |bench| {
+            bench.iter(|| net.run(tensor.view()).expect(RUNS).strides().expect("the right shapes").len());
+        });
+    }
+    let mut numbers = Numbers::default();
+    let mut near = |at: f32| at + 6.0 * numbers.next().unwrap_or_default();
+    // Some fifteen anchors a face, as the network gives them.
+    let candidates: Vec<Detection> = (0..300)
+        .map(|i| face(near((i % 20) as f32 * 30.0), near((i % 4) as f32 * 80.0), 25.0, near(50.0) / 60.0))
+        .collect();
+    criterion.bench_function("nms/300 candidates of 20 faces", |bench| {
+        bench.iter_batched(|| candidates.clone(), |faces| suppress(faces, NMS_IOU), BatchSize::SmallInput);
+    });
+}
+
+fn chips(criterion: &mut Criterion, models: &Models) {
+    let picture = picture(1920, 1080);
+    let view = picture.view();
+    let mut liveness = FrLivenessModel::new(FrLiveness::load(models, 1).expect(LOADED));
+    let crop = liveness.crops()[0];
+    for size in [48.0, 160.0] {
+        let face = face(900.0, 500.0, size, 0.9);
+        let mut group = criterion.benchmark_group("chip");
+        group.bench_function(BenchmarkId::new("align", size), |bench| {
+            bench.iter(|| chip::align(&view, black_box(&face.landmarks)));
+        });
+        group.bench_function(BenchmarkId::new("liveness crop", size), |bench| {
+            bench.iter(|| chip::context(&view, black_box(&face.bbox), &crop));
+        });
+        group.bench_function(BenchmarkId::new("eyes crop", size), |bench| {
+            bench.iter(|| chip::eyes(&view, black_box(&face.bbox), &face.landmarks));
+        });
+        group.finish();
+    }
+    let face = face(900.0, 500.0, 160.0, 0.9);
+    let aligned = chip::align(&view, &face.landmarks);
+    criterion.bench_function("chip/quality", |bench| bench.iter(|| chip::quality(black_box(&face), &aligned)));
+
+    let chip = FaceChip { aligned, context: vec![chip::context(&view, &face.bbox, &crop)] };
+    let mut sface = SFaceEmbedder::new(SFace::load(models, 1).expect(LOADED));
+    for faces in [1, 8] {
+        let chips = vec![&chip; faces];
+        criterion.bench_function(&format!("sface/{faces} faces"), |bench| {
+            bench.iter(|| sface.embed(&chips).expect(RUNS));
+        });
+    }
+    criterion.bench_function("fr_liveness/1 face", |bench| bench.iter(|| liveness.score(&[&chip]).expect(RUNS)));
+    let mut mesh = MeshEyes::new(FaceMesh::load(models, 1).expect(LOADED));
+    let eyes = chip::eyes(&view, &face.bbox, &face.landmarks);
+    criterion.bench_function("mesh/1 face", |bench| bench.iter(|| mesh.openness(&eyes).expect(RUNS)));
+}

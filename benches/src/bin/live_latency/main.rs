@@ -1,0 +1,130 @@
+//! How long it takes from the first usable face before a live camera to the committed row, and what the daemon costs.
+//!
+//! ```text
+//! this process: watches        live_latency --serve          rollcall run
+//!   /metrics, /proc      1080p25 RTSP cameras in memory ──►  cameras ► lane ► private PostgreSQL
+//! ```
+//!
+//! Two men come and go before all cameras at the same moment: with several cameras that is the worst case.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command that reports")]
+
+mod daemon;
+mod exposition;
+mod latencies;
+mod scene;
+
+use std::io::Read;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::bail;
+use clap::Parser;
+use rollcall_pipeline::{Clock, SystemClock};
+use rollcall_test_camera::{Codec, Format, TestCamera};
+
+use daemon::{Daemon, Usage};
+use latencies::Latencies;
+use scene::{Cameras, Scene};
+
+/// How often the daemon is asked; faces come and go more slowly.
+const POLL: Duration = Duration::from_millis(100);
+const START_UP: Duration = Duration::from_secs(60);
+
+/// Measures the time from the first usable face to the committed row, with real cameras and the real daemon.
+#[derive(Clone, Debug, Parser)]
+struct Options {
+    /// The program [default: rollcall beside this one]
+    #[arg(long, value_name = "FILE")]
+    rollcall: Option<PathBuf>,
+    /// Cameras
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    cameras: u16,
+    /// How long it is watched, in seconds
+    #[arg(long, value_name = "S", default_value_t = 60)]
+    seconds: u64,
+    /// Analysed frames a second and camera
+    #[arg(long, value_name = "N", default_value_t = 5.0)]
+    fps: f32,
+    /// Compress as H.265 instead of H.264
+    #[arg(long)]
+    h265: bool,
+    /// Show this recording over and over instead of the demo's men
+    #[arg(long, value_name = "FILE", requires = "people")]
+    video: Option<PathBuf>,
+    /// Who is enrolled: DIR/Name/*.jpg
+    #[arg(long, value_name = "DIR")]
+    people: Option<PathBuf>,
+    /// Be the cameras
+    #[arg(long, hide = true)]
+    serve: bool,
+}
+
+impl Options {
+    fn format(&self) -> Format {
+        let codec = if self.h265 { Codec::H265 } else { Codec::H264 };
+        Format { width: 1920, height: 1080, fps: 25, codec }
+    }
+}
+
+fn main() -> anyhow::Result<()> {
+    let options = Options::parse();
+    if options.serve { serve(&options) } else { measure(&options) }
+}
+
+/// The cameras' process: prints their addresses and serves until its input ends, as it does when the other process is gone.
+fn serve(options: &Options) -> anyhow::Result<()> {
+    let clip = Scene::new(options.video.as_deref()).encode(options.format())?;
+    let cameras = (0..options.cameras).map(|_| TestCamera::start(clip.clone(), Default::default()));
+    let cameras = cameras.collect::<Result<Vec<_>, _>>()?;
+    for camera in &cameras {
+        println!("{}", camera.url());
+    }
+    std::io::stdin().read_to_end(&mut Vec::new())?;
+    Ok(())
+}
+
+fn measure(options: &Options) -> anyhow::Result<()> {
+    let clock = SystemClock;
+    eprintln!("encoding what the cameras show …");
+    let cameras = Cameras::start(options)?;
+    let mut daemon = Daemon::start(options, cameras.urls())?;
+    daemon.wait_until_ready(&clock, START_UP)?;
+    let mut latencies = Latencies::new(&daemon.metrics()?);
+    eprintln!("watching for {} s …", options.seconds);
+    let (began, before) = (clock.mono(), daemon.usage()?);
+    let first = daemon.metrics()?;
+    while clock.mono().since(began) < Duration::from_secs(options.seconds) {
+        std::thread::park_timeout(POLL);
+        latencies.take(&daemon.metrics()?);
+    }
+    let (seconds, after) = (clock.mono().since(began).as_secs_f64(), daemon.usage()?);
+    let last = daemon.metrics()?;
+    daemon.stop()?;
+
+    let cost = Usage { cpu: after.cpu - before.cpu, ..after };
+    let count = |name: &str| last.total(name) - first.total(name);
+    let Format { width, height, fps, codec } = options.format();
+    println!(
+        "{} camera(s), {width}x{height} at {fps}, {codec:?} over RTSP, {} analysed a second each, {seconds:.0} s",
+        options.cameras, options.fps
+    );
+    println!("rows: {}", latencies.kinds());
+    println!("first usable face to committed row, rows with a name: {}", latencies.named());
+    println!("the same, other rows (decided when somebody has left): {}", latencies.others());
+    println!(
+        "daemon: {:.1} % of a core, {:.0} MB resident, {:.0} MB at most (PostgreSQL and the cameras not counted)",
+        100.0 * cost.cpu.as_secs_f64() / seconds,
+        cost.resident_mb,
+        cost.peak_mb
+    );
+    println!(
+        "frames: {:.2} analysed a second, {} pushed out by newer ones",
+        count("rollcall_camera_frames_analysed_total") / seconds,
+        count("rollcall_camera_frames_evicted_total")
+    );
+    if latencies.is_empty() {
+        bail!("nobody was named: see the log of the daemon with RUST_LOG=debug, or watch for longer");
+    }
+    Ok(())
+}
