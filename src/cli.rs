@@ -62,6 +62,11 @@ pub(crate) enum Command {
     },
     /// Run the lane over a recorded file: every frame counts, nothing is stored
     Replay(ReplayOptions),
+    /// Measure recognition, tracking and liveness on labelled data
+    Eval {
+        #[command(subcommand)]
+        command: EvalCommand,
+    },
     /// Print a completion script for a shell
     Completion {
         /// For which shell: add `source <(rollcall completion bash)` to ~/.bashrc
@@ -101,6 +106,70 @@ pub(crate) struct ReplayOptions {
     /// Print the summary as JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EvalCommand {
+    /// Verification on Labeled Faces in the Wild, or any pictures laid out like it
+    Lfw(LfwOptions),
+    /// Detection, tracking and marks at a door, against boxes with identities
+    Door(DoorOptions),
+    /// Liveness, track by track
+    Liveness(LivenessOptions),
+}
+
+/// Options of `rollcall eval lfw`.
+#[derive(Args, Debug)]
+pub(crate) struct LfwOptions {
+    /// Pictures: DIR/Name/Name_0001.jpg
+    #[arg(long, value_name = "DIR")]
+    pub(crate) images: PathBuf,
+    /// Pairs in the format of pairs.txt
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pairs: PathBuf,
+    /// Write the figures as JSON; the ROC goes beside it as SVG
+    #[arg(long, value_name = "OUT")]
+    pub(crate) json: Option<PathBuf>,
+    /// Write the ROC as SVG here
+    #[arg(long, value_name = "OUT.svg")]
+    pub(crate) roc: Option<PathBuf>,
+}
+
+/// Options of `rollcall eval door`.
+#[derive(Args, Debug)]
+pub(crate) struct DoorOptions {
+    /// The recording
+    #[arg(long, value_name = "FILE")]
+    pub(crate) video: PathBuf,
+    /// Boxes: a CSV file with the columns video_frame (from 0), id, x, y, w, h and is_single_face
+    #[arg(long, value_name = "CSV")]
+    pub(crate) boxes: PathBuf,
+    /// Chooses the half of the people who are enrolled
+    #[arg(long, default_value_t = 7)]
+    pub(crate) seed: u64,
+    /// Longest side of the picture that the detector sees, in pixels
+    #[arg(long, value_name = "PX", default_value_t = 640, value_parser = clap::value_parser!(u32).range(160..=4096))]
+    pub(crate) detect_size: u32,
+    /// Write the figures as JSON
+    #[arg(long, value_name = "OUT")]
+    pub(crate) json: Option<PathBuf>,
+}
+
+/// Options of `rollcall eval liveness`.
+#[derive(Args, Debug)]
+pub(crate) struct LivenessOptions {
+    /// Videos, pictures or folders of living people
+    #[arg(long, value_name = "PATH", num_args = 1.., required = true)]
+    pub(crate) live: Vec<PathBuf>,
+    /// Videos, pictures or folders of attacks
+    #[arg(long, value_name = "PATH", num_args = 1.., required = true)]
+    pub(crate) attack: Vec<PathBuf>,
+    /// Analyse so many frames a second
+    #[arg(long, value_name = "N", default_value_t = 5.0, value_parser = positive)]
+    pub(crate) fps: f32,
+    /// Write the figures as JSON
+    #[arg(long, value_name = "OUT")]
+    pub(crate) json: Option<PathBuf>,
 }
 
 fn positive(text: &str) -> Result<f32, String> {

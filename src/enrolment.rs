@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use rollcall_pipeline::{Embedding, Fault};
+use rollcall_pipeline::{Embedding, Fault, Image};
 use rollcall_stages::detect::YuNetDetector;
 use rollcall_stages::embed::SFaceEmbedder;
 use rollcall_stages::picture::{EnrolGates, EnrolShot, RefusedPicture, decode, examine};
@@ -155,11 +155,18 @@ impl Examiner {
     /// # Errors
     /// The outer error is a failing model.
     pub(crate) fn examine(&mut self, person: &str, picture: &Bytes) -> Result<Result<EnrolShot, Refusal>, Fault> {
-        let image = match decode(&picture.bytes) {
-            Ok(image) => image,
-            Err(refused) => return Ok(Err(refused.into())),
-        };
-        let shot = match examine(&image, &mut self.detector, &mut self.embedder, &self.gates)? {
+        match decode(&picture.bytes) {
+            Ok(image) => self.examine_image(person, &image),
+            Err(refused) => Ok(Err(refused.into())),
+        }
+    }
+
+    /// [`Examiner::examine`] for a picture that is decoded.
+    ///
+    /// # Errors
+    /// The outer error is a failing model.
+    pub(crate) fn examine_image(&mut self, person: &str, image: &Image) -> Result<Result<EnrolShot, Refusal>, Fault> {
+        let shot = match examine(image, &mut self.detector, &mut self.embedder, &self.gates)? {
             Ok(shot) => shot,
             Err(refused) => return Ok(Err(refused.into())),
         };

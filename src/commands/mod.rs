@@ -4,6 +4,7 @@ mod completion;
 mod config;
 mod demo;
 mod enroll;
+mod eval;
 mod migrate;
 mod models;
 mod replay;
@@ -28,6 +29,7 @@ pub(crate) fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Config { command } => config::run(command),
         Command::Models { command } => models::run(&place, command),
         Command::Replay(options) => replay::run(&place, &options),
+        Command::Eval { command } => eval::run(&place, &command),
         Command::Completion { shell } => completion::run(shell),
     }
 }

@@ -58,7 +58,11 @@ impl Board {
                     if told.insert(event.id) {
                         let scene = scenes.iter().find(|s| s.camera == event.camera.as_str());
                         let who = scene.map_or_else(|| event.camera.to_string(), heading);
-                        output::note(format_args!("{} {who} {}", event.recorded_at.format("%T%.3f"), describe(event, rows)));
+                        output::note(format_args!(
+                            "{} {who} {}",
+                            event.recorded_at.format("%T%.3f"),
+                            describe(event, rows)
+                        ));
                     }
                 }
             }

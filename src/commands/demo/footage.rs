@@ -136,9 +136,8 @@ fn rgb(image: &Image) -> RgbImage {
     let [luma, first, second] = view.planes;
     RgbImage::from_fn(view.width as u32, view.height as u32, |x, y| {
         let (x, y) = (x as usize, y as usize);
-        let chroma = |plane: rollcall_pipeline::image::Plane<'_>, at: usize| {
-            i32::from(plane.data[y / 2 * plane.stride + at])
-        };
+        let chroma =
+            |plane: rollcall_pipeline::image::Plane<'_>, at: usize| i32::from(plane.data[y / 2 * plane.stride + at]);
         let (u, v) = match view.format {
             PixelFormat::I420 => (chroma(first, x / 2), chroma(second, x / 2)),
             PixelFormat::Nv12 => (chroma(first, x / 2 * 2), chroma(first, x / 2 * 2 + 1)),

@@ -69,9 +69,11 @@ fn device(photo: &RgbImage, window: Window, height: u32) -> RgbaImage {
         let on_screen = x.checked_sub(edge).zip(y.checked_sub(ends)).and_then(|(x, y)| screen.get_pixel_checked(x, y));
         let Rgba([r, g, b, _]) = on_screen.copied().unwrap_or(Rgba([14, 14, 16, 255]));
         let status_bar = on_screen.is_some() && y < ends + height / 30;
-        let glare = if (x as f32 * 0.6 + y as f32 - height as f32 * 0.92).abs() < height as f32 * 0.05 { 22 } else { 0 };
+        let glare =
+            if (x as f32 * 0.6 + y as f32 - height as f32 * 0.92).abs() < height as f32 * 0.05 { 22 } else { 0 };
         let lit = |v: u8| (if status_bar { v / 3 } else { v }).saturating_add(glare);
-        let alpha = corner(x, width, radius).zip(corner(y, height, radius)).map_or(1.0, |(dx, dy)| radius - dx.hypot(dy));
+        let alpha =
+            corner(x, width, radius).zip(corner(y, height, radius)).map_or(1.0, |(dx, dy)| radius - dx.hypot(dy));
         Rgba([lit(r), lit(g), lit(b), (alpha.clamp(0.0, 1.0) * 255.0) as u8])
     })
 }

@@ -86,7 +86,14 @@ impl Report {
         let marks: Vec<_> = self
             .marks
             .iter()
-            .map(|m| vec![m.person.clone(), m.status.clone(), format!("at {}", m.camera), format!("seen {} times", m.sightings)])
+            .map(|m| {
+                vec![
+                    m.person.clone(),
+                    m.status.clone(),
+                    format!("at {}", m.camera),
+                    format!("seen {} times", m.sightings),
+                ]
+            })
             .collect();
         text.push_str(&output::table(&marks));
         if let Some(slowest) = self.slowest_mark_ms {

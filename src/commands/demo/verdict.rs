@@ -67,7 +67,9 @@ pub(super) fn problems(scenes: &[Scene], rows: &Rows, shown: usize) -> Vec<Strin
         }
     }
     let wanted = |mark: &MarkRow| {
-        scenes.iter().any(|s| s.camera == mark.camera.as_str() && matches!(s.outcome, Outcome::Mark(p, _) if p == mark.name))
+        scenes
+            .iter()
+            .any(|s| s.camera == mark.camera.as_str() && matches!(s.outcome, Outcome::Mark(p, _) if p == mark.name))
     };
     for mark in rows.marks.iter().filter(|mark| !wanted(mark)) {
         problems.push(format!("{} was marked {} at {}, and must not be", mark.name, mark.status, mark.camera));

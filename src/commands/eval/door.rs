@@ -1,0 +1,317 @@
+//! `rollcall eval door`: a recording of people at a door, with their true boxes and identities.
+//!
+//! Half of the people are enrolled from three moments each of the recording itself, through the product's own enrolment;
+//! the frames around these moments are left out, so that no frame is judged against itself. The other half are strangers.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::bail;
+use parking_lot::Mutex;
+use rollcall_attendance::Roster;
+use rollcall_pipeline::image::I420;
+use rollcall_pipeline::ports::{EventSink, Observer};
+use rollcall_pipeline::{
+    AttendanceEvent, Clock, ContextCrop, Embedding, EventKind, Fault, GalleryVersion, Image, PersonId, Rect,
+    SystemClock,
+};
+use rollcall_stages::chip;
+use rollcall_stages::decode::VideoFile;
+use rollcall_stages::matching::Gallery;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::boxes::{self, Labelled, Truth};
+use super::mot::{MATCH_IOU, Tracking};
+use super::{rate, write_json};
+use crate::cli::{DoorOptions, Place};
+use crate::compose::Vision;
+use crate::enrolment::Examiner;
+use crate::offline::{Feed, Offline, TrackRow, Tracks, tuning};
+use crate::output;
+
+/// Narrower faces are not asked for, in pixels.
+const MIN_FACE_PX: f32 = 24.0;
+/// Who has fewer near views is not enrolled: so many, of this width.
+const NEAR_VIEWS: (usize, f32) = (15, 48.0);
+/// Enrolment pictures show faces of at least this width, around the second.
+const ENROL_PX: (f32, f32) = (40.0, 64.0);
+/// Three moments, this many usable views apart.
+const MOMENTS: (usize, usize) = (3, 4);
+/// Frames to either side of a moment that are left out.
+const AROUND: u64 = 3;
+/// The cut around a face, in multiples of its box, and how much it is enlarged: as one cuts a portrait from a photograph.
+const CUT: (f32, f32) = (2.2, 2.0);
+/// A track belongs to whom it was on in so many frames before it was named.
+const OWNER_FRAMES: u64 = 10;
+
+pub(super) fn run(place: &Place, options: &DoorOptions) -> anyhow::Result<ExitCode> {
+    let truth = boxes::read(&options.boxes)?;
+    let (config, _) = place.load_config()?;
+    let vision = Vision::open(place, &config)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let moments = moments(&truth, options.seed);
+    if moments.is_empty() {
+        bail!("nobody in {} comes near enough to be enrolled", options.boxes.display());
+    }
+    let enrolled = enrol(&vision, &options.video, &moments, &clock)?;
+    let skip: HashSet<u64> = moments.iter().flat_map(|m| m.frame.saturating_sub(AROUND)..=m.frame + AROUND).collect();
+
+    let tracks = Arc::new(Tracks::new(true));
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let feed = Feed::open(&options.video, tuning(0.0, options.detect_size, 16.0), Arc::clone(&clock))?;
+    let gallery = Gallery::new(GalleryVersion(1), vision.embedding_model(), enrolled.templates.clone())?;
+    let offline = Offline {
+        config: &config,
+        vision: &vision,
+        gallery,
+        roster: Roster::Everybody,
+        observer: Arc::clone(&tracks) as Arc<dyn Observer>,
+    };
+    offline.run(feed.without(skip.clone()), Box::new(Collect(Arc::clone(&events))), &clock)?;
+
+    let figures = judge(&truth, &skip, &tracks.rows(), &events.lock(), &enrolled);
+    write_json(options.json.as_deref(), &figures)?;
+    output::line(figures.text());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Keeps all events.
+struct Collect(Arc<Mutex<Vec<AttendanceEvent>>>);
+
+impl EventSink for Collect {
+    fn accept(&mut self, batch: &[AttendanceEvent]) -> Result<(), Fault> {
+        self.0.lock().extend_from_slice(batch);
+        Ok(())
+    }
+}
+
+/// A view of somebody that is cut out for enrolment.
+struct Moment {
+    id: String,
+    frame: u64,
+    bbox: Rect,
+}
+
+/// Half of those who come near, chosen by the seed, with three moments each.
+fn moments(truth: &Truth, seed: u64) -> Vec<Moment> {
+    let mut views: BTreeMap<&str, Vec<(u64, &Labelled)>> = BTreeMap::new();
+    for (frame, faces) in truth {
+        for face in faces.iter().filter(|face| face.face) {
+            views.entry(&face.id).or_default().push((*frame, face));
+        }
+    }
+    let near = |of: &[(u64, &Labelled)]| of.iter().filter(|(_, face)| face.bbox.w >= NEAR_VIEWS.1).count();
+    let mut people: Vec<_> = views.iter().filter(|(_, of)| near(of) >= NEAR_VIEWS.0).map(|(id, _)| *id).collect();
+    people.sort_by_key(|id| Sha256::new().chain_update(seed.to_le_bytes()).chain_update(id).finalize());
+    people.truncate(people.len().div_ceil(2));
+    let of_person = |id: &str| {
+        let clear = |(frame, face): &&(u64, &Labelled)| {
+            let alone = truth[frame].iter().all(|other| other.id == id || other.bbox.intersection(&face.bbox) == 0.0);
+            face.bbox.w >= ENROL_PX.0 && alone
+        };
+        let mut clear: Vec<_> = views[id].iter().filter(clear).collect();
+        let middle =
+            clear.iter().min_by(|a, b| (a.1.bbox.w - ENROL_PX.1).abs().total_cmp(&(b.1.bbox.w - ENROL_PX.1).abs()));
+        let middle = middle.map_or(0, |(frame, _)| *frame);
+        clear.sort_by_key(|(frame, _)| frame.abs_diff(middle));
+        let chosen = clear.into_iter().step_by(MOMENTS.1).take(MOMENTS.0);
+        chosen.map(|(frame, face)| Moment { id: id.to_owned(), frame: *frame, bbox: face.bbox }).collect::<Vec<_>>()
+    };
+    people.into_iter().flat_map(of_person).collect()
+}
+
+struct Enrolled {
+    templates: Vec<(PersonId, Embedding)>,
+    /// All who were to be enrolled.
+    people: BTreeMap<String, PersonId>,
+    refused: Vec<String>,
+}
+
+fn enrol(vision: &Vision, video: &Path, moments: &[Moment], clock: &Arc<dyn Clock>) -> anyhow::Result<Enrolled> {
+    let mut examiner = Examiner::new(vision, [])?;
+    let id = |person: &str| PersonId(Uuid::new_v5(&Uuid::NAMESPACE_OID, person.as_bytes()));
+    let people = moments.iter().map(|m| (m.id.clone(), id(&m.id))).collect();
+    let (mut templates, mut refused) = (Vec::new(), Vec::new());
+    for frame in VideoFile::open(video, Default::default(), Arc::clone(clock))? {
+        let frame = frame?;
+        for moment in moments.iter().filter(|m| m.frame == frame.index) {
+            match examiner.examine_image(&moment.id, &cut(&frame.image, &moment.bbox))? {
+                Ok(shot) => templates.push((id(&moment.id), shot.embedding)),
+                Err(refusal) => refused.push(format!("{} at frame {}: {refusal}", moment.id, moment.frame)),
+            }
+        }
+    }
+    Ok(Enrolled { templates, people, refused })
+}
+
+/// The picture that somebody would hand in.
+fn cut(image: &Image, bbox: &Rect) -> Image {
+    let (scale, enlarged) = CUT;
+    let side = (bbox.size() * scale * enlarged).round() as usize;
+    let chip = chip::context(&image.view(), bbox, &ContextCrop { scale, side });
+    Image::new(I420::from_rgb(chip.side, chip.side, &chip.rgb))
+}
+
+#[derive(Debug, Serialize)]
+struct Figures {
+    frames: usize,
+    /// Of true faces of at least 24 pixels.
+    detection_recall: f64,
+    detection_precision: f64,
+    mota: f64,
+    idf1: f64,
+    identity_switches: usize,
+    enrolled: Vec<String>,
+    pictures_refused: Vec<String>,
+    marked_right: Vec<String>,
+    /// Left for review with the right person first, and not marked.
+    review_right: Vec<String>,
+    missed: Vec<String>,
+    marked_wrong: Vec<Wrong>,
+}
+
+/// A mark for somebody who was not there.
+#[derive(Debug, Serialize)]
+struct Wrong {
+    named: String,
+    truth: Option<String>,
+    track: u64,
+}
+
+/// Who each track was on, frame by frame.
+type Owners = HashMap<u64, Vec<(u64, String)>>;
+
+fn judge(
+    truth: &Truth,
+    skip: &HashSet<u64>,
+    rows: &[TrackRow],
+    events: &[AttendanceEvent],
+    enrolled: &Enrolled,
+) -> Figures {
+    let mut of_frame: BTreeMap<u64, Vec<&TrackRow>> = BTreeMap::new();
+    for row in rows {
+        of_frame.entry(row.seq).or_default().push(row);
+    }
+    let frames: BTreeSet<u64> = truth.keys().chain(of_frame.keys()).copied().filter(|f| !skip.contains(f)).collect();
+    let mut tracking = Tracking::new();
+    let mut owners = Owners::new();
+    let (mut found, mut missed, mut wrong) = (0, 0, 0);
+    for frame in &frames {
+        let faces = truth.get(frame).map_or(&[][..], Vec::as_slice);
+        let tracks = of_frame.get(frame).map_or(&[][..], Vec::as_slice);
+        let (mut wanted, ignored): (Vec<_>, Vec<_>) =
+            faces.iter().partition(|face| face.face && face.bbox.w >= MIN_FACE_PX);
+        wanted.sort_by(|a, b| b.bbox.w.total_cmp(&a.bbox.w));
+        let mut counted: Vec<&TrackRow> = Vec::new();
+        for face in &wanted {
+            let open = tracks.iter().filter(|track| !counted.iter().any(|c| c.id == track.id));
+            let best = open.max_by(|a, b| a.bbox.iou(&face.bbox).total_cmp(&b.bbox.iou(&face.bbox)));
+            match best.filter(|track| track.bbox.iou(&face.bbox) >= MATCH_IOU) {
+                Some(track) => {
+                    found += 1;
+                    counted.push(track);
+                    owners.entry(track.id).or_default().push((*frame, face.id.clone()));
+                }
+                None => missed += 1,
+            }
+        }
+        // A face that nobody asked for is no mistake.
+        let extra: Vec<&TrackRow> = tracks
+            .iter()
+            .filter(|track| !counted.iter().any(|c| c.id == track.id))
+            .filter(|track| track.bbox.w >= MIN_FACE_PX && ignored.iter().all(|i| i.bbox.iou(&track.bbox) <= 0.2))
+            .copied()
+            .collect();
+        wrong += extra.len();
+        counted.extend(extra);
+        let truths: Vec<_> = wanted.iter().map(|face| (face.id.clone(), face.bbox)).collect();
+        tracking.add(&truths, &counted.iter().map(|track| (track.id, track.bbox)).collect::<Vec<_>>());
+    }
+    let names: HashMap<PersonId, &str> = enrolled.people.iter().map(|(name, id)| (*id, name.as_str())).collect();
+    let (mut right, mut review, mut marked_wrong) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
+    for event in events {
+        let track = event.decision.track.0;
+        let named = |person: PersonId| names.get(&person).map(|name| (*name).to_owned());
+        match (event.kind, event.person()) {
+            (EventKind::Unknown | EventKind::Spoof, _) | (EventKind::Ambiguous, Some(_)) => {}
+            (EventKind::Ambiguous, None) => {
+                let first = event.decision.candidates.first().and_then(|c| named(c.person));
+                review.extend(first.filter(|name| owner(&owners, rows, track, None).as_ref() == Some(name)));
+            }
+            (_, Some(person)) => {
+                let named = named(person).unwrap_or_default();
+                let truth = owner(&owners, rows, track, Some(person));
+                if truth.as_ref() == Some(&named) {
+                    right.insert(named);
+                } else {
+                    marked_wrong.push(Wrong { named, truth, track });
+                }
+            }
+            (_, None) => {}
+        }
+    }
+    let left = enrolled.people.keys().filter(|name| !right.contains(*name));
+    let (review_right, missed_people): (Vec<_>, Vec<_>) = left.cloned().partition(|name| review.contains(name));
+    Figures {
+        frames: frames.len(),
+        detection_recall: rate(found, found + missed),
+        detection_precision: rate(found, found + wrong),
+        mota: tracking.mota(),
+        idf1: tracking.idf1(),
+        identity_switches: tracking.switches(),
+        enrolled: enrolled.people.keys().cloned().collect(),
+        pictures_refused: enrolled.refused.clone(),
+        marked_right: right.into_iter().collect(),
+        review_right,
+        missed: missed_people,
+        marked_wrong,
+    }
+}
+
+/// Whose face a track was on in the frames before it got the name (or before it ended).
+fn owner(owners: &Owners, rows: &[TrackRow], track: u64, person: Option<PersonId>) -> Option<String> {
+    let of = owners.get(&track)?;
+    let named = rows.iter().filter(|row| row.id == track && row.person == person && person.is_some());
+    let at = named.map(|row| row.seq).min().or_else(|| of.iter().map(|(frame, _)| *frame).max())?;
+    let mut votes: HashMap<&str, usize> = HashMap::new();
+    for (frame, id) in of {
+        if (at.saturating_sub(OWNER_FRAMES)..=at).contains(frame) {
+            *votes.entry(id).or_default() += 1;
+        }
+    }
+    votes.into_iter().max_by_key(|(_, n)| *n).map(|(id, _)| id.to_owned())
+}
+
+impl Figures {
+    fn text(&self) -> String {
+        let list = |names: &[String]| if names.is_empty() { "nobody".to_owned() } else { names.join(", ") };
+        let wrong = self
+            .marked_wrong
+            .iter()
+            .map(|w| format!("{} for {} (track {})", w.named, w.truth.as_deref().unwrap_or("nobody"), w.track));
+        let mut text = format!(
+            "{} frames: detection recall {:.2} %, precision {:.2} %, MOTA {:.3}, IDF1 {:.3}, {} identity switches\n\
+             enrolled {}; marked right {}; for review with the right name first {}; missed {}; marked wrongly {}",
+            self.frames,
+            100.0 * self.detection_recall,
+            100.0 * self.detection_precision,
+            self.mota,
+            self.idf1,
+            self.identity_switches,
+            list(&self.enrolled),
+            list(&self.marked_right),
+            list(&self.review_right),
+            list(&self.missed),
+            list(&wrong.collect::<Vec<_>>()),
+        );
+        for refused in &self.pictures_refused {
+            text.push_str("\nrefused ");
+            text.push_str(refused);
+        }
+        text
+    }
+}
