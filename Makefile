@@ -22,8 +22,8 @@ lint: setup ## formatting, clippy and rustdoc, warnings as errors
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
 
-bench: setup ## benchmarks
-	$(CARGO) bench --locked -p rollcall-benches
+bench: setup ## parts, a recording beside a peer, a live camera; some minutes, kept in target/bench/latest.md
+	@CARGO='$(CARGO)' benches/run.sh
 
 clean-cache: ## remove what set-up downloaded and converted (not the system packages)
 	rm -rf models/cache

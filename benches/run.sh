@@ -15,7 +15,7 @@ TARGET=${CARGO_TARGET_DIR:-target}
 OUT=$TARGET/bench/latest.md
 
 "$CARGO" build --release --locked
-"$CARGO" build --release --locked -p rollcall-benches
+# Cargo builds live_latency too: a package's programs come with its benchmarks.
 "$CARGO" bench --locked -p rollcall-benches --no-run
 
 mkdir -p "$TARGET/bench"
