@@ -70,7 +70,7 @@ impl Board {
     }
 
     /// Leaves the table as it is.
-    pub(super) fn close(self) {
+    pub(super) fn close(&mut self) {
         if let Self::Table(bars) = self {
             bars.iter().for_each(ProgressBar::abandon);
         }

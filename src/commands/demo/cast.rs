@@ -69,6 +69,7 @@ pub(super) enum Outcome {
 }
 
 /// A door, its camera, and who comes to it.
+#[derive(Clone, Copy)]
 pub(super) struct Scene {
     /// The camera.
     pub(super) camera: &'static str,
@@ -111,7 +112,7 @@ pub(super) fn scenes() -> [Scene; 4] {
     [
         Scene {
             title: "Alex, enrolled and expected",
-            show: Show::Recording { file: "cap13_edit2.mp4", from: Duration::ZERO },
+            show: Show::Recording { file: "cap13_edit2.mp4", from: Duration::from_secs(6) },
             outcome: Outcome::Mark("Alex", &[MarkStatus::Present, MarkStatus::Late]),
             ..scene("front-door", 0, Format { width: 800, height: 600, fps: 15, codec: Codec::H264 })
         },

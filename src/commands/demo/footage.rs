@@ -20,6 +20,7 @@ use super::picture;
 use crate::paths;
 
 /// The recordings and photographs that set-up fetched.
+#[derive(Clone, Debug)]
 pub(super) struct Media {
     dir: PathBuf,
 }

@@ -30,6 +30,7 @@ use rollcall_pipeline::config::Config;
 use rollcall_pipeline::{Clock, SystemClock};
 use rollcall_test_camera::{Options, TestCamera};
 use tempfile::TempDir;
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::cli::Place;
 use crate::commands::enroll;
@@ -69,7 +70,8 @@ fn perform(place: &Place, stay: bool, json: bool) -> anyhow::Result<ExitCode> {
 
     say("filming: four RTSP cameras are given something to show");
     let scenes = cast::scenes();
-    let doors = doors(&scenes, &media, &home, &interrupt)?;
+    let doors = runtime.block_on(doors(&scenes, media.clone(), home.work.path()))?;
+    interrupt.check()?;
 
     let path = home.work.path().join("demo.toml");
     let addresses: Vec<_> = scenes.iter().zip(doors.iter().map(|door| door.camera.url())).collect();
@@ -98,27 +100,42 @@ fn perform(place: &Place, stay: bool, json: bool) -> anyhow::Result<ExitCode> {
     };
     let watching = runtime.spawn(play.watch());
     let ended = daemon.run();
-    // The play ended the daemon, or whoever sent the signal ended both.
-    let passed = runtime.block_on(async {
-        if watching.is_finished() { watching.await.context("the demo panicked").flatten().map(Some) } else { Ok(None) }
-    });
-    ended?;
-    match passed? {
-        Some(true) => Ok(ExitCode::SUCCESS),
-        Some(false) => Ok(ExitCode::FAILURE),
-        None => Err(Interrupted.into()),
+    // The play has ended the daemon, unless it was a signal.
+    if !watching.is_finished() {
+        ended?;
+        return Err(Interrupted.into());
     }
+    let (passed, doors) = runtime.block_on(watching).context("the demo panicked")?;
+    runtime.block_on(close(doors));
+    ended?;
+    Ok(if passed? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn doors(scenes: &[Scene], media: &Media, home: &Home, interrupt: &Interrupt) -> anyhow::Result<Vec<Door>> {
-    let mut doors = Vec::new();
-    for scene in scenes {
-        let clip = media.clip(scene, home.work.path())?;
-        interrupt.check()?;
-        let camera = TestCamera::start(clip, Options::default()).with_context(|| scene.camera.to_owned())?;
-        doors.push(Door { camera, empty: footage::empty(scene.format)?, rounds: 0, left: false });
+/// Makes all clips at once, each on a thread of its own.
+async fn doors(scenes: &[Scene], media: Media, work: &Path) -> anyhow::Result<Vec<Door>> {
+    let door = |scene: Scene| -> JoinHandle<anyhow::Result<Door>> {
+        let (media, work) = (media.clone(), work.to_owned());
+        spawn_blocking(move || {
+            let clip = media.clip(&scene, &work)?;
+            let camera = TestCamera::start(clip, Options::default()).with_context(|| scene.camera.to_owned())?;
+            Ok(Door { camera, empty: footage::empty(scene.format)?, rounds: 0, left: false })
+        })
+    };
+    let doors: Vec<_> = scenes.iter().copied().map(door).collect();
+    let mut open = Vec::new();
+    for door in doors {
+        open.push(door.await.context("filming panicked")??);
     }
-    Ok(doors)
+    Ok(open)
+}
+
+/// An RTSP server takes a second to end, so all do it at once.
+async fn close(doors: Vec<Door>) {
+    let ends: Vec<_> = doors.into_iter().map(|door| spawn_blocking(|| drop(door))).collect();
+    for end in ends {
+        // A camera that panics at its end does no harm.
+        drop(end.await);
+    }
 }
 
 /// Where everything is until the end: faces and rows are gone with it.

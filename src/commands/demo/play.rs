@@ -58,43 +58,38 @@ pub(super) struct Play {
 }
 
 impl Play {
-    /// Watches until each scene had its outcome, and tells whether all is as it has to be.
-    pub(super) async fn watch(mut self) -> anyhow::Result<bool> {
-        let clock = SystemClock;
-        // Captured times are estimates: a little before is early enough and late enough.
-        let since = clock.wall() - chrono::Duration::seconds(60);
-        let result = self.until_over(since, &clock).await;
-        self.board.close();
-        let ended = match result {
-            Ok(rows) => {
-                let problems = problems(&*self.scenes, &rows, SHOWN);
-                let seconds = clock.mono().since(self.begun).as_secs_f64();
-                let report = Report::new(&*self.scenes, &rows, problems, seconds, self.api);
-                if self.json {
-                    output::json(&report)?;
-                } else {
-                    output::line(report.text());
-                }
-                Ok(report.passed)
-            }
-            Err(error) => Err(error),
-        };
-        if self.stay && ended.is_ok() {
+    /// Watches until each scene had its outcome, tells whether all is as it has to be, and ends the daemon unless it is to
+    /// stay. The doors come back, since their cameras are to outlive the daemon that watches them.
+    pub(super) async fn watch(mut self) -> (anyhow::Result<bool>, Vec<Door>) {
+        let passed = self.perform().await;
+        if self.stay && passed.is_ok() {
             output::note(format_args!(
                 "it goes on: http://{0}/health/ready, http://{0}/metrics, http://{0}/api/v1/cameras; Ctrl-C ends it",
                 self.api
             ));
-            // The cameras go on for as long as their daemon does.
-            let play = self.doors;
-            tokio::spawn(async move {
-                std::future::pending::<()>().await;
-                drop(play);
-            });
         } else {
             // It may have ended by itself.
             drop(self.ending.send(Control::Terminate));
         }
-        ended
+        (passed, self.doors)
+    }
+
+    async fn perform(&mut self) -> anyhow::Result<bool> {
+        let clock = SystemClock;
+        // Captured times are estimates: a little before is early enough and late enough.
+        let since = clock.wall() - chrono::Duration::seconds(60);
+        let rows = self.until_over(since, &clock).await;
+        self.board.close();
+        let rows = rows?;
+        let problems = problems(&*self.scenes, &rows, SHOWN);
+        let seconds = clock.mono().since(self.begun).as_secs_f64();
+        let report = Report::new(&*self.scenes, &rows, problems, seconds, self.api);
+        if self.json {
+            output::json(&report)?;
+        } else {
+            output::line(report.text());
+        }
+        Ok(report.passed)
     }
 
     async fn until_over(&mut self, since: WallTime, clock: &SystemClock) -> anyhow::Result<Rows> {

@@ -1,7 +1,5 @@
 //! The configuration of the demo's site: the text that an operator would write.
 
-use std::fmt::Write as _;
-
 use chrono::{Duration, Timelike};
 use rollcall_pipeline::WallTime;
 
@@ -37,12 +35,10 @@ expected = [{}]
         expected.join(", "),
     );
     for (scene, url) in scenes {
-        // Writing to a text cannot fail.
-        let _ = write!(
-            text,
+        text.push_str(&format!(
             "\n[[cameras]]\nid = \"{}\"\nroom = \"{ROOM}\"\ndirection = \"entry\"\nstreams.detect = \"{url}\"\n",
             scene.camera
-        );
+        ));
     }
     text
 }
