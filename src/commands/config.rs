@@ -1,13 +1,15 @@
 //! `rollcall config`.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::process::ExitCode;
 
-use rollcall_pipeline::config::Config;
+use anyhow::bail;
+use rollcall_pipeline::config::{Config, ConfigError};
 use serde::Serialize;
 
 use crate::cli::ConfigCommand;
-use crate::output;
+use crate::{output, rules};
 
 pub(super) fn run(command: ConfigCommand) -> anyhow::Result<ExitCode> {
     match command {
@@ -27,31 +29,47 @@ struct Problem {
     message: String,
 }
 
-fn check(file: &Path, json: bool) -> anyhow::Result<ExitCode> {
-    let result = Config::load(file);
-    if json {
-        let problems = match &result {
-            Ok(_) => Vec::new(),
-            Err(error) if error.problems().is_empty() => {
-                vec![Problem { key: String::new(), message: error.to_string() }]
-            }
-            Err(error) => {
-                let told = error.problems().iter();
-                told.map(|p| Problem { key: p.path.clone(), message: p.message.clone() }).collect()
-            }
-        };
-        output::json(&Report { valid: problems.is_empty(), problems })?;
-        return Ok(if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+impl Problem {
+    fn of(error: ConfigError) -> Vec<Self> {
+        match error.problems() {
+            [] => vec![Self { key: String::new(), message: error.to_string() }],
+            told => told.iter().map(|p| Self { key: p.path.clone(), message: p.message.clone() }).collect(),
+        }
     }
-    let config = result?;
-    let sessions: usize = config.rooms.iter().map(|room| room.sessions.len()).sum();
-    output::line(format_args!(
-        "{} is valid: {}, {}, {}",
-        file.display(),
-        counted(config.cameras.len(), "camera"),
-        counted(config.rooms.len(), "room"),
-        counted(sessions, "session"),
-    ));
+}
+
+fn check(file: &Path, json: bool) -> anyhow::Result<ExitCode> {
+    let checked =
+        Config::load(file).map_err(Problem::of).and_then(|config| match rules::schedule(&config, &HashMap::new()) {
+            Ok(_) => Ok(config),
+            Err(error) => Err(vec![Problem { key: "rooms".to_owned(), message: format!("{error:#}") }]),
+        });
+    match checked {
+        Ok(config) if json => {
+            drop(config);
+            output::json(&Report { valid: true, problems: Vec::new() })?;
+        }
+        Ok(config) => {
+            let sessions: usize = config.rooms.iter().map(|room| room.sessions.len()).sum();
+            output::line(format_args!(
+                "{} is valid: {}, {}, {}",
+                file.display(),
+                counted(config.cameras.len(), "camera"),
+                counted(config.rooms.len(), "room"),
+                counted(sessions, "session"),
+            ));
+        }
+        Err(problems) if json => {
+            output::json(&Report { valid: false, problems })?;
+            return Ok(ExitCode::FAILURE);
+        }
+        Err(problems) => {
+            for Problem { key, message } in &problems {
+                output::note(if key.is_empty() { message.clone() } else { format!("{key}: {message}") });
+            }
+            bail!("{} has {}", file.display(), counted(problems.len(), "problem"));
+        }
+    }
     Ok(ExitCode::SUCCESS)
 }
 

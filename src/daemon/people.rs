@@ -66,7 +66,7 @@ impl People {
     fn put_in_force(&self, config: &Config, by_name: &HashMap<String, PersonId>) -> anyhow::Result<()> {
         let (schedule, strangers) = rules::schedule(config, by_name)?;
         if !strangers.is_empty() {
-            let names = if config.log.names { strangers.join(", ") } else { String::new() };
+            let names = config.log.names.then(|| strangers.join(", "));
             tracing::warn!(people = strangers.len(), names, "on a roster, but not enrolled under that name");
         }
         self.rules.put_in_force(schedule, rules::policy(config), config.attendance.debounce);

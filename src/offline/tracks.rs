@@ -164,7 +164,7 @@ mod tests {
         };
         let time = FrameTime {
             media: MediaTime(seq),
-            received: MonoTime::default(),
+            received: MonoTime(std::time::Duration::ZERO),
             captured: WallTime::default(),
             source: TimeSource::File,
         };

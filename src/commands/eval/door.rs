@@ -110,7 +110,8 @@ fn moments(truth: &Truth, seed: u64) -> Vec<Moment> {
     people.truncate(people.len().div_ceil(2));
     let of_person = |id: &str| {
         let clear = |(frame, face): &&(u64, &Labelled)| {
-            let alone = truth[frame].iter().all(|other| other.id == id || other.bbox.intersection(&face.bbox) == 0.0);
+            let cut = grown(&face.bbox, CUT.0);
+            let alone = truth[frame].iter().all(|other| other.id == id || other.bbox.intersection(&cut) == 0.0);
             face.bbox.w >= ENROL_PX.0 && alone
         };
         let mut clear: Vec<_> = views[id].iter().filter(clear).collect();
@@ -122,6 +123,12 @@ fn moments(truth: &Truth, seed: u64) -> Vec<Moment> {
         chosen.map(|(frame, face)| Moment { id: id.to_owned(), frame: *frame, bbox: face.bbox }).collect::<Vec<_>>()
     };
     people.into_iter().flat_map(of_person).collect()
+}
+
+/// A square around a box, of so many times its longer side.
+fn grown(bbox: &Rect, scale: f32) -> Rect {
+    let (center, side) = (bbox.center(), bbox.size() * scale);
+    Rect { x: center.x - side / 2.0, y: center.y - side / 2.0, w: side, h: side }
 }
 
 struct Enrolled {

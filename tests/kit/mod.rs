@@ -1,0 +1,136 @@
+//! Runs the program as a user does, and waits for what it says.
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// Much longer than anything takes on a busy machine; a test that waits so long has failed.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The media that set-up fetches.
+pub(crate) fn demo_media(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/cache/demo").join(name);
+    assert!(path.exists(), "{} is missing: run `make setup`", path.display());
+    path
+}
+
+/// The program, with an environment of its own.
+pub(crate) fn rollcall(data_dir: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rollcall"));
+    command.env_remove("ROLLCALL_CONFIG").env_remove("RUST_LOG").env("ROLLCALL_DATA_DIR", data_dir);
+    command
+}
+
+/// Runs it to its end.
+pub(crate) fn run(data_dir: &Path, args: &[&str]) -> Output {
+    rollcall(data_dir).args(args).output().unwrap()
+}
+
+pub(crate) fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+pub(crate) fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A folder `people/NAME/` with pictures from the demo media.
+pub(crate) fn people(dir: &Path, people: &[(&str, &[&str])]) -> PathBuf {
+    let root = dir.join("people");
+    for (person, pictures) in people {
+        std::fs::create_dir_all(root.join(person)).unwrap();
+        for picture in *pictures {
+            std::fs::copy(demo_media(picture), root.join(person).join(picture)).unwrap();
+        }
+    }
+    root
+}
+
+/// A daemon that runs; killed when dropped.
+pub(crate) struct Daemon {
+    child: Child,
+    lines: Receiver<serde_json::Value>,
+    pub(crate) address: String,
+}
+
+impl Daemon {
+    /// Starts `rollcall run` and waits until it serves.
+    pub(crate) fn start(data_dir: &Path, config: &Path) -> Self {
+        let mut child = rollcall(data_dir)
+            .args(["run", "--config", config.to_str().unwrap()])
+            .env("ROLLCALL__LOG__FORMAT", "json")
+            .env("ROLLCALL__SERVER__LISTEN", "127.0.0.1:0")
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (told, lines) = channel();
+        std::thread::Builder::new()
+            .spawn(move || {
+                for line in stderr.lines().map_while(Result::ok) {
+                    let value = serde_json::from_str(&line).unwrap_or(serde_json::Value::String(line));
+                    if told.send(value).is_err() {
+                        return;
+                    }
+                }
+            })
+            .unwrap();
+        let mut daemon = Self { child, lines, address: String::new() };
+        let serving = daemon.wait_for(|line| message(line).starts_with("serving"));
+        daemon.address = serving["address"].as_str().unwrap().to_owned();
+        daemon
+    }
+
+    /// The next line of the log that is as wished.
+    #[track_caller]
+    pub(crate) fn wait_for(&self, wished: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
+        let mut seen = Vec::new();
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) if wished(&line) => return line,
+                Ok(line) => seen.push(line.to_string()),
+                Err(error) => panic!("{error}; the log before:\n{}", seen.join("\n")),
+            }
+        }
+    }
+
+    /// Asks a route: status code and body.
+    pub(crate) fn get(&self, path: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        (head[9..12].parse().unwrap(), body.to_owned())
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), signal).unwrap();
+    }
+
+    /// Ends it in an orderly way.
+    pub(crate) fn terminate(mut self) -> ExitStatus {
+        self.signal(Signal::SIGTERM);
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+pub(crate) fn message(line: &serde_json::Value) -> &str {
+    line["message"].as_str().unwrap_or_default()
+}
