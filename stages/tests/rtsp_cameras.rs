@@ -191,7 +191,7 @@ fn check_recovery(
     assert_ne!(first.epoch, second.epoch);
     let back = check_stream(&rig, 5)[0].time.received.since(mended);
     // A second of waiting, a second to the next key frame at worst, and a busy machine.
-    assert!(back < Duration::from_secs(5), "{back:?} without a picture");
+    assert!(back < Duration::from_secs(5), "{back:?} without a picture: {:#?}", rig.control.snapshot());
 }
 
 #[test]
@@ -246,7 +246,7 @@ fn another_resolution_is_a_new_epoch_of_the_same_connection() {
     assert_eq!((frames[0].seq, frames[0].time.media.0), (0, 0));
     assert!(frames.iter().all(|f| (f.image.width(), f.image.height()) == (640, 480)));
     let snapshot = rig.control.snapshot();
-    assert_eq!((snapshot.disconnects, snapshot.info.width), (0, 640));
+    assert_eq!((snapshot.disconnects, snapshot.info.width), (0, 640), "{snapshot:#?}");
 }
 
 #[test]

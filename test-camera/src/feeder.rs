@@ -142,7 +142,11 @@ impl State {
         let mut sent = false;
         let unit = self.clip.unit(self.position);
         self.outlets.retain_mut(|outlet| {
-            // Without a running time the media is not playing yet; it gets its first picture once it is.
+            // It gets its first picture once it plays. Before that it may have a clock and no base time yet, and pictures
+            // stamped by that would wait in the server for hours.
+            if outlet.source.current_state() != gst::State::Playing {
+                return true;
+            }
             let Some(now) = outlet.source.current_running_time() else { return true };
             let (first, count) = *outlet.started.get_or_insert((now, 0));
             let mut unit = unit.copy();
