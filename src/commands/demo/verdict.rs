@@ -107,3 +107,109 @@ fn said(event: &EventRow, rows: &Rows) -> String {
         None => event.kind.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use rollcall_pipeline::{CameraId, EventId, RoomId, SessionId};
+    use uuid::Uuid;
+
+    use super::super::cast::{PEOPLE, scenes};
+    use super::*;
+
+    fn id(name: &str) -> PersonId {
+        PersonId(Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()))
+    }
+
+    fn event(camera: &str, kind: &str, person: Option<&str>) -> EventRow {
+        EventRow {
+            id: EventId(Uuid::nil()),
+            kind: kind.to_owned(),
+            person: person.map(id),
+            candidates: Vec::new(),
+            room: RoomId::new("hall"),
+            camera: CameraId::new(camera),
+            first_usable_at: DateTime::UNIX_EPOCH,
+            captured_at: DateTime::UNIX_EPOCH,
+            recorded_at: DateTime::UNIX_EPOCH,
+            similarity: None,
+            shots: 3,
+            liveness: "live".to_owned(),
+            liveness_score: None,
+            mark_status: None,
+        }
+    }
+
+    fn mark(name: &str, status: &str, camera: &str) -> MarkRow {
+        MarkRow {
+            session: SessionId(Uuid::nil()),
+            room: RoomId::new("hall"),
+            person: id(name),
+            name: name.to_owned(),
+            status: status.to_owned(),
+            captured_at: DateTime::UNIX_EPOCH,
+            recorded_at: DateTime::UNIX_EPOCH,
+            event: EventId(Uuid::nil()),
+            camera: CameraId::new(camera),
+            direction: None,
+            similarity: 0.9,
+            margin: 0.5,
+            shots: 3,
+            liveness: "live".to_owned(),
+            sightings: 2,
+            first_seen_at: DateTime::UNIX_EPOCH,
+            last_seen_at: DateTime::UNIX_EPOCH,
+            last_exit_at: None,
+        }
+    }
+
+    /// As it has to be after two visits.
+    fn right() -> Rows {
+        Rows {
+            events: vec![
+                event("front-door", "recorded", Some("Alex")),
+                event("front-door", "debounced", Some("Alex")),
+                event("side-door", "off_roster", Some("Franck")),
+                event("side-door", "debounced", Some("Franck")),
+                event("back-door", "unknown", None),
+                event("back-door", "unknown", None),
+                event("lift", "spoof", Some("Obama")),
+                event("lift", "spoof", Some("Obama")),
+            ],
+            marks: vec![mark("Alex", "present", "front-door"), mark("Franck", "off_roster", "side-door")],
+            names: PEOPLE.iter().map(|p| (id(p.name), p.name.to_owned())).collect(),
+        }
+    }
+
+    fn check(change: impl FnOnce(&mut Rows), expected: &[&str]) {
+        let mut rows = right();
+        change(&mut rows);
+        assert_eq!(problems(&scenes(), &rows, 2), expected);
+    }
+
+    #[test]
+    fn exactly_the_right_rows_pass() {
+        check(|_| {}, &[]);
+        check(|rows| rows.marks[0].status = "late".to_owned(), &[]);
+    }
+
+    #[test]
+    fn every_wrong_row_is_told() {
+        check(|rows| drop(rows.marks.remove(0)), &["Alex was not marked"]);
+        check(|rows| rows.marks.push(mark("Alex", "present", "front-door")), &["Alex has 2 marks"]);
+        check(
+            |rows| rows.marks.push(mark("Obama", "present", "lift")),
+            &["Obama was marked present at lift, and must not be"],
+        );
+        check(|rows| rows.marks[1].status = "present".to_owned(), &["Franck was marked present"]);
+        check(
+            |rows| rows.events[1].kind = "recorded".to_owned(),
+            &["front-door: Alex, enrolled and expected was called recorded (Alex)"],
+        );
+        check(
+            |rows| rows.events[4] = event("back-door", "ambiguous", None),
+            &["back-door: a stranger came 2 times and was seen 1 times", "back-door: a stranger was called ambiguous"],
+        );
+        check(|rows| rows.events.push(event("roof", "unknown", None)), &["an event of the unknown camera roof"]);
+    }
+}
