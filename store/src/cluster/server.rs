@@ -242,6 +242,8 @@ fn relay_log(stderr: ChildStderr, supervisor: &Supervisor, shared: &Arc<Shared>)
             shared.heard(text);
             match text.split_once(':').map(|(level, _)| level) {
                 Some("PANIC") => tracing::error!(target: "postgres", "{text}"),
+                // Whoever is still connected is told that it ends: nothing odd.
+                Some("FATAL") if shared.stopping() => tracing::debug!(target: "postgres", "{text}"),
                 Some("WARNING" | "FATAL") => tracing::warn!(target: "postgres", "{text}"),
                 _ => tracing::debug!(target: "postgres", "{text}"),
             }
