@@ -43,6 +43,10 @@ use footage::Media;
 use interrupt::{Interrupt, Interrupted};
 use play::{Door, Play};
 
+/// Names of the directories that are gone at the end …
+const PREFIX: &str = "rollcall-demo-";
+/// … and in each the process that it belongs to.
+const OWNER: &str = "owner";
 /// As after a signal.
 const INTERRUPTED: u8 = 130;
 
@@ -144,8 +148,10 @@ impl Home {
     fn new(data_dir: Option<PathBuf>) -> anyhow::Result<Self> {
         // PostgreSQL has its own user where this runs as root, and must reach its directory; what is in ours it need not see.
         let passable = fs::Permissions::from_mode(0o711);
-        let work = tempfile::Builder::new().prefix("rollcall-demo-").permissions(passable).tempdir();
+        sweep();
+        let work = tempfile::Builder::new().prefix(PREFIX).permissions(passable).tempdir();
         let work = work.context("no temporary directory: set TMPDIR to one that can be written")?;
+        fs::write(work.path().join(OWNER), std::process::id().to_string()).context("cannot write there")?;
         let data = match data_dir {
             None => work.path().to_owned(),
             Some(dir) => {
@@ -165,6 +171,19 @@ impl Drop for Home {
             && let Err(error) = fs::remove_dir_all(&elsewhere)
         {
             tracing::warn!(path = %elsewhere.display(), %error, "left behind");
+        }
+    }
+}
+
+/// Removes what a demo left that was killed: there are faces in it.
+fn sweep() {
+    for entry in fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten() {
+        let owner = fs::read_to_string(entry.path().join(OWNER)).ok().filter(|pid| pid.parse::<u32>().is_ok());
+        if entry.file_name().to_string_lossy().starts_with(PREFIX)
+            && owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists())
+            && let Err(error) = fs::remove_dir_all(entry.path())
+        {
+            tracing::debug!(path = %entry.path().display(), %error, "left as it is");
         }
     }
 }
