@@ -65,7 +65,7 @@ impl Default for LivenessSettings {
     fn default() -> Self {
         Self {
             enabled: true,
-            live_from: 0.55,
+            live_from: 0.65,
             spoof_below: 0.3,
             min_face_px: 80.0,
             min_checks: 3,
