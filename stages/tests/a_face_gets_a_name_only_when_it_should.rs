@@ -8,8 +8,8 @@ use rollcall_pipeline::ports::{Expectations, Judge, Observer};
 use rollcall_pipeline::stage::{Outbox, Stage};
 use rollcall_pipeline::{
     AttendanceEvent, CameraId, CameraTuning, Chip, Decision, Embedding, Epoch, EventId, EventKind, FaceChip, FrameTime,
-    GalleryVersion, LiveShot, LivenessVerdict, MatchOutcome, MediaTime, ModelId, MonoTime, PersonId, Pose, Rect, RoomId,
-    ShotQuality, StreamKey, TimeSource, TrackEnd, TrackId, TrackShot, Tracked, UndecidedReason, WallTime,
+    GalleryVersion, LiveShot, LivenessVerdict, MatchOutcome, MediaTime, ModelId, MonoTime, PersonId, Pose, Rect,
+    RoomId, ShotQuality, StreamKey, TimeSource, TrackEnd, TrackId, TrackShot, Tracked, UndecidedReason, WallTime,
 };
 use rollcall_stages::matching::{Gallery, LivenessSettings, MatchPorts, MatchStage, RecognitionSettings};
 use uuid::Uuid;
@@ -52,7 +52,14 @@ struct AsDecided;
 
 impl Judge for AsDecided {
     fn judge(&mut self, decision: Decision) -> AttendanceEvent {
-        AttendanceEvent { id: EventId(Uuid::nil()), kind: EventKind::Unknown, mark: None, decision }
+        use UndecidedReason::{NoBlink, Unclear};
+        let kind = match (decision.outcome, decision.liveness) {
+            (_, LivenessVerdict::Spoof(_)) => EventKind::Spoof,
+            (MatchOutcome::Unknown, _) => EventKind::Unknown,
+            (MatchOutcome::Ambiguous, _) | (_, LivenessVerdict::Undecided(Unclear | NoBlink)) => EventKind::Ambiguous,
+            (MatchOutcome::Identified(_), _) => EventKind::Recorded,
+        };
+        AttendanceEvent { id: EventId(Uuid::nil()), kind, mark: None, decision }
     }
 }
 
@@ -317,4 +324,53 @@ fn the_roster_comes_first_and_who_is_not_on_it_is_named_all_the_same() {
     let mut bob_only = Door::with(Some(Arc::new([BOB])), LivenessSettings { enabled: false, ..Default::default() });
     let said: Vec<_> = (0..10).flat_map(|_| names(&bob_only.shot(1, face(0.9, 0.0)))).collect();
     assert_eq!(said, [Some(ADA)], "not expected, and named as such");
+}
+
+#[test]
+fn who_could_not_be_told_alive_in_time_is_judged_again_when_they_can() {
+    let mut door = Door::with(None, LivenessSettings::default());
+    let shown = |live| Seen { track: 1, face: face(0.9, 0.0), live: Some(live), x: 0.0 };
+    let unclear: Vec<_> = (0..10).flat_map(|_| door.see(shown(0.5))).collect();
+    assert_eq!(unclear.len(), 1);
+    assert_eq!(unclear[0].liveness, LivenessVerdict::Undecided(UndecidedReason::Unclear));
+    let clear: Vec<_> = (0..30).flat_map(|_| door.see(shown(0.99))).collect();
+    assert_eq!(clear.len(), 1, "once");
+    assert!(matches!(clear[0].liveness, LivenessVerdict::Live(_)));
+}
+
+#[test]
+fn a_blink_is_waited_for_as_long_as_people_take() {
+    let settings = LivenessSettings { blink_required: true, ..LivenessSettings::default() };
+    let mut door = Door::with(None, settings);
+    let shown = |_| Seen { track: 1, face: face(0.9, 0.0), live: Some(0.99), x: 0.0 };
+    let said: Vec<_> = (0..40).flat_map(|i| door.see(shown(i))).collect();
+    assert_eq!(said.len(), 1);
+    assert_eq!(said[0].liveness, LivenessVerdict::Undecided(UndecidedReason::NoBlink));
+    assert_eq!(said[0].decided.media.as_millis() - said[0].first_usable.media.as_millis(), 6000);
+}
+
+#[test]
+fn a_living_person_does_not_vouch_for_a_picture_of_somebody_else() {
+    let mut door = Door::with(None, LivenessSettings::default());
+    let bob = |live| Seen { track: 1, face: face(0.3, 0.5), live: Some(live), x: 0.0 };
+    let ada = |live| Seen { track: 1, face: face(0.98, 0.1), live: Some(live), x: 0.0 };
+    let before: Vec<_> = (0..4).flat_map(|_| door.see(bob(0.99))).collect();
+    assert!(before.is_empty());
+    let after: Vec<_> = (0..12).flat_map(|_| door.see(ada(0.01))).collect();
+    assert!(names(&after).contains(&Some(ADA)));
+    assert!(after.iter().all(|d| matches!(d.liveness, LivenessVerdict::Spoof(_))), "{after:?}");
+}
+
+#[test]
+fn what_is_cut_off_takes_its_own_rows_along_and_no_others() {
+    let mut door = Door::new();
+    door.shot(2, somebody_else());
+    door.shot(2, somebody_else());
+    door.lose(2);
+    door.shot(1, face(0.9, 0.0));
+    door.shot(1, face(0.9, 0.0));
+    door.shot(1, somebody_else());
+    let cut_at = door.now_ms / 40;
+    let told = door.watched.0.lock().unwrap().clone();
+    assert_eq!(told.last(), Some(&format!("1 from {cut_at} is 2")));
 }

@@ -11,8 +11,33 @@ use rollcall_pipeline::{
 
 use super::settings::{LivenessSettings, RecognitionSettings};
 
-/// People that get votes at most; a track with more has no agreement anyway.
+/// People that keep votes at most; a new one takes the place of the one with the fewest.
 const MAX_VOTED: usize = 16;
+/// People blink every three to four seconds: a missing blink says nothing before this.
+const BLINK_PATIENCE: Duration = Duration::from_secs(6);
+
+/// Scores of the liveness model, summed up.
+#[derive(Clone, Copy, Debug, Default)]
+struct LiveScores {
+    sum: f32,
+    checks: u32,
+}
+
+impl LiveScores {
+    fn add(&mut self, other: Self) {
+        self.sum += other.sum;
+        self.checks += other.checks;
+    }
+}
+
+/// Shots whose best match was this person.
+#[derive(Clone, Copy, Debug)]
+struct Votes {
+    person: PersonId,
+    shots: u32,
+    /// Of these shots alone: a living person in the same track must not vouch for a picture of somebody else.
+    live: LiveScores,
+}
 
 /// The running sums over a track's shots: constant in size however long somebody stands there.
 #[derive(Clone, Debug)]
@@ -24,11 +49,9 @@ pub(super) struct Evidence {
     pub(super) weight: f32,
     /// Shots taken in.
     pub(super) shots: u32,
-    /// How often each person was the best match of a single shot.
-    votes: Vec<(PersonId, u32)>,
+    votes: Vec<Votes>,
     best: Option<(f32, Arc<Chip>)>,
-    live_sum: f32,
-    live_checks: u32,
+    live: LiveScores,
     blinked: bool,
     largest_face_px: f32,
     pub(super) first: FrameTime,
@@ -45,8 +68,7 @@ impl Evidence {
             shots: 0,
             votes: Vec::new(),
             best: None,
-            live_sum: 0.0,
-            live_checks: 0,
+            live: LiveScores::default(),
             blinked: false,
             largest_face_px: 0.0,
             first: shot.shot.time,
@@ -66,12 +88,10 @@ impl Evidence {
         self.weight += weight;
         self.shots += 1;
         self.last = shot.time;
+        let live = live.map_or_else(LiveScores::default, |score| LiveScores { sum: score, checks: 1 });
+        self.live.add(live);
         if let Some(person) = vote {
-            self.add_votes(person, 1);
-        }
-        if let Some(score) = live {
-            self.live_sum += score;
-            self.live_checks += 1;
+            self.add_votes(Votes { person, shots: 1, live });
         }
         self.blinked |= blinked;
         self.largest_face_px = self.largest_face_px.max(shot.quality.face_px);
@@ -87,27 +107,32 @@ impl Evidence {
         }
         self.weight += later.weight;
         self.shots += later.shots;
-        for (person, votes) in later.votes {
-            self.add_votes(person, votes);
+        for votes in later.votes {
+            self.add_votes(votes);
         }
         if let Some(best) = later.best
             && self.best.as_ref().is_none_or(|(weight, _)| best.0 > *weight)
         {
             self.best = Some(best);
         }
-        self.live_sum += later.live_sum;
-        self.live_checks += later.live_checks;
+        self.live.add(later.live);
         self.blinked |= later.blinked;
         self.largest_face_px = self.largest_face_px.max(later.largest_face_px);
         self.last = later.last;
     }
 
-    fn add_votes(&mut self, person: PersonId, votes: u32) {
-        if let Some((_, count)) = self.votes.iter_mut().find(|(voted, _)| *voted == person) {
-            *count += votes;
-        } else if self.votes.len() < MAX_VOTED {
-            self.votes.push((person, votes));
+    fn add_votes(&mut self, new: Votes) {
+        if let Some(votes) = self.votes.iter_mut().find(|votes| votes.person == new.person) {
+            votes.shots += new.shots;
+            votes.live.add(new.live);
+            return;
         }
+        if self.votes.len() >= MAX_VOTED
+            && let Some(fewest) = (0..self.votes.len()).min_by_key(|&i| self.votes[i].shots)
+        {
+            self.votes.swap_remove(fewest);
+        }
+        self.votes.push(new);
     }
 
     /// The quality-weighted mean face; `None` if the shots cancel out.
@@ -120,8 +145,8 @@ impl Evidence {
         self.best.as_ref().map(|(_, chip)| chip.clone())
     }
 
-    fn votes_for(&self, person: PersonId) -> u32 {
-        self.votes.iter().find(|(voted, _)| *voted == person).map_or(0, |&(_, count)| count)
+    fn votes_for(&self, person: PersonId) -> Option<&Votes> {
+        self.votes.iter().find(|votes| votes.person == person)
     }
 
     /// Who it is. `None` = more shots may tell; at the end of the track (`over`) there is always an answer.
@@ -147,7 +172,7 @@ impl Evidence {
         let settled = settings.settled_similarity;
         let needed = settled + (settings.early_similarity - settled) * 2.0 / self.shots.max(2) as f32;
         let enough = best.similarity >= needed || (over && best.similarity >= settled && self.shots > 2);
-        let agreed = self.votes_for(best.person) >= settings.min_agreeing;
+        let agreed = self.votes_for(best.person).is_some_and(|votes| votes.shots >= settings.min_agreeing);
         let outcome = if enough && agreed && apart {
             MatchOutcome::Identified(Match { person: best.person, similarity: best.similarity, margin: margin_all })
         } else if !over {
@@ -160,34 +185,40 @@ impl Evidence {
         Some((outcome, ranking.all.clone()))
     }
 
-    /// Whether it is alive. `None` = more shots may tell, and there is time.
-    pub(super) fn liveness(&self, settings: &LivenessSettings, over: bool) -> Option<LivenessVerdict> {
+    /// Whether it is alive; whoever is `named` has to be alive in the shots that named them. `None` = more shots may tell,
+    /// and there is time.
+    pub(super) fn liveness(
+        &self,
+        settings: &LivenessSettings,
+        named: Option<PersonId>,
+        over: bool,
+    ) -> Option<LivenessVerdict> {
         if !settings.enabled {
             return Some(LivenessVerdict::Undecided(UndecidedReason::Off));
         }
+        let live =
+            named.map_or(self.live, |person| self.votes_for(person).map_or_else(LiveScores::default, |v| v.live));
         let waited = self.last.media.since(self.first.media);
         let out_of_time = over || waited >= Duration::from_millis(settings.patience_ms);
-        if self.live_checks == 0 {
-            let reason = if self.largest_face_px < settings.min_face_px {
-                UndecidedReason::TooSmall
-            } else {
-                UndecidedReason::TooPoor
-            };
-            return out_of_time.then_some(LivenessVerdict::Undecided(reason));
+        let undecided = |reason| Some(LivenessVerdict::Undecided(reason));
+        if live.checks == 0 {
+            let too_small = self.largest_face_px < settings.min_face_px;
+            let reason = if too_small { UndecidedReason::TooSmall } else { UndecidedReason::TooPoor };
+            return if out_of_time { undecided(reason) } else { None };
         }
-        let mean = self.live_sum / self.live_checks as f32;
-        if self.live_checks < settings.min_checks && !out_of_time {
+        let mean = live.sum / live.checks as f32;
+        if live.checks < settings.min_checks && !out_of_time {
             return None;
         }
         // A face is called a picture only on full evidence: a single check of a living face can fail badly.
-        if mean <= settings.spoof_below && self.live_checks >= settings.min_checks {
+        if mean <= settings.spoof_below && live.checks >= settings.min_checks {
             return Some(LivenessVerdict::Spoof(mean));
         }
         if mean < settings.live_from {
-            return out_of_time.then_some(LivenessVerdict::Undecided(UndecidedReason::Unclear));
+            return if out_of_time { undecided(UndecidedReason::Unclear) } else { None };
         }
         if settings.blink_required && !self.blinked {
-            return out_of_time.then_some(LivenessVerdict::Undecided(UndecidedReason::NoBlink));
+            return if over || waited >= BLINK_PATIENCE { undecided(UndecidedReason::NoBlink) } else { None };
         }
         Some(LivenessVerdict::Live(mean))
     }

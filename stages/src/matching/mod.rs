@@ -20,10 +20,10 @@ use rollcall_pipeline::metrics;
 use rollcall_pipeline::ports::{Expectations, Judge, Matcher, Observer};
 use rollcall_pipeline::stage::{Outbox, Stage};
 use rollcall_pipeline::{
-    AttendanceEvent, Decision, Fault, FrameTime, LiveShot, LivenessVerdict, MatchOutcome, StreamKey, Tracked,
+    AttendanceEvent, Decision, EventKind, Fault, FrameTime, LiveShot, LivenessVerdict, MatchOutcome, StreamKey, Tracked,
 };
 
-use people::{People, Person};
+use people::{People, Person, Said};
 
 pub use gallery::{Gallery, GalleryError, GalleryHandle};
 pub use settings::{LivenessSettings, RecognitionSettings};
@@ -59,11 +59,11 @@ impl MatchStage {
         let people = self.streams.get_mut(&key).ok_or_else(|| crate::fault::not_open(&key))?;
         let person = people.shot(shot, &*self.ports.matcher, &*self.ports.observer, &self.recognition);
         if let Some(decision) = decide(&key, person, &self.ports, &self.recognition, &self.liveness, time, false) {
-            if let MatchOutcome::Identified(found) = decision.outcome {
-                let name = (!matches!(decision.liveness, LivenessVerdict::Spoof(_))).then_some(found.person);
-                self.ports.observer.named(&key, person.track, seq, name);
-            }
-            out.send(self.ports.judge_aloud(decision));
+            let event = self.ports.judge_aloud(decision);
+            let marked = is_mark(event.kind);
+            person.said = Some(Said { at: time, marked, spoof: event.kind == EventKind::Spoof });
+            self.ports.observer.named(&key, person.track, seq, event.person().filter(|_| marked));
+            out.send(event);
         }
         Ok(())
     }
@@ -71,13 +71,20 @@ impl MatchStage {
     /// Decides for good about everybody who left.
     fn settle(&mut self, key: &StreamKey, now: Option<FrameTime>, out: &mut Outbox<AttendanceEvent>) {
         let Some(people) = self.streams.get_mut(key) else { return };
-        for mut person in people.leave(now, &self.recognition) {
+        for person in people.leave(now, &self.recognition) {
             let last = person.evidence.last;
-            let decision = decide(key, &mut person, &self.ports, &self.recognition, &self.liveness, last, true);
-            if let Some(decision) = decision {
+            if let Some(decision) = decide(key, &person, &self.ports, &self.recognition, &self.liveness, last, true) {
                 out.send(self.ports.judge_aloud(decision));
             }
         }
+    }
+}
+
+/// Whether an event says that somebody was here.
+fn is_mark(kind: EventKind) -> bool {
+    match kind {
+        EventKind::Recorded | EventKind::Debounced | EventKind::OffRoster | EventKind::OffSchedule => true,
+        EventKind::Unknown | EventKind::Ambiguous | EventKind::Spoof => false,
     }
 }
 
@@ -148,10 +155,10 @@ impl Stage for MatchStage {
     }
 }
 
-/// What is to be said about a person now, if anything; remembers that it was said.
+/// What is to be said about a person now, if anything.
 fn decide(
     key: &StreamKey,
-    person: &mut Person,
+    person: &Person,
     ports: &MatchPorts,
     recognition: &RecognitionSettings,
     liveness: &LivenessSettings,
@@ -159,26 +166,19 @@ fn decide(
     over: bool,
 ) -> Option<Decision> {
     let evidence = &person.evidence;
-    let alive = evidence.liveness(liveness, over)?;
-    let is_spoof = matches!(alive, LivenessVerdict::Spoof(_));
-    let new_spoof = is_spoof && !person.said.spoof;
-    if let Some((_, said_at)) = person.said.named {
-        let repeat = now.media.since(said_at.media) >= Duration::from_millis(recognition.repeat_ms);
-        if !new_spoof && (!repeat || over || person.said.spoof) {
-            return None;
-        }
-    } else if person.said.spoof {
-        return None;
-    }
     let probe = evidence.mean()?;
     let expected = ports.expectations.expected(&person.tuning.room, now.captured);
     let ranking = ports.matcher.rank(&probe, expected.as_deref());
     let (outcome, candidates) = evidence.outcome(&ranking, recognition, over)?;
-    if let MatchOutcome::Identified(found) = outcome {
-        person.said.named = Some((found.person, now));
+    let named = match outcome {
+        MatchOutcome::Identified(found) => Some(found.person),
+        MatchOutcome::Ambiguous | MatchOutcome::Unknown => None,
+    };
+    let alive = evidence.liveness(liveness, named, over)?;
+    if person.said.is_some_and(|said| !adds(&said, &alive, recognition, now, over)) {
+        return None;
     }
-    person.said.spoof |= is_spoof;
-    let decision = Decision {
+    Some(Decision {
         key: key.clone(),
         track: person.track,
         first_usable: evidence.first,
@@ -190,6 +190,16 @@ fn decide(
         shots: evidence.shots,
         gallery: ranking.gallery,
         best: evidence.best(),
-    };
-    Some(decision)
+    })
+}
+
+/// Whether a verdict adds to what was said: a picture that is found out late, a life that shows late, and, of somebody who
+/// stays, a sign of it now and then.
+fn adds(said: &Said, alive: &LivenessVerdict, recognition: &RecognitionSettings, now: FrameTime, over: bool) -> bool {
+    match alive {
+        _ if said.spoof => false,
+        LivenessVerdict::Spoof(_) => true,
+        LivenessVerdict::Live(_) if !said.marked => true,
+        _ => !over && now.media.since(said.at.media) >= Duration::from_millis(recognition.repeat_ms),
+    }
 }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use rollcall_pipeline::ports::{Matcher, Observer};
-use rollcall_pipeline::{Embedding, FrameTime, LiveShot, PersonId, Rect, StreamKey, TrackEnd, TrackId};
+use rollcall_pipeline::{Embedding, FrameTime, LiveShot, Rect, StreamKey, TrackEnd, TrackId};
 
 use super::evidence::Evidence;
 use super::settings::RecognitionSettings;
@@ -26,28 +26,27 @@ const CUT_MIN_WEIGHT: f32 = 0.3;
 /// Somebody in view, or just gone.
 pub(super) struct Person {
     pub(super) track: TrackId,
-    /// `None` until the first shot.
     pub(super) evidence: Evidence,
     pub(super) tuning: std::sync::Arc<rollcall_pipeline::CameraTuning>,
-    pub(super) said: Said,
+    pub(super) said: Option<Said>,
     /// When and where the last motion track was lost; `None` while one is in view.
     gone: Option<(FrameTime, Rect)>,
     last_box: Rect,
     first_box: Rect,
+    /// The first frame of the motion track that is this person's: that of the cut, or 0 for all of it.
+    first_seq: u64,
     joined: bool,
 }
 
 /// What was already said about a person's track.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Said {
-    pub(super) named: Option<(PersonId, FrameTime)>,
+    /// When, last.
+    pub(super) at: FrameTime,
+    /// It came to a mark, or to the repeat of one: there is nothing to add for a while.
+    pub(super) marked: bool,
+    /// It was called a picture: nothing that follows takes that back but a human.
     pub(super) spoof: bool,
-}
-
-impl Said {
-    fn anything(&self) -> bool {
-        self.named.is_some() || self.spoof
-    }
 }
 
 /// The people of one stream.
@@ -75,6 +74,7 @@ impl People {
         let motion = shot.shot.track;
         let vote = matcher.rank(&shot.embedding, None).all.first().map(|c| c.person);
         let mut track = *self.of_motion.entry(motion).or_insert(motion);
+        let mut first_seq = 0;
         if self.is_somebody_else(track, &shot, settings) {
             self.cuts += 1;
             let cut = TrackId(motion.0 | (self.cuts << 32));
@@ -83,7 +83,7 @@ impl People {
                 left.gone = Some((left.evidence.last, left.last_box));
             }
             self.of_motion.insert(motion, cut);
-            track = cut;
+            (track, first_seq) = (cut, shot.shot.seq);
         }
         let (bbox, tuning) = (shot.shot.bbox, shot.shot.tuning.clone());
         let person = match self.people.remove(&track) {
@@ -97,10 +97,11 @@ impl People {
                 track,
                 evidence: Evidence::new(shot, vote),
                 tuning,
-                said: Said::default(),
+                said: None,
                 gone: None,
                 last_box: bbox,
                 first_box: bbox,
+                first_seq,
                 joined: false,
             },
         };
@@ -140,7 +141,7 @@ impl People {
         observer: &dyn Observer,
         settings: &RecognitionSettings,
     ) -> Person {
-        if young.joined || young.evidence.shots > REJOIN_SHOTS || young.said.anything() {
+        if young.joined || young.evidence.shots > REJOIN_SHOTS || young.said.is_some() {
             return young;
         }
         let Some(face) = young.evidence.mean() else { return young };
@@ -163,7 +164,7 @@ impl People {
             .max_by(|a, b| a.1.total_cmp(&b.1));
         let Some(mut old) = continued.and_then(|(track, _)| self.people.remove(&track)) else { return young };
         // From its beginning: the rows that were written under the young id are the old one's.
-        observer.linked(&self.key, motion, 0, old.track);
+        observer.linked(&self.key, motion, young.first_seq, old.track);
         self.of_motion.insert(motion, old.track);
         old.evidence.join(young.evidence);
         Person { gone: None, joined: true, last_box: young.last_box, tuning: young.tuning, ..old }
