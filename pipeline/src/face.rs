@@ -92,7 +92,8 @@ pub struct ShotQuality {
     pub face_px: f32,
     /// Pose.
     pub pose: Pose,
-    /// Sharpness: variance of the Laplacian of the aligned chip's luma over its variance, so that contrast cancels.
+    /// Sharpness: variance of the Laplacian of the aligned chip's luma at half size over its variance, so that contrast
+    /// cancels.
     pub sharpness: f32,
     /// Mean luma of the aligned chip, 0 to 255.
     pub brightness: f32,

@@ -38,7 +38,7 @@ impl Default for EnrolGates {
         Self {
             min_score: 0.6,
             min_eye_distance_px: 14.0,
-            min_sharpness: 0.002,
+            min_sharpness: 0.025,
             min_brightness: 25.0,
             max_brightness: 235.0,
             min_contrast: 5.0,

@@ -14,9 +14,9 @@ pub use search::{faces, nearest_to_center};
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum RefusedPicture {
     /// Not a picture, or a broken one.
-    #[error("the picture cannot be read: {why}; save it again as JPEG or PNG")]
+    #[error("the picture cannot be read: {why}")]
     Unreadable {
-        /// In the decoder's words.
+        /// In the words of the system or of the decoder.
         why: String,
     },
     /// Above the limits on bytes or pixels.

@@ -61,11 +61,10 @@ pub fn decode(bytes: &[u8]) -> Result<Image, RefusedPicture> {
 }
 
 fn refuse(error: ImageError) -> RefusedPicture {
-    match error {
-        ImageError::Limits(error) => RefusedPicture::TooLarge { what: error.to_string() },
-        ImageError::Unsupported(_) => {
-            RefusedPicture::Unreadable { why: "it is none of JPEG, PNG, WebP, GIF and BMP".to_owned() }
-        }
-        error => RefusedPicture::Unreadable { why: error.to_string() },
-    }
+    let why = match error {
+        ImageError::Limits(error) => return RefusedPicture::TooLarge { what: error.to_string() },
+        ImageError::Unsupported(_) => "it is none of JPEG, PNG, WebP, GIF and BMP".to_owned(),
+        error => error.to_string(),
+    };
+    RefusedPicture::Unreadable { why: format!("{why}; save it again as JPEG or PNG") }
 }
