@@ -8,6 +8,7 @@
 //!               ▼     synced                thread `spool-drain`: oldest first
 //!             Spool ─────────► Ok           Spool ──► Writer ──► acknowledged
 //!               │ full: wait for the drainer
+//!               │ the disk takes nothing, and nothing waits: the database again
 //! ```
 //!
 //! An event is accepted when it is committed or synced to disk, and never before. Order is kept: while anything waits in
@@ -186,19 +187,31 @@ impl EventSink for PgSink {
     fn accept(&mut self, batch: &[AttendanceEvent]) -> Result<(), Fault> {
         let records: Vec<EventRecord> = batch.iter().map(|event| self.record(event)).collect();
         let mut done = 0;
-        // Before its first contact with the database the drainer brings the schema up to date, however long that takes.
-        if self.shared.writer.store.is_prepared() && self.shared.queues.lock().spool.is_empty() {
-            // Only this thread appends, so the spool stays empty meanwhile.
-            let progress = self.runtime.block_on(self.shared.writer.write(&records));
-            done = progress.done;
-            let committed = self.shared.clock.mono();
-            let poison: Vec<usize> = progress.poison.iter().map(|(at, _)| *at).collect();
-            for (_, event) in batch.iter().enumerate().take(done).filter(|(at, _)| !poison.contains(at)) {
-                self.shared.metrics.end_to_end(event.decision.first_usable.received, committed);
+        // The database and the disk in turn, until one of them has taken each event: either may come back first.
+        while done < records.len() {
+            // Before its first contact with the database the drainer brings the schema up to date, however long that takes.
+            if self.shared.writer.store.is_prepared() && self.shared.queues.lock().spool.is_empty() {
+                // Only this thread appends, so the spool stays empty meanwhile.
+                done += self.write(&batch[done..], &records[done..])?;
             }
-            self.shared.settle(&records, progress)?;
+            done += self.shared.spool(&records[done..])?;
         }
-        self.shared.spool(&records[done..])
+        Ok(())
+    }
+}
+
+impl PgSink {
+    /// Writes to the database, and returns how many events are done.
+    fn write(&self, batch: &[AttendanceEvent], records: &[EventRecord]) -> Result<usize, Fault> {
+        let progress = self.runtime.block_on(self.shared.writer.write(records));
+        let done = progress.done;
+        let committed = self.shared.clock.mono();
+        let poison: Vec<usize> = progress.poison.iter().map(|(at, _)| *at).collect();
+        for (_, event) in batch.iter().enumerate().take(done).filter(|(at, _)| !poison.contains(at)) {
+            self.shared.metrics.end_to_end(event.decision.first_usable.received, committed);
+        }
+        self.shared.settle(records, progress)?;
+        Ok(done)
     }
 }
 
@@ -213,46 +226,59 @@ impl Drop for PgSink {
 }
 
 impl Shared {
-    /// Puts records on disk, waiting for room.
-    fn spool(&self, records: &[EventRecord]) -> Result<(), Fault> {
+    /// Puts records on disk, waiting for room while others wait there, and returns how many it took: fewer when the disk
+    /// takes none and the spool is empty.
+    fn spool(&self, records: &[EventRecord]) -> Result<usize, Fault> {
         let sealer = self.writer.store.sealer();
+        let mut done = 0;
         // In pieces, so that a large batch fits into a small spool as soon as there is any room.
-        for piece in records.chunks(SPOOL_BATCH) {
+        let mut size = SPOOL_BATCH;
+        while done < records.len() {
+            let piece = &records[done..records.len().min(done + size)];
             let payloads: Result<Vec<_>, _> = piece.iter().map(|record| codec::encode(sealer, record)).collect();
             let payloads = payloads.map_err(|e| Fault::new(ErrorClass::Bug, e))?;
-            self.append(|queues| &mut queues.spool, &payloads)?;
-            self.metrics.events("spooled", piece.len());
+            match self.append(|queues| &mut queues.spool, &payloads) {
+                Ok(()) => {
+                    self.metrics.events("spooled", piece.len());
+                    done += piece.len();
+                }
+                Err(SpoolError::Full { .. }) if piece.len() > 1 => size = piece.len() / 2,
+                Err(SpoolError::Io { .. }) => break,
+                Err(error) => return Err(never_fits(error)),
+            }
         }
-        Ok(())
+        Ok(done)
     }
 
-    /// Appends to one of the queues. Blocks while there is no room in it or on the disk: whoever gave the events keeps
-    /// them, and the lane waits.
-    fn append(&self, queue: impl Fn(&mut Queues) -> &mut Spool, payloads: &[Vec<u8>]) -> Result<(), Fault> {
+    /// Appends to one of the queues. Blocks while there is no room in it: whoever gave the events keeps them, and the lane
+    /// waits. Comes back with an error when waiting for the queue makes no sense: nothing is in it, and it does not fit or
+    /// (after a pause) the disk does not take it; or the sink is to stop.
+    fn append(&self, queue: impl Fn(&mut Queues) -> &mut Spool, payloads: &[Vec<u8>]) -> Result<(), SpoolError> {
         let mut queues = self.queues.lock();
         loop {
             let now_ms = self.clock.wall().timestamp_millis();
-            let error = match queue(&mut queues).append(payloads, now_ms) {
-                Ok(()) => {
-                    queues.full = None;
-                    self.show(&queues);
-                    self.changed.notify_all();
-                    return Ok(());
-                }
-                Err(error @ SpoolError::TooLarge(_)) => return Err(Fault::new(ErrorClass::Bug, error)),
-                Err(error @ SpoolError::Full { .. }) if queue(&mut queues).is_empty() => {
-                    return Err(Fault::new(ErrorClass::Permanent, error));
-                }
-                Err(error) => error,
+            let Err(error) = queue(&mut queues).append(payloads, now_ms) else {
+                queues.full = None;
+                self.show(&queues);
+                self.changed.notify_all();
+                return Ok(());
             };
-            if queues.stopping {
-                return Err(Fault::new(ErrorClass::Transient, error));
+            let hopeless = match error {
+                SpoolError::TooLarge(_) => true,
+                SpoolError::Full { .. } => queue(&mut queues).is_empty(),
+                _ => false,
+            };
+            if hopeless || queues.stopping {
+                return Err(error);
             }
             if queues.full.is_none() {
                 tracing::error!(%error, "events cannot be put on disk: frames are dropped until they can");
             }
             queues.full = Some(error.to_string());
             self.changed.wait_for(&mut queues, FULL_PAUSE);
+            if matches!(error, SpoolError::Io { .. }) && queue(&mut queues).is_empty() {
+                return Err(error);
+            }
         }
     }
 
@@ -273,7 +299,15 @@ impl Shared {
     }
 
     fn reject(&self, payload: Vec<u8>) -> Result<(), Fault> {
-        self.append(|queues| &mut queues.rejected, &[payload])?;
+        let payload = [payload];
+        while let Err(error) = self.append(|queues| &mut queues.rejected, &payload) {
+            if self.queues.lock().stopping {
+                return Err(Fault::new(ErrorClass::Transient, error));
+            }
+            if !matches!(error, SpoolError::Io { .. }) {
+                return Err(never_fits(error));
+            }
+        }
         self.metrics.events("poison", 1);
         Ok(())
     }
@@ -290,6 +324,10 @@ impl Shared {
                 None => tracing::info!("the database is back"),
             }
             queues.trouble = trouble;
+        }
+        // Nothing needs the disk now; if it is still of no use, the next outage tells.
+        if stopped.is_none() && queues.spool.is_empty() {
+            queues.full = None;
         }
     }
 
@@ -383,4 +421,10 @@ impl Shared {
         self.queues.lock().spool.acknowledge(seq);
         self.changed.notify_all();
     }
+}
+
+/// A record that an empty queue does not take is never taken.
+fn never_fits(error: SpoolError) -> Fault {
+    let class = if matches!(error, SpoolError::TooLarge(_)) { ErrorClass::Bug } else { ErrorClass::Permanent };
+    Fault::new(class, error)
 }

@@ -143,7 +143,8 @@ fn a_full_spool_holds_the_lane_back_until_there_is_room() {
     });
     let monitor = sink.monitor();
     std::thread::scope(|scope| {
-        let lane = scope.spawn(|| strangers(1..=100).chunks(7).for_each(|part| sink.accept(part).unwrap()));
+        // Pieces that do not fit at all are made smaller.
+        let lane = scope.spawn(|| strangers(1..=100).chunks(50).for_each(|part| sink.accept(part).unwrap()));
         wait_until(&runtime, "a full spool", || monitor.status().trouble.is_some_and(|t| t.contains("is full")));
         assert!(!lane.is_finished(), "held back");
         assert!(monitor.status().spool_bytes <= 8 * 1024);
@@ -230,4 +231,30 @@ fn a_missing_table_keeps_events_instead_of_refusing_them() {
     runtime.block_on(rename("alter table elsewhere rename to events"));
     wait_until_drained(&runtime, &sink.monitor());
     assert_eq!(tracks_written(&runtime, &options), [1, 2, 3]);
+}
+
+#[test]
+fn a_disk_that_takes_nothing_leaves_it_to_the_database() {
+    let (runtime, spool) = (runtime(), data_dir());
+    let store = runtime.block_on(store());
+    let mut sink = sink(&store, &runtime, spool.path(), impatient);
+    sink.accept(&strangers(1..=1)).unwrap();
+    let options = runtime.block_on(rollcall_store::testing::current_database(&store));
+    let rename = async |sql: &'static str| {
+        let mut connection = options.connect().await.unwrap();
+        sqlx::query(sql).execute(&mut connection).await.unwrap();
+    };
+    runtime.block_on(rename("alter table events rename to elsewhere"));
+    // Nothing can be made in a directory that is gone, whoever runs this.
+    std::fs::remove_dir_all(spool.path()).unwrap();
+    let monitor = sink.monitor();
+    std::thread::scope(|scope| {
+        let lane = scope.spawn(|| sink.accept(&strangers(2..=4)).unwrap());
+        let told = || monitor.status().trouble.is_some_and(|t| t.contains("cannot make"));
+        wait_until(&runtime, "a complaint", told);
+        runtime.block_on(rename("alter table elsewhere rename to events"));
+        lane.join().unwrap();
+    });
+    assert_eq!(tracks_written(&runtime, &options), [1, 2, 3, 4]);
+    assert_eq!(monitor.status().trouble, None);
 }
