@@ -50,6 +50,12 @@ STEPS=4
 [ -z "$MODELS_ONLY" ] || STEPS=2
 mkdir -p "$CACHE" || fail "$CACHE cannot be made"
 CACHE=$(cd "$CACHE" && pwd)
+# Made by another user, or with sudo: say so before something fails in the middle.
+for path in "$CACHE" "$CACHE"/.[a-z]* "$CACHE"/*; do
+    [ ! -e "$path" ] || [ -w "$path" ] || fail \
+        "$path belongs to $(stat -c %U "$path"), and $(id -un) may not write to it" \
+        "give it back with: sudo chown -R $(id -un) $CACHE"
+done
 VENV=$CACHE/.venv
 STAMP=$CACHE/.stamp
 
