@@ -1,6 +1,7 @@
 //! Who is known: gallery, names and rosters, kept as the database has them; and the marks of before the start.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
@@ -11,15 +12,20 @@ use parking_lot::Mutex;
 use rollcall_attendance::{MadeMark, Register};
 use rollcall_pipeline::config::Config;
 use rollcall_pipeline::metrics::record_gallery;
-use rollcall_pipeline::{Clock, MarkStatus, ModelId, PersonId, SystemClock};
+use rollcall_pipeline::{Clock, GalleryVersion, MarkStatus, ModelId, PersonId, SystemClock};
 use rollcall_stages::matching::{Gallery, GalleryHandle};
 use rollcall_store::{RestoredMark, Store};
+use tokio::time::timeout;
 
 use super::Control;
 use crate::rules::{self, Rules};
 
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 const LAST_RETRY: Duration = Duration::from_secs(5);
+/// Without news for so long the version is asked for: a connection that a firewall dropped tells nothing for ever.
+const ASK_AFTER: Duration = Duration::from_secs(45);
+/// A database that does not answer a question as small as that for so long is away.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// Everything that follows the people of the database.
 pub(super) struct People {
@@ -105,7 +111,7 @@ impl People {
             self.rules.restore(self.config.load().attendance.debounce, marks.into_iter().filter_map(made));
         }
         loop {
-            self.load(store).await?;
+            let version = self.load(store).await?;
             *wait = FIRST_RETRY;
             let first = {
                 let mut known = self.known.lock();
@@ -118,11 +124,22 @@ impl People {
                 // Nobody listens any more when the daemon ends.
                 drop(control.send(Control::Loaded));
             }
-            changes.changed().await?;
+            loop {
+                if let Ok(told) = timeout(ASK_AFTER, changes.changed()).await {
+                    told?;
+                    break;
+                }
+                let asked = timeout(ANSWER_WITHIN, store.gallery_version()).await;
+                if asked.context("the database does not answer")?? != version {
+                    // It changed and nobody told: the connection that listens is dead.
+                    changes = timeout(ANSWER_WITHIN, store.gallery_changes()).await??;
+                    break;
+                }
+            }
         }
     }
 
-    async fn load(&self, store: &Store) -> anyhow::Result<()> {
+    async fn load(&self, store: &Store) -> anyhow::Result<GalleryVersion> {
         let loaded = store.gallery(&self.model).await?;
         let templates = loaded.templates.into_iter().map(|t| (t.person, t.embedding));
         let gallery = Gallery::new(loaded.version, self.model.clone(), templates)?;
@@ -134,17 +151,24 @@ impl People {
             "gallery loaded"
         );
         let mut by_name = HashMap::new();
-        for (person, name) in &loaded.names {
-            if by_name.insert(name.clone(), *person).is_some() {
-                tracing::warn!(%person, "several people have one name: rosters mean only one of them");
+        let mut people: Vec<_> = loaded.names.iter().collect();
+        // The same one of several with one name at each load.
+        people.sort_unstable();
+        for (person, name) in people {
+            match by_name.entry(name.clone()) {
+                Entry::Vacant(entry) => drop(entry.insert(*person)),
+                Entry::Occupied(_) => {
+                    tracing::warn!(%person, "has the name of somebody else: rosters mean the other one");
+                }
             }
         }
-        self.gallery.swap(gallery);
         self.rules.name(loaded.names);
         let mut known = self.known.lock();
+        // Before the gallery: whoever is recognised from now on is on the roster already.
         self.put_in_force(&self.config.load(), &by_name).context("the configured timetables")?;
         known.by_name = by_name;
-        Ok(())
+        self.gallery.swap(gallery);
+        Ok(loaded.version)
     }
 }
 
