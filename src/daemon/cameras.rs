@@ -9,9 +9,9 @@ use rollcall_pipeline::{CameraId, Clock, FrameMux};
 use rollcall_stages::decode::{Camera, CameraControl, CameraSnapshot};
 
 /// A camera that is told to stop does within a fraction of a second.
-const STOP_PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
-/// All cameras, in the order of the configuration.
+/// All cameras, in the order of the configuration. The API asks them too, so nothing here waits; see [`Leaving`].
 pub(super) struct Cameras {
     mux: FrameMux,
     supervisor: Supervisor,
@@ -22,6 +22,26 @@ struct Running {
     config: CameraConfig,
     control: CameraControl,
     worker: Option<Worker>,
+}
+
+/// Cameras that were told to stop.
+#[must_use = "their threads are to be joined"]
+pub(super) struct Leaving {
+    cameras: Vec<Running>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Leaving {
+    /// Waits for their ends. Not while [`Cameras`] are locked.
+    pub(super) fn join(self, patience: Duration) {
+        let begun = self.clock.mono();
+        for running in self.cameras {
+            let left = patience.saturating_sub(self.clock.mono().since(begun));
+            if running.worker.is_some_and(|worker| worker.join_within(left).is_err()) {
+                tracing::warn!(camera = %running.config.id, "did not stop in time; its thread is left behind");
+            }
+        }
+    }
 }
 
 impl Cameras {
@@ -47,11 +67,24 @@ impl Cameras {
         Running { config, control, worker }
     }
 
-    /// Does what a reload asks for.
-    pub(super) fn apply(&mut self, change: &Reload, new: &[CameraConfig]) {
-        for id in change.removed.iter().chain(&change.restart) {
-            self.stop(id);
-        }
+    /// Tells those to stop that a reload removes or restarts.
+    pub(super) fn leave(&mut self, change: &Reload) -> Leaving {
+        self.stop(|id| change.removed.contains(id) || change.restart.contains(id))
+    }
+
+    /// Tells all to stop.
+    pub(super) fn leave_all(&mut self) -> Leaving {
+        self.stop(|_| true)
+    }
+
+    fn stop(&mut self, leaves: impl Fn(&CameraId) -> bool) -> Leaving {
+        let cameras: Vec<Running> = self.running.extract_if(.., |r| leaves(&r.config.id)).collect();
+        cameras.iter().for_each(|r| r.control.stop());
+        Leaving { cameras, clock: Arc::clone(self.supervisor.clock()) }
+    }
+
+    /// Starts and retunes cameras until they are as configured; those that left do not count.
+    pub(super) fn apply(&mut self, new: &[CameraConfig]) {
         for camera in new {
             match self.running.iter_mut().find(|r| r.config.id == camera.id) {
                 Some(running) if running.config.tuning != camera.tuning => {
@@ -66,37 +99,19 @@ impl Cameras {
         self.running.sort_by_key(place);
     }
 
-    fn stop(&mut self, id: &CameraId) {
-        let Some(at) = self.running.iter().position(|r| r.config.id == *id) else { return };
-        let running = self.running.remove(at);
-        running.control.stop();
-        if running.worker.is_some_and(|worker| worker.join_within(STOP_PATIENCE).is_err()) {
-            tracing::warn!(camera = %id, "did not stop in time; its thread is left behind");
-        }
-    }
-
-    /// Starts cameras again whose thread panicked.
+    /// Starts cameras again whose thread panicked, or for which there was no thread.
     pub(super) fn look_after(&mut self) {
         for at in 0..self.running.len() {
-            let exit = self.running[at].worker.as_ref().and_then(Worker::health).and_then(|health| health.exit);
-            if let Some(Exit::Panic(message)) = exit {
-                let config = self.running[at].config.clone();
-                tracing::error!(camera = %config.id, message, "the camera's thread panicked; starting it again");
-                self.running[at] = self.spawn(config);
+            let Running { config, worker, .. } = &self.running[at];
+            match worker.as_ref().map(|worker| worker.health().and_then(|health| health.exit)) {
+                Some(Some(Exit::Panic(message))) => {
+                    tracing::error!(camera = %config.id, message, "the camera's thread panicked; starting it again");
+                }
+                Some(_) => continue,
+                None => {}
             }
-        }
-    }
-
-    /// Tells all to stop, then waits for all.
-    pub(super) fn stop_all(&mut self, patience: Duration) {
-        self.running.iter().for_each(|r| r.control.stop());
-        let clock = Arc::clone(self.supervisor.clock());
-        let begun = clock.mono();
-        for running in self.running.drain(..) {
-            let left = patience.saturating_sub(clock.mono().since(begun));
-            if running.worker.is_some_and(|worker| worker.join_within(left).is_err()) {
-                tracing::warn!(camera = %running.config.id, "did not stop in time");
-            }
+            let config = config.clone();
+            self.running[at] = self.spawn(config);
         }
     }
 

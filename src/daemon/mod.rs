@@ -43,7 +43,7 @@ use crate::compose::{Stages, Vision, recognition_settings};
 use crate::database::{self, Database};
 use crate::rules::{self, Rules};
 
-use cameras::Cameras;
+use cameras::{Cameras, STOP_PATIENCE};
 use people::People;
 use status::Status;
 
@@ -243,7 +243,10 @@ impl Daemon {
             return;
         }
         if self.people.is_loaded() {
-            self.cameras.lock().apply(&change, &new.cameras);
+            // Threads are joined without the lock, for which the API would wait.
+            let leaving = self.cameras.lock().leave(&change);
+            leaving.join(STOP_PATIENCE);
+            self.cameras.lock().apply(&new.cameras);
         }
         if !change.needs_restart.is_empty() {
             tracing::warn!(sections = change.needs_restart.join(", "), "changed, but in force only after a restart");
@@ -261,9 +264,12 @@ impl Daemon {
 
     /// Cameras first, then what is on its way, then the database: nothing that was seen is lost.
     fn shut_down(self) -> anyhow::Result<ExitCode> {
-        let patience = self.config.lane.shutdown;
-        self.cameras.lock().stop_all(patience);
-        let drained = self.lane.shutdown(patience);
+        let (clock, patience) = (Arc::clone(self.supervisor.clock()), self.config.lane.shutdown);
+        let begun = clock.mono();
+        let leaving = self.cameras.lock().leave_all();
+        // A camera that hangs leaves the lane its half: what was seen matters more than a thread.
+        leaving.join(STOP_PATIENCE.min(patience / 2));
+        let drained = self.lane.shutdown(patience.saturating_sub(clock.mono().since(begun)));
         self.stopping.send_replace(true);
         let Self { runtime, database, supervisor, place, following, .. } = self;
         // It holds a connection.
