@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use chrono::NaiveDate;
@@ -12,6 +13,9 @@ use rollcall_store::{Cluster, Sealer, Store};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::cli::Place;
+
+/// A connection that hangs is not waited for; its server notices.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A database, and the cluster behind it if that is ours. Dropping it stops the cluster.
 pub(crate) struct Database {
@@ -53,7 +57,10 @@ impl Database {
 
     /// Closes the connections, and stops the cluster if this process started it.
     pub(crate) fn close(self, runtime: &Runtime) {
-        runtime.block_on(self.store.close());
+        let closed = runtime.block_on(async { tokio::time::timeout(CLOSE_PATIENCE, self.store.close()).await });
+        if closed.is_err() {
+            tracing::warn!("connections to the database are still in use at the end");
+        }
         if let Some(cluster) = self.cluster {
             cluster.stop();
         }
