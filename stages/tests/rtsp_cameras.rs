@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use decode_kit::{Rig, Seen, config, luma, rtsp, rtsp_as};
 use rollcall_pipeline::config::RtspTransport;
-use rollcall_pipeline::{Clock, CloseReason, ErrorClass, Frame, SystemClock, TimeSource};
+use rollcall_pipeline::{CameraId, Clock, CloseReason, ErrorClass, Frame, SystemClock, TimeSource};
 use rollcall_stages::decode::CameraState;
 use rollcall_test_camera::{Clip, Codec, Format, Options, TestCamera, Transports};
 
@@ -146,7 +146,7 @@ fn a_path_that_is_not_there_is_named() {
     let camera = camera(Options::default());
     let rig = Rig::start(&config(rtsp(camera.url().replace("/stream", "/nothing"), RtspTransport::Tcp)));
     let text = rig.wait_for_error("not_found");
-    assert!(text.contains("check the address, device or file in the streams of camera door-1"), "{text}");
+    assert!(text.contains("check the address or file in the streams of camera door-1"), "{text}");
     assert!(!text.contains("://"), "{text}");
 }
 
@@ -270,6 +270,18 @@ fn a_camera_whose_clock_is_set_goes_on() {
             last = Some(frame);
         }
     }
+}
+
+#[test]
+fn a_camera_whose_last_stream_is_still_open_tells_it_and_waits() {
+    let mut camera = camera(Options::default());
+    camera.kill();
+    let rig = over_tcp(&camera);
+    let before = rig.mux.open(&CameraId::new("door-1")).unwrap();
+    camera.restart().unwrap();
+    rig.wait_for_error("overlap");
+    drop(before);
+    check_stream(&rig, 5);
 }
 
 #[test]

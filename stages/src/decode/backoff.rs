@@ -12,10 +12,13 @@ const STEADY: Duration = Duration::from_secs(60);
 const FIRST: Duration = Duration::from_secs(1);
 /// The longest wait.
 const LONGEST: Duration = Duration::from_secs(60);
-/// Nothing but a person's hand mends a wrong password; asking more often locks accounts.
+/// Nothing but a person's hand mends a wrong password or address; asking more often locks accounts.
 const PERMANENT: Duration = Duration::from_secs(300);
-/// The same for a camera that worked a moment ago: some say "not found" while they start.
-const PERMANENT_RECENT: Duration = Duration::from_secs(10);
+/// Cameras take up to this long to start, and some say "not found" or "unauthorized" meanwhile: what looks permanent in
+/// a camera that showed a picture as recently may pass.
+const STARTING: Duration = Duration::from_secs(120);
+/// How often such a camera is asked: four times at most, which locks no account.
+const PERMANENT_STARTING: Duration = Duration::from_secs(30);
 
 /// Counts the failures of one camera.
 #[derive(Clone, Copy, Debug, Default)]
@@ -40,13 +43,13 @@ impl Backoff {
                 self.failures = 0;
             }
         }
-        let recent = self.last_frame.is_some_and(|t| now.since(t) < RECENT);
+        let within = |limit| self.last_frame.is_some_and(|t| now.since(t) < limit);
         let chance = chance.clamp(0.0, 1.0);
-        match (class, recent) {
-            (ErrorClass::Permanent, true) => PERMANENT_RECENT,
-            (ErrorClass::Permanent, false) => PERMANENT,
-            (_, true) => FIRST.mul_f64(0.5 + 0.5 * chance),
-            (_, false) => {
+        match class {
+            ErrorClass::Permanent if within(STARTING) => PERMANENT_STARTING,
+            ErrorClass::Permanent => PERMANENT,
+            _ if within(RECENT) => FIRST.mul_f64(0.5 + 0.5 * chance),
+            _ => {
                 let doubled = FIRST.saturating_mul(1 << self.failures.min(10)).min(LONGEST);
                 self.failures = self.failures.saturating_add(1);
                 doubled.mul_f64(0.75 + 0.25 * chance)
@@ -85,6 +88,16 @@ mod tests {
         }
         assert_eq!(backoff.after(ErrorClass::Transient, None, at(131), 1.0), Duration::from_secs(1));
         assert_eq!(backoff.after(ErrorClass::Transient, None, at(132), 1.0), Duration::from_secs(2));
+    }
+
+    #[test]
+    fn not_found_while_a_camera_starts_is_asked_again_soon_but_not_for_ever() {
+        let mut backoff = Backoff::default();
+        let mut live = Some((at(50), at(100)));
+        for now in [100, 130, 160, 190, 219] {
+            assert_eq!(backoff.after(ErrorClass::Permanent, live.take(), at(now), 1.0), PERMANENT_STARTING);
+        }
+        assert_eq!(backoff.after(ErrorClass::Permanent, None, at(220), 1.0), PERMANENT);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use rollcall_pipeline::config::{CameraConfig, CameraSource, Mounting, RtspTransport};
 use rollcall_pipeline::metrics::CameraMetrics;
-use rollcall_pipeline::{CameraId, CameraTuning, Clock, CloseReason, Fault, FrameMux, MonoTime, WallTime};
+use rollcall_pipeline::{CameraId, CameraTuning, Clock, CloseReason, Fault, FrameMux, MonoTime, MuxError, WallTime};
 
 use super::backoff::Backoff;
 use super::capture_time::CaptureClock;
@@ -188,10 +188,13 @@ impl Camera {
                 tracing::info!(camera = %self.id, ?why, "the stream changed: a new epoch begins");
                 old.close(CloseReason::Lost);
             }
-            if delivery.is_none() {
-                delivery = self.begin();
-            }
-            let Some(delivery) = &mut delivery else { break DisconnectReason::Shutdown };
+            let delivery = match &mut delivery {
+                Some(delivery) => delivery,
+                none => match self.begin() {
+                    Ok(begun) => none.insert(begun),
+                    Err(reason) => break reason,
+                },
+            };
             let Some(note) = delivery.deliver(frame, &self.shared.tuning.load_full()) else {
                 break DisconnectReason::Shutdown;
             };
@@ -245,19 +248,18 @@ impl Camera {
     }
 
     /// Begins an epoch.
-    fn begin(&self) -> Option<Delivery> {
-        let sender = self
-            .mux
-            .open(&self.id)
-            .inspect_err(|error| tracing::debug!(camera = %self.id, %error, "the lane takes no frames"))
-            .ok()?;
+    fn begin(&self) -> Result<Delivery, DisconnectReason> {
+        let sender = self.mux.open(&self.id).map_err(|error| match error {
+            MuxError::Closed => DisconnectReason::Shutdown,
+            MuxError::AlreadyOpen(_) => DisconnectReason::Overlap,
+        })?;
         let dating = match self.source {
             CameraSource::File { .. } => {
                 Dating::Recording { start: self.starts_at.unwrap_or_else(|| self.clock.wall()) }
             }
             CameraSource::Rtsp { .. } | CameraSource::Usb { .. } => Dating::Live(CaptureClock::default()),
         };
-        Delivery::new(sender, dating)
+        Delivery::new(sender, dating).ok_or(DisconnectReason::Shutdown)
     }
 
     fn may_change_transport(&self) -> bool {

@@ -23,9 +23,12 @@ pub enum DisconnectReason {
     /// User or password are wrong or missing.
     #[error("the camera refuses user or password")]
     Unauthorized,
-    /// There is no such stream, device or file.
+    /// There is no such stream or file.
     #[error("not found: {0}")]
     NotFound(String),
+    /// There is no such device now; a camera on a cable may be plugged in at any time.
+    #[error("not plugged in: {0}")]
+    Unplugged(String),
     /// Somebody else uses the device.
     #[error("the device is in use")]
     Busy,
@@ -67,6 +70,9 @@ pub enum DisconnectReason {
     /// GStreamer itself, or a plugin of it, is missing on this machine.
     #[error("GStreamer element {0} is missing")]
     MissingElement(String),
+    /// The camera's stream before this one has not ended yet.
+    #[error("frames of this camera come from another connection already")]
+    Overlap,
     /// We were told to stop.
     #[error("shutting down")]
     Shutdown,
@@ -86,7 +92,9 @@ impl DisconnectReason {
             Self::Eos
             | Self::Stalled(_)
             | Self::Refused(_)
+            | Self::Unplugged(_)
             | Self::Busy
+            | Self::Overlap
             | Self::Transport
             | Self::Corrupt(_)
             | Self::Broken(_)
@@ -102,7 +110,9 @@ impl DisconnectReason {
             Self::Refused(_) => "refused",
             Self::Unauthorized => "unauthorized",
             Self::NotFound(_) => "not_found",
+            Self::Unplugged(_) => "unplugged",
             Self::Busy => "busy",
+            Self::Overlap => "overlap",
             Self::Transport => "transport",
             Self::Unsupported { .. } => "unsupported",
             Self::TooLarge { .. } => "too_large",
@@ -127,7 +137,9 @@ impl DisconnectReason {
                 "check that the camera has power and network, and the address in the streams of camera {camera}"
             ),
             Self::Unauthorized => format!("check username and password of camera {camera}"),
-            Self::NotFound(_) => format!("check the address, device or file in the streams of camera {camera}"),
+            Self::NotFound(_) => format!("check the address or file in the streams of camera {camera}"),
+            Self::Unplugged(_) => format!("plug it in, or check the device in the streams of camera {camera}"),
+            Self::Overlap => "it is tried again; restart rollcall if it stays so".to_owned(),
             Self::Busy => "end the other program that uses the device".to_owned(),
             Self::Transport => format!("set transport of camera {camera} to auto, or to the other of tcp and udp"),
             Self::Unsupported { package: Some(package), .. } => {
@@ -151,6 +163,33 @@ pub(super) enum SourceKind {
     Rtsp,
     Usb,
     File,
+}
+
+/// Larger pictures (8K is 33 million pixels) are no camera's; decoding them would exhaust the memory.
+const MAX_PIXELS: u64 = 36_000_000;
+/// Name of our own message about them.
+const TOO_LARGE: &str = "rollcall-too-large";
+
+/// Holds a picture to the largest size there is.
+pub(super) fn check_size(width: u32, height: u32) -> Result<(), DisconnectReason> {
+    if u64::from(width) * u64::from(height) > MAX_PIXELS {
+        return Err(DisconnectReason::TooLarge { width, height });
+    }
+    Ok(())
+}
+
+/// How the thread that sees the size first tells the one that waits for frames.
+pub(super) fn too_large_message(from: &gst::Element, width: u32, height: u32) -> gst::Message {
+    let about = gst::Structure::builder(TOO_LARGE).field("width", width).field("height", height).build();
+    gst::message::Element::builder(about).src(from).build()
+}
+
+/// Reads [`too_large_message`].
+pub(super) fn too_large(message: &gst::StructureRef) -> Option<DisconnectReason> {
+    if message.name() != TOO_LARGE {
+        return None;
+    }
+    Some(DisconnectReason::TooLarge { width: message.get("width").ok()?, height: message.get("height").ok()? })
 }
 
 /// The message "a plugin is missing" that precedes the error about it.
@@ -190,6 +229,9 @@ pub(super) fn classify(kind: SourceKind, error: &gst::glib::Error) -> Disconnect
     if let Some(code) = error.kind::<R>() {
         return match (kind, code) {
             (_, R::NotAuthorized) if kind == SourceKind::Rtsp => DisconnectReason::Unauthorized,
+            (SourceKind::Usb, R::NotFound | R::OpenRead | R::OpenWrite | R::OpenReadWrite) => {
+                DisconnectReason::Unplugged(text.to_string())
+            }
             (_, R::NotFound | R::NotAuthorized) => DisconnectReason::NotFound(text.to_string()),
             (_, R::Busy) => DisconnectReason::Busy,
             (SourceKind::Rtsp, R::Settings) => DisconnectReason::Transport,
@@ -242,6 +284,16 @@ mod tests {
     fn texts_never_carry_an_address() {
         let text = Text("Could not open \"rtsp://bob:secret@10.0.0.1/s\"\n for reading.").to_string();
         assert_eq!(text, "Could not open (address) for reading");
+    }
+
+    #[test]
+    fn a_missing_stream_is_a_mistake_and_a_missing_device_is_not_plugged_in() {
+        let class = |kind, code| classify(kind, &gst::glib::Error::new(code, "x")).class();
+        for code in [gst::ResourceError::NotFound, gst::ResourceError::OpenRead] {
+            assert_eq!(class(SourceKind::Usb, code), ErrorClass::Transient);
+        }
+        assert_eq!(class(SourceKind::Rtsp, gst::ResourceError::NotFound), ErrorClass::Permanent);
+        assert_eq!(class(SourceKind::File, gst::ResourceError::NotFound), ErrorClass::Permanent);
     }
 
     #[test]

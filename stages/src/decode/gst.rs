@@ -12,7 +12,7 @@ use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 use rollcall_pipeline::config::{CameraSource, Mounting, Rotation, RtspTransport, Secret};
 
-use super::failure::{DisconnectReason, SourceKind};
+use super::failure::{self, DisconnectReason, SourceKind};
 
 /// How long rtspsrc waits for a missing or late datagram; in order, nothing waits.
 const JITTER_MS: u32 = 200;
@@ -105,6 +105,12 @@ fn tune(element: &gst::Element) {
     if !is_decoder {
         return;
     }
+    if let Some(pad) = element.static_pad("sink") {
+        pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, |pad, probe| match &probe.data {
+            Some(gst::PadProbeData::Event(event)) => refuse_if_large(pad, event),
+            _ => gst::PadProbeReturn::Ok,
+        });
+    }
     for threads in ["max-threads", "threads", "n-threads"] {
         if element.find_property(threads).is_some() {
             element.set_property_from_str(threads, "1");
@@ -114,6 +120,25 @@ fn tune(element: &gst::Element) {
     if element.find_property("max-errors").is_some() {
         element.set_property_from_str("max-errors", "-1");
     }
+}
+
+/// Keeps pictures that are announced as too large from the decoder, and tells the bus why.
+fn refuse_if_large(pad: &gst::Pad, event: &gst::Event) -> gst::PadProbeReturn {
+    let gst::EventView::Caps(caps) = event.view() else { return gst::PadProbeReturn::Ok };
+    let announced = caps.caps().structure(0).and_then(|s| {
+        let side = |name| s.get::<i32>(name).ok().and_then(|v| u32::try_from(v).ok());
+        Some((side("width")?, side("height")?))
+    });
+    let (Some((width, height)), Some(element)) = (announced, pad.parent_element()) else {
+        return gst::PadProbeReturn::Ok;
+    };
+    let Err(reason) = failure::check_size(width, height) else { return gst::PadProbeReturn::Ok };
+    // Nobody listens only while the pipeline is taken down.
+    if element.post_message(failure::too_large_message(&element, width, height)).is_err() {
+        tracing::debug!(%reason, "nobody hears it");
+    }
+    // Consumed here: the bindings give `Drop` nothing to drop.
+    gst::PadProbeReturn::Handled
 }
 
 fn rtsp(

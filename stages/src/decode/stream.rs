@@ -23,8 +23,6 @@ const PULL: gst::ClockTime = gst::ClockTime::from_mseconds(50);
 const FIRST_FRAME_LIMIT: Duration = Duration::from_secs(10);
 /// GStreamer's GIF demuxer does not always say that it has reached the end; it then waits for ever.
 const GIF_END: Duration = Duration::from_secs(1);
-/// Larger pictures (8K is 33 million pixels) are no camera's; decoding them would exhaust the memory.
-const MAX_PIXELS: u64 = 36_000_000;
 /// Seconds from 1900, where NTP counts from, to 1970.
 const NTP_TO_UNIX_S: u64 = 2_208_988_800;
 
@@ -225,9 +223,8 @@ impl Stream {
         let video = gst_video::VideoInfo::from_caps(caps)
             .map_err(|_| DisconnectReason::Broken("a frame in an unknown format".to_owned()))?;
         let (width, height) = (video.width(), video.height());
-        if u64::from(width) * u64::from(height) > MAX_PIXELS {
-            return Err(DisconnectReason::TooLarge { width, height });
-        }
+        // Compressed pictures that announce their size were refused before they were decoded; this is for the others.
+        failure::check_size(width, height)?;
         let changed = self
             .format
             .as_ref()
@@ -248,6 +245,9 @@ impl Stream {
         while let Some(message) = self.bus.pop() {
             match message.view() {
                 gst::MessageView::Element(element) => {
+                    if let Some(reason) = element.structure().and_then(failure::too_large) {
+                        return Err(reason);
+                    }
                     if let Some(reason) = element.structure().and_then(failure::unsupported) {
                         self.unsupported = Some(reason);
                     }
@@ -354,6 +354,17 @@ mod tests {
         }
         assert_eq!(stream.info().codec, "image/jpeg");
         assert_eq!(stream.next(&|| false).err(), Some(DisconnectReason::Eos));
+    }
+
+    #[test]
+    fn pictures_that_are_too_large_are_refused_before_they_are_decoded() {
+        let built = build::webcam_stand_in(2, (9_000, 4_500, 1)).unwrap();
+        let clock = Arc::new(SystemClock);
+        let mut stream = Stream::start(built, SourceKind::Usb, None, Duration::from_secs(2), clock).unwrap();
+        let refused = DisconnectReason::TooLarge { width: 9_000, height: 4_500 };
+        assert_eq!(stream.next(&|| false).err(), Some(refused));
+        let info = decoder_of(&stream.pipeline);
+        assert_eq!((info.codec.as_str(), info.decoder.is_empty()), ("", false), "the decoder never saw it");
     }
 
     #[test]
