@@ -16,6 +16,9 @@ use crate::compose::Vision;
 
 /// Endings of files that are taken for pictures; what they are is told by their content.
 const ENDINGS: [&str; 6] = ["jpg", "jpeg", "png", "webp", "gif", "bmp"];
+/// Endings of pictures that cannot be read: whoever put one there is told, instead of being left out in silence.
+const UNREADABLE_ENDINGS: [&str; 12] =
+    ["heic", "heif", "hif", "avif", "jxl", "jp2", "tif", "tiff", "dng", "cr2", "nef", "arw"];
 const MAX_PICTURES: usize = 200_000;
 const MAX_NAME: usize = 120;
 
@@ -76,9 +79,11 @@ fn entries(dir: &Path) -> anyhow::Result<Vec<(String, PathBuf)>> {
     Ok(found)
 }
 
+/// Also a file without an ending: its content tells.
 fn is_picture(path: &Path) -> bool {
     let ending = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
-    ending.is_some_and(|e| ENDINGS.contains(&e.as_str())) && path.is_file()
+    let is_picture = |e: String| ENDINGS.contains(&e.as_str()) || UNREADABLE_ENDINGS.contains(&e.as_str());
+    ending.is_none_or(is_picture) && path.is_file()
 }
 
 /// Why a picture is refused.
@@ -127,13 +132,17 @@ impl Bytes {
     }
 }
 
-/// Looks at pictures one by one, and remembers whose faces it has seen.
+/// Looks at pictures, and remembers whose faces it has seen.
 pub(crate) struct Examiner {
     detector: YuNetDetector,
     embedder: SFaceEmbedder,
     gates: EnrolGates,
-    known: BTreeMap<String, Vec<Embedding>>,
+    known: Known,
 }
+
+/// Whose faces are known, by name.
+#[derive(Default)]
+struct Known(BTreeMap<String, Vec<Embedding>>);
 
 impl Examiner {
     /// Loads the networks. `known` are the templates that are enrolled already, by name.
@@ -142,10 +151,10 @@ impl Examiner {
             detector: vision.detector()?,
             embedder: vision.embedder()?,
             gates: EnrolGates::default(),
-            known: BTreeMap::new(),
+            known: Known::default(),
         };
         for (name, template) in known {
-            examiner.known.entry(name).or_default().push(template);
+            examiner.known.0.entry(name).or_default().push(template);
         }
         Ok(examiner)
     }
@@ -155,10 +164,33 @@ impl Examiner {
     /// # Errors
     /// The outer error is a failing model.
     pub(crate) fn examine(&mut self, person: &str, picture: &Bytes) -> Result<Result<EnrolShot, Refusal>, Fault> {
+        let looked = self.look(picture)?;
+        Ok(self.decide_one(person, looked))
+    }
+
+    /// Looks at a picture, whoever it shows; [`Examiner::decide`] tells whether it is theirs.
+    ///
+    /// # Errors
+    /// The outer error is a failing model.
+    pub(crate) fn look(&mut self, picture: &Bytes) -> Result<Result<EnrolShot, RefusedPicture>, Fault> {
         match decode(&picture.bytes) {
-            Ok(image) => self.examine_image(person, &image),
-            Err(refused) => Ok(Err(refused.into())),
+            Ok(image) => examine(&image, &mut self.detector, &mut self.embedder, &self.gates),
+            Err(refused) => Ok(Err(refused)),
         }
+    }
+
+    /// Which of all the pictures that there are of `person` count as theirs, one answer a picture.
+    ///
+    /// The answers depend neither on the order of the pictures nor on whether this was asked before: enrolling a folder
+    /// again changes nothing.
+    pub(crate) fn decide(
+        &mut self,
+        person: &str,
+        looked: Vec<Result<EnrolShot, RefusedPicture>>,
+    ) -> Vec<Result<EnrolShot, Refusal>> {
+        let faces: Vec<Option<&Embedding>> = looked.iter().map(|l| l.as_ref().ok().map(|s| &s.embedding)).collect();
+        let refusals = self.known.decide(person, &faces);
+        looked.into_iter().zip(refusals).map(|(looked, refusal)| refusal.map_or_else(|| Ok(looked?), Err)).collect()
     }
 
     /// [`Examiner::examine`] for a picture that is decoded.
@@ -166,31 +198,59 @@ impl Examiner {
     /// # Errors
     /// The outer error is a failing model.
     pub(crate) fn examine_image(&mut self, person: &str, image: &Image) -> Result<Result<EnrolShot, Refusal>, Fault> {
-        let shot = match examine(image, &mut self.detector, &mut self.embedder, &self.gates)? {
-            Ok(shot) => shot,
-            Err(refused) => return Ok(Err(refused.into())),
-        };
-        if let Some((other, similarity)) = self.looks_like(person, &shot.embedding) {
-            return Ok(Err(Refusal::LooksLike { other, similarity }));
+        let looked = examine(image, &mut self.detector, &mut self.embedder, &self.gates)?;
+        Ok(self.decide_one(person, looked))
+    }
+
+    fn decide_one(&mut self, person: &str, looked: Result<EnrolShot, RefusedPicture>) -> Result<EnrolShot, Refusal> {
+        let shot = looked?;
+        match self.known.decide(person, &[Some(&shot.embedding)]).pop().flatten() {
+            Some(refusal) => Err(refusal),
+            None => Ok(shot),
         }
-        self.known.entry(person.to_owned()).or_default().push(shot.embedding.clone());
-        Ok(Ok(shot))
+    }
+}
+
+impl Known {
+    /// Takes in the faces that are the person's own, and gives for each of the others why it is not.
+    ///
+    /// A face that is more like the person's own than like anybody else's becomes one of their own, and may so bring in
+    /// another; this goes on until no more come in.
+    fn decide(&mut self, person: &str, faces: &[Option<&Embedding>]) -> Vec<Option<Refusal>> {
+        let mut refusals: Vec<Option<Refusal>> = vec![None; faces.len()];
+        let mut open: Vec<usize> = (0..faces.len()).collect();
+        loop {
+            let before = open.len();
+            open.retain(|&i| {
+                let Some(face) = faces[i] else { return false };
+                refusals[i] = self.looks_like(person, face);
+                if refusals[i].is_none() {
+                    self.0.entry(person.to_owned()).or_default().push(face.clone());
+                }
+                refusals[i].is_some()
+            });
+            if open.len() == before {
+                return refusals;
+            }
+        }
     }
 
     /// Somebody else whose template is too similar, unless the person's own are more so.
-    fn looks_like(&self, person: &str, face: &Embedding) -> Option<(String, f32)> {
+    fn looks_like(&self, person: &str, face: &Embedding) -> Option<Refusal> {
         let most = |templates: &[Embedding]| {
             templates.iter().filter_map(|t| t.similarity(face)).fold(f32::NEG_INFINITY, f32::max)
         };
-        let own = self.known.get(person).map_or(f32::NEG_INFINITY, |templates| most(templates));
-        let others = self.known.iter().filter(|(name, _)| *name != person);
+        let own = self.0.get(person).map_or(f32::NEG_INFINITY, |templates| most(templates));
+        let others = self.0.iter().filter(|(name, _)| *name != person);
         let (other, similarity) = others.map(|(name, t)| (name, most(t))).max_by(|a, b| a.1.total_cmp(&b.1))?;
-        (similarity >= SAME_FACE && similarity > own).then(|| (other.clone(), similarity))
+        (similarity >= SAME_FACE && similarity > own).then(|| Refusal::LooksLike { other: other.clone(), similarity })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use rollcall_pipeline::ModelId;
+
     use super::*;
 
     #[test]
@@ -201,15 +261,58 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, b"x").unwrap();
         };
-        for name in
-            ["Zoë.JPG", "Ada Lovelace/2.png", "Ada Lovelace/1.jpg", "Ada Lovelace/notes.txt", ".hidden.jpg", "list.csv"]
-        {
+        for name in [
+            "Zoë.JPG",
+            "Ada Lovelace/2.png",
+            "Ada Lovelace/1.jpg",
+            "Ada Lovelace/notes.txt",
+            ".hidden.jpg",
+            "list.csv",
+            "Grace.HEIC",
+            "Alan/1",
+        ] {
             touch(name);
         }
         let found = scan(dir.path()).unwrap();
         let found: Vec<_> =
             found.iter().map(|p| (p.person.as_str(), p.path.file_name().unwrap().to_str().unwrap())).collect();
-        assert_eq!(found, [("Ada Lovelace", "1.jpg"), ("Ada Lovelace", "2.png"), ("Zoë", "Zoë.JPG")]);
+        let expected = [
+            ("Ada Lovelace", "1.jpg"),
+            ("Ada Lovelace", "2.png"),
+            ("Alan", "1"),
+            ("Grace", "Grace.HEIC"),
+            ("Zoë", "Zoë.JPG"),
+        ];
+        assert_eq!(found, expected);
+    }
+
+    /// A face at so many degrees: faces 53° apart are as similar as [`SAME_FACE`].
+    fn face(degrees: f32) -> Embedding {
+        let (sin, cos) = degrees.to_radians().sin_cos();
+        Embedding::normalized(ModelId::new("m"), vec![cos, sin]).unwrap()
+    }
+
+    fn decide(known: &mut Known, person: &str, degrees: &[f32]) -> Vec<bool> {
+        let faces: Vec<Embedding> = degrees.iter().copied().map(face).collect();
+        known.decide(person, &faces.iter().map(Some).collect::<Vec<_>>()).iter().map(Option::is_none).collect()
+    }
+
+    #[test]
+    fn whose_a_face_is_depends_on_neither_order_nor_repetition() {
+        // 50° is like the other at 0° (0.64), and Ada's only through 70°, who is hers through 90°.
+        for order in [[50.0, 70.0, 90.0], [90.0, 70.0, 50.0], [70.0, 50.0, 90.0]] {
+            let mut known = Known::default();
+            assert_eq!(decide(&mut known, "Other", &[0.0]), [true]);
+            assert_eq!(decide(&mut known, "Ada", &order), [true; 3], "{order:?}");
+        }
+        // 20° is the other's, whatever comes first and however often it is asked.
+        let mut known = Known::default();
+        decide(&mut known, "Other", &[0.0]);
+        for _ in 0..2 {
+            assert_eq!(decide(&mut known, "Ada", &[20.0, 90.0]), [false, true]);
+        }
+        // A folder of nothing but somebody else's pictures stays out, however alike they are among themselves.
+        assert_eq!(decide(&mut known, "Eve", &[1.0, 2.0, 3.0]), [false; 3]);
     }
 
     #[test]

@@ -122,29 +122,37 @@ async fn enrol(store: &Store, vision: &Vision, pictures: &[Picture]) -> anyhow::
     let licence = Manifest::pinned()?.model(SFACE_ID)?.licence.clone();
     let progress = progress(pictures.len());
     let mut report = Report::default();
-    for picture in pictures {
-        progress.set_message(picture.person.clone());
-        let looked = match Bytes::read(&picture.path) {
-            Ok(bytes) => examiner.examine(&picture.person, &bytes)?.map(|shot| (shot, bytes.sha256)),
-            Err(refused) => Err(refused.into()),
-        };
-        match looked {
-            Ok((shot, source_sha256)) => {
-                let (person, _) = store.upsert_person_by_name(&picture.person).await?;
-                let template = NewTemplate {
-                    person,
-                    embedding: &shot.embedding,
-                    model_licence: &licence,
-                    quality: shot.quality.weight,
-                    source_sha256,
-                };
-                let new = store.insert_template_if_new(&template).await?;
-                let state = if new { State::Enrolled } else { State::Known };
-                report.add(picture, state, Some(shot.quality.weight), None);
-            }
-            Err(refusal) => report.add(picture, State::Refused, None, Some(refusal)),
+    for pictures in pictures.chunk_by(|a, b| a.person == b.person) {
+        let name = &pictures[0].person;
+        progress.set_message(name.clone());
+        let (mut looked, mut sums) = (Vec::new(), Vec::new());
+        for picture in pictures {
+            let (shot, sha256) = match Bytes::read(&picture.path) {
+                Ok(bytes) => (examiner.look(&bytes)?, bytes.sha256),
+                Err(refused) => (Err(refused), [0; 32]),
+            };
+            looked.push(shot);
+            sums.push(sha256);
+            progress.inc(1);
         }
-        progress.inc(1);
+        for ((picture, decided), source_sha256) in pictures.iter().zip(examiner.decide(name, looked)).zip(sums) {
+            match decided {
+                Ok(shot) => {
+                    let (person, _) = store.upsert_person_by_name(name).await?;
+                    let template = NewTemplate {
+                        person,
+                        embedding: &shot.embedding,
+                        model_licence: &licence,
+                        quality: shot.quality.weight,
+                        source_sha256,
+                    };
+                    let new = store.insert_template_if_new(&template).await?;
+                    let state = if new { State::Enrolled } else { State::Known };
+                    report.add(picture, state, Some(shot.quality.weight), None);
+                }
+                Err(refusal) => report.add(picture, State::Refused, None, Some(refusal)),
+            }
+        }
     }
     progress.finish_and_clear();
     report.finish();
