@@ -202,7 +202,7 @@ impl Keeper {
             match self.lock.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
-                    self.follow();
+                    was_ready |= self.follow();
                     self.shared.pause(FOLLOW_INTERVAL);
                     continue;
                 }
@@ -222,6 +222,7 @@ impl Keeper {
             }
             match ended {
                 Err(failure) if !was_ready && (failure.final_() || attempts >= START_ATTEMPTS) => {
+                    tracing::error!(error = %failure, attempts, "PostgreSQL does not start; giving up");
                     self.shared.set(State::Failed(failure.to_string()));
                     return;
                 }
@@ -236,10 +237,9 @@ impl Keeper {
     }
 
     /// Another process owns the cluster: tells whether it is up.
-    fn follow(&self) {
-        self.shared.set(match self.place.postmaster() {
-            Some((pid, true)) => State::Ready(Pid::as_raw(pid)),
-            _ => State::Starting,
-        });
+    fn follow(&self) -> bool {
+        let up = self.place.postmaster().filter(|(_, ready)| *ready);
+        self.shared.set(up.map_or(State::Starting, |(pid, _)| State::Ready(Pid::as_raw(pid))));
+        up.is_some()
     }
 }
