@@ -78,6 +78,10 @@ fn a_bad_reload_changes_nothing_and_a_good_one_touches_what_changed() {
     let done = daemon.wait_for(|line| message(line) == "configuration reloaded");
     assert_eq!((&done["added"], &done["retuned"], &done["restarted"]), (&1.into(), &1.into(), &0.into()));
     assert!(daemon.get("/api/v1/cameras/door-2").1.contains("hall"));
+    // Compared with what it was started with, not with the last reload.
+    daemon.signal(Signal::SIGHUP);
+    let told = daemon.wait_for(|line| message(line).starts_with("changed, but in force only after a restart"));
+    assert_eq!(told["sections"], "spool");
     assert!(daemon.terminate().success());
 }
 

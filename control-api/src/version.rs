@@ -14,6 +14,8 @@ use crate::Daemon;
 pub struct VersionView {
     /// Version of the program.
     pub version: String,
+    /// Name of the place.
+    pub site: String,
     /// Models in use.
     pub models: Vec<ModelView>,
 }

@@ -43,7 +43,7 @@ impl Daemon for Fake {
 
     fn version(&self) -> VersionView {
         let model = ModelView { id: "m-1".into(), job: "j".into(), licence: "MIT".into(), origin: "o".into() };
-        VersionView { version: "1.2.3".into(), models: vec![model] }
+        VersionView { version: "1.2.3".into(), site: "Here".into(), models: vec![model] }
     }
 }
 
@@ -84,6 +84,7 @@ async fn cameras_and_version_are_told() {
     assert_eq!(json_of("/api/v1/cameras").await[0]["codec"], "H.264");
     assert_eq!(json_of("/api/v1/cameras/door-1").await["clock_skew_ms"], -3);
     assert_eq!(get(Part::ready(""), "/api/v1/cameras/door-9").await.0, StatusCode::NOT_FOUND);
+    assert_eq!(json_of("/api/v1/version").await["site"], "Here");
     assert_eq!(json_of("/api/v1/version").await["models"][0]["licence"], "MIT");
 }
 

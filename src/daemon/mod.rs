@@ -23,17 +23,18 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use anyhow::Context;
+use chrono::Days;
 use parking_lot::Mutex;
 use rollcall_attendance::{Register, Schedule};
 use rollcall_control_api::{Metrics, router, serve};
-use rollcall_pipeline::config::{Config, Reload};
+use rollcall_pipeline::config::{Config, Reload, RetentionConfig};
 use rollcall_pipeline::lane::{Lane, LaneOptions};
 use rollcall_pipeline::ports::NoObserver;
 use rollcall_pipeline::supervisor::{Supervisor, Worker, log_panics};
 use rollcall_pipeline::{Clock, FrameMux, MuxMode, SystemClock};
 use rollcall_sinks::{PgSink, PgSinkOptions};
 use rollcall_stages::matching::{Gallery, GalleryHandle};
-use rollcall_store::Store;
+use rollcall_store::{Retention, Store};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -49,8 +50,10 @@ use status::Status;
 
 /// How often cameras are looked after and metrics are kept small.
 const TICK: Duration = Duration::from_secs(1);
-/// How often partitions are made ahead.
+/// How often partitions are made ahead, and what is too old is forgotten.
 const PARTITIONS_EVERY: Duration = Duration::from_secs(6 * 3600);
+/// How often is looked whether the database was there for the first time.
+const PREPARED_EVERY: Duration = Duration::from_secs(5);
 
 /// What the main thread waits for.
 pub(crate) enum Control {
@@ -67,7 +70,10 @@ pub(crate) enum Control {
 /// A daemon that runs.
 pub(crate) struct Daemon {
     place: Place,
+    /// What is in force.
     config: Config,
+    /// What the sections that are read only at start are compared with.
+    started_with: Config,
     path: Option<PathBuf>,
     address: SocketAddr,
     runtime: Runtime,
@@ -126,7 +132,9 @@ impl Daemon {
         let options = LaneOptions { stuck_after: config.lane.stuck_after, ..LaneOptions::live() };
         let lane = Arc::new(Lane::spawn(stages, Box::new(sink), &mux, &supervisor, options)?);
 
-        let status = Status::new(Arc::clone(&people), monitor, Arc::clone(&lane), Arc::clone(&cameras), clock, models);
+        let site = config.site.name.clone();
+        let status =
+            Status::new(Arc::clone(&people), monitor, Arc::clone(&lane), Arc::clone(&cameras), clock, models, site);
         let (stopping, mut stopped) = watch::channel(false);
         let routes = router(Arc::new(status), metrics.clone());
         let address = listener.local_addr()?;
@@ -139,6 +147,7 @@ impl Daemon {
         tracing::info!(%address, "serving /health, /metrics and /api/v1");
         let mut daemon = Self {
             place,
+            started_with: config.clone(),
             config,
             path,
             address,
@@ -188,7 +197,8 @@ impl Daemon {
         })?;
         self.following = Some(following);
         let (store, clock) = (self.database.store.clone(), Arc::clone(self.supervisor.clock()));
-        self.runtime.spawn(async move { keep_partitions(store, clock).await });
+        let retention = self.config.retention;
+        self.runtime.spawn(async move { keep_partitions(store, clock, retention).await });
         let (lane, over) = (Arc::clone(&self.lane), self.control.clone());
         self.supervisor.spawn("lane-watch", move |_| {
             // The error is told at the shutdown that this begins.
@@ -248,8 +258,9 @@ impl Daemon {
             leaving.join(STOP_PATIENCE);
             self.cameras.lock().apply(&new.cameras);
         }
-        if !change.needs_restart.is_empty() {
-            tracing::warn!(sections = change.needs_restart.join(", "), "changed, but in force only after a restart");
+        let waiting = Reload::diff(&self.started_with, &new).needs_restart;
+        if !waiting.is_empty() {
+            tracing::warn!(sections = waiting.join(", "), "changed, but in force only after a restart");
         }
         tracing::info!(
             added = change.added.len(),
@@ -309,12 +320,29 @@ fn sink(
     Ok(PgSink::open(store.clone(), runtime.handle().clone(), Arc::clone(clock), supervisor, options)?)
 }
 
-/// Makes partitions ahead, so that a row never finds only the default one.
-async fn keep_partitions(store: Store, clock: Arc<dyn Clock>) {
+/// Makes partitions ahead, so that a row never finds only the default one, and forgets what is too old.
+async fn keep_partitions(store: Store, clock: Arc<dyn Clock>, keep: RetentionConfig) {
+    // Whoever follows the people prepares it.
+    while !store.is_prepared() {
+        tokio::time::sleep(PREPARED_EVERY).await;
+    }
     loop {
-        tokio::time::sleep(PARTITIONS_EVERY).await;
-        if let Err(error) = store.make_partitions(clock.wall().date_naive()).await {
+        let today = clock.wall().date_naive();
+        if let Err(error) = store.make_partitions(today).await {
             tracing::warn!(%error, "no partitions were made ahead; rows go to the default one until it works");
         }
+        let from = |days: Option<u32>| days.and_then(|days| today.checked_sub_days(Days::new(days.into())));
+        let retention = Retention {
+            events_from: from(keep.events_days),
+            reviews_from: from(keep.events_days),
+            crops_from: from(keep.crops_days),
+            marks_from: None,
+        };
+        match store.apply_retention(&retention).await {
+            Ok(0) => {}
+            Ok(months) => tracing::info!(months, "forgot events that are too old"),
+            Err(error) => tracing::warn!(%error, "what is too old was not forgotten; tried again in six hours"),
+        }
+        tokio::time::sleep(PARTITIONS_EVERY).await;
     }
 }

@@ -21,6 +21,7 @@ pub(super) struct Status {
     cameras: Arc<Mutex<Cameras>>,
     clock: Arc<dyn Clock>,
     models: Vec<ModelView>,
+    site: String,
 }
 
 impl Status {
@@ -31,8 +32,9 @@ impl Status {
         cameras: Arc<Mutex<Cameras>>,
         clock: Arc<dyn Clock>,
         models: Vec<ModelView>,
+        site: String,
     ) -> Self {
-        Self { people, sink, lane, cameras, clock, models }
+        Self { people, sink, lane, cameras, clock, models, site }
     }
 
     fn database(&self) -> Part {
@@ -106,6 +108,10 @@ impl api::Daemon for Status {
     }
 
     fn version(&self) -> VersionView {
-        VersionView { version: env!("CARGO_PKG_VERSION").to_owned(), models: self.models.clone() }
+        VersionView {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            site: self.site.clone(),
+            models: self.models.clone(),
+        }
     }
 }

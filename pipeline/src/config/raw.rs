@@ -27,6 +27,7 @@ pub(super) struct RawConfig {
     pub(super) decisions: RawDecisions,
     pub(super) attendance: RawAttendance,
     pub(super) spool: RawSpool,
+    pub(super) retention: RawRetention,
     pub(super) rooms: Vec<RawRoom>,
     pub(super) cameras: Vec<RawCamera>,
 }
@@ -64,7 +65,6 @@ table!(RawDatabase {
 
 table!(RawModels {
     dir: Option<PathBuf> = None,
-    runtime: Option<PathBuf> = None,
     threads: i64 = 1,
     liveness: LivenessChoice = LivenessChoice::Auto,
 });
@@ -105,6 +105,8 @@ table!(RawDecisions {
 table!(RawAttendance { debounce_s: i64 = 30, early_min: i64 = 15, grace_min: i64 = 5, leave_min: i64 = 15 });
 
 table!(RawSpool { max_mb: i64 = 256 });
+
+table!(RawRetention { crops_days: i64 = 30, events_days: i64 = 400 });
 
 table!(RawRoom {
     id: Option<String> = None,

@@ -39,6 +39,7 @@ impl Reload {
         reload.rules = (&old.rooms, &old.decisions, &old.attendance, old.site.time_zone)
             != (&new.rooms, &new.decisions, &new.attendance, new.site.time_zone);
         reload.needs_restart = [
+            ("site.name", old.site.name == new.site.name),
             ("server", old.server == new.server),
             ("log", old.log == new.log),
             ("database", old.database == new.database),
@@ -48,6 +49,7 @@ impl Reload {
             ("recognition", old.recognition == new.recognition),
             ("liveness", old.liveness == new.liveness),
             ("spool", old.spool == new.spool),
+            ("retention", old.retention == new.retention),
         ]
         .into_iter()
         .filter_map(|(section, same)| (!same).then_some(section))

@@ -100,3 +100,12 @@ fn the_defaults_are_valid_and_equal_an_empty_file() {
     assert_eq!(empty, Config::defaults());
     assert!(Reload::diff(&empty, &Config::defaults()).is_empty());
 }
+
+#[test]
+fn zero_days_keep_things_for_ever() {
+    let parse = |text: &str| Config::parse(text, Path::new("rollcall.toml"), HashMap::new());
+    let kept = parse("[retention]\ncrops_days = 0\nevents_days = 7").unwrap().retention;
+    assert_eq!((kept.crops_days, kept.events_days), (None, Some(7)));
+    let told = parse("[retention]\ncrops_days = -1").unwrap_err().to_string();
+    assert!(told.contains("retention.crops_days: -1 is out of bounds: 0 to 36500 days"), "{told}");
+}

@@ -24,7 +24,7 @@ pub struct Config {
     pub log: LogConfig,
     /// Where rows go.
     pub database: DatabaseConfig,
-    /// The models and their runtime.
+    /// The models.
     pub models: ModelsConfig,
     /// The lane's bounds.
     pub lane: LaneConfig,
@@ -40,6 +40,8 @@ pub struct Config {
     pub attendance: AttendanceConfig,
     /// The disk spool.
     pub spool: SpoolConfig,
+    /// How long things are kept.
+    pub retention: RetentionConfig,
     /// Rooms, in the order of the file.
     pub rooms: Vec<RoomConfig>,
     /// Cameras, in the order of the file.
@@ -135,13 +137,11 @@ pub enum LivenessChoice {
     Minifas,
 }
 
-/// The models and their runtime.
+/// The models.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelsConfig {
     /// Their directory; `None` looks in the usual places.
     pub dir: Option<PathBuf>,
-    /// `libonnxruntime.so`; `None` is the one beside the models.
-    pub runtime: Option<PathBuf>,
     /// Threads of each model.
     pub threads: usize,
     /// Which liveness model is used.
@@ -153,7 +153,8 @@ pub struct ModelsConfig {
 pub struct LaneConfig {
     /// Frames that wait for the detector, a camera; the oldest goes when a new one comes.
     pub frames_per_camera: usize,
-    /// Bytes that waiting frames may hold, all cameras together.
+    /// Bytes that waiting frames may need, all cameras together. A bound for the configuration: it is refused when its
+    /// cameras could need more; nothing is measured while it runs.
     pub memory_budget_bytes: u64,
     /// A stage without progress for so long is stuck.
     pub stuck_after: Duration,
@@ -261,6 +262,15 @@ pub struct AttendanceConfig {
 pub struct SpoolConfig {
     /// What it may hold.
     pub max_bytes: u64,
+}
+
+/// How long things are kept, in days; `None` = for ever. Marks are kept for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetentionConfig {
+    /// The pictures of review items.
+    pub crops_days: Option<u32>,
+    /// The event log and review items.
+    pub events_days: Option<u32>,
 }
 
 /// A room.

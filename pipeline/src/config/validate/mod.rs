@@ -16,7 +16,7 @@ use super::raw::{RawConfig, RawDatabase, RawLane, RawLiveness, RawRecognition};
 use super::secret::Secret;
 use super::types::{
     AttendanceConfig, Config, DatabaseConfig, DecisionsConfig, DetectionConfig, LaneConfig, LivenessConfig, LogConfig,
-    ModelsConfig, RecognitionConfig, ServerConfig, SiteConfig, SpoolConfig,
+    ModelsConfig, RecognitionConfig, RetentionConfig, ServerConfig, SiteConfig, SpoolConfig,
 };
 
 /// What a frame costs in memory as far as the configuration can know: 1920×1080 in I420 or NV12.
@@ -56,7 +56,6 @@ pub(super) fn validate(
         database: database(&mut c, &raw.database),
         models: ModelsConfig {
             dir: raw.models.dir.as_deref().map(|p| c.path(p)),
-            runtime: raw.models.runtime.as_deref().map(|p| c.path(p)),
             threads: c.int("models.threads", raw.models.threads, 1..=64, "threads"),
             liveness: raw.models.liveness,
         },
@@ -74,6 +73,10 @@ pub(super) fn validate(
         attendance,
         spool: SpoolConfig {
             max_bytes: c.int::<u64>("spool.max_mb", raw.spool.max_mb, 1..=1_048_576, "megabytes") << 20,
+        },
+        retention: RetentionConfig {
+            crops_days: days(&mut c, "retention.crops_days", raw.retention.crops_days),
+            events_days: days(&mut c, "retention.events_days", raw.retention.events_days),
         },
         rooms,
         cameras,
@@ -103,6 +106,11 @@ fn lane(c: &mut Checker<'_>, raw: &RawLane, cameras: usize) -> LaneConfig {
         stuck_after: c.seconds("lane.stuck_after_s", raw.stuck_after_s, 5..=600),
         shutdown: c.seconds("lane.shutdown_s", raw.shutdown_s, 1..=300),
     }
+}
+
+/// How long something is kept; 0 = for ever.
+fn days(c: &mut Checker<'_>, path: &str, value: i64) -> Option<u32> {
+    Some(c.int(path, value, 0..=36_500, "days")).filter(|days| *days > 0)
 }
 
 fn database(c: &mut Checker<'_>, raw: &RawDatabase) -> DatabaseConfig {
