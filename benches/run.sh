@@ -5,6 +5,7 @@
 #   ROLLCALL_BENCH_SECONDS    how long the live camera is watched (60)
 #   ROLLCALL_BENCH_ROUNDS     rounds of the comparison with peers (3)
 #   ROLLCALL_EVAL_DATA, ROLLCALL_PEER_PYTHON    see benches/peers.py
+#   ROLLCALL_DOOR_CASE        a folder with probe.mp4 and people/: shown by a live camera too, as people who come from afar
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -61,7 +62,18 @@ echo "## A live camera"
 echo
 echo "\`live_latency --seconds $SECONDS_LIVE\`"
 echo
+echo "Two men in turn who appear near the camera (demo media):"
+echo
 "$TARGET/release/live_latency" --seconds "$SECONDS_LIVE" | sed 's/^/- /'
+echo
+echo "People who come from afar, whose first usable face is too small to name (ROLLCALL_DOOR_CASE):"
+echo
+if [ -n "${ROLLCALL_DOOR_CASE:-}" ]; then
+    case_files=(--video "$ROLLCALL_DOOR_CASE/probe.mp4" --people "$ROLLCALL_DOOR_CASE/people")
+    "$TARGET/release/live_latency" --seconds "$SECONDS_LIVE" "${case_files[@]}" | sed 's/^/- /'
+else
+    echo "- not measured: ROLLCALL_DOOR_CASE names no case"
+fi
 echo
 echo "- load at the end: $(cut -d' ' -f1-3 /proc/loadavg)"
 echo "kept in $OUT" >&2
