@@ -363,8 +363,8 @@ mod tests {
         let mut stream = Stream::start(built, SourceKind::Usb, None, Duration::from_secs(2), clock).unwrap();
         let refused = DisconnectReason::TooLarge { width: 9_000, height: 4_500 };
         assert_eq!(stream.next(&|| false).err(), Some(refused));
-        let info = decoder_of(&stream.pipeline);
-        assert_eq!((info.codec.as_str(), info.decoder.is_empty()), ("", false), "the decoder never saw it");
+        // decodebin may have taken the decoder out again by now; if it is there, no size was ever agreed with it.
+        assert_eq!(decoder_of(&stream.pipeline).codec, "", "the decoder never saw it");
     }
 
     #[test]
