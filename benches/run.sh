@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Everything that `make bench` measures, in some five minutes after the build; prints it and keeps it in
+# Everything that `make bench` measures, in some eight minutes after the build; prints it and keeps it in
 # target/bench/latest.md. Extra words go to cargo bench: `benches/run.sh gallery` measures only those parts.
 #
-#   ROLLCALL_BENCH_SECONDS    how long the live camera is watched (60)
+#   ROLLCALL_BENCH_SECONDS    how long the live camera is watched (120)
 #   ROLLCALL_BENCH_ROUNDS     rounds of the comparison with peers (3)
 #   ROLLCALL_EVAL_DATA, ROLLCALL_PEER_PYTHON    see benches/peers.py
 #   ROLLCALL_DOOR_CASE        a folder with probe.mp4 and people/: shown by a live camera too, as people who come from afar
@@ -10,7 +10,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 CARGO=${CARGO:-cargo}
-SECONDS_LIVE=${ROLLCALL_BENCH_SECONDS:-60}
+SECONDS_LIVE=${ROLLCALL_BENCH_SECONDS:-120}
 ROUNDS=${ROLLCALL_BENCH_ROUNDS:-3}
 TARGET=${CARGO_TARGET_DIR:-target}
 OUT=$TARGET/bench/latest.md
