@@ -111,6 +111,7 @@ names! {
         DuplicatesBlocked = "rollcall_duplicates_blocked_total", Count, ["camera"], "Repeated decisions about somebody already marked that were counted on the sighting, not written again.";
         SinkEvents = "rollcall_sink_events_total", Count, ["outcome"], "Events by what the sink did with them: committed, duplicate, spooled, replayed or poison.";
         SinkRetries = "rollcall_sink_retries_total", Count, ["reason"], "Writes that were tried again, by reason.";
+        FaceJobs = "rollcall_face_jobs_total", Count, ["outcome"], "Pictures and clips that were handed in: done, refused (the picture will not do), busy (the queue was full), unavailable (the breaker is open), late (nobody waited any more) or failed.";
         LaneRestarts = "rollcall_lane_restarts_total", Count, ["stage", "reason"], "Restarts of the lane, by the stage that failed and how (panic or fault).";
     }
 }
@@ -126,6 +127,7 @@ names! {
         SpoolDepth = "rollcall_spool_depth", Count, [], "Events on disk that wait for the database.";
         SpoolBytes = "rollcall_spool_bytes", Bytes, [], "Bytes that the spool takes on disk.";
         SpoolOldest = "rollcall_spool_oldest_seconds", Seconds, [], "Age of the oldest event in the spool; 0 when it is empty.";
+        FaceQueueDepth = "rollcall_face_queue_depth", Count, [], "Pictures and clips that wait for the face engine.";
         GalleryPersons = "rollcall_gallery_persons", Count, [], "People in the gallery.";
         GalleryTemplates = "rollcall_gallery_templates", Count, [], "Templates in the gallery.";
     }
@@ -140,6 +142,7 @@ names! {
         LivenessScore = "rollcall_liveness_score", Count, [], "Liveness score of single shots, 0 to 1.";
         MatchScore = "rollcall_match_score", Count, ["outcome"], "Cosine similarity of decided tracks to the best person (best) and to the second best (runner_up).";
         EndToEnd = "rollcall_event_end_to_end_seconds", Seconds, [], "From the first usable face of a track to the committed row.";
+        FaceJobDuration = "rollcall_face_job_duration_seconds", Seconds, [], "Time the face engine worked on one picture or clip.";
         DbWrite = "rollcall_db_write_seconds", Seconds, [], "Time to commit one batch of events.";
     }
 }
@@ -148,6 +151,8 @@ names! {
 const WORK_SECONDS: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 /// Around the aim of one second; long tracks and a spooled hour at the far end.
 const LATENCY_SECONDS: &[f64] = &[0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0, 600.0, 3600.0];
+/// From a small picture to a clip of ten seconds.
+const JOB_SECONDS: &[f64] = &[0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 /// Steps of 0.05 where thresholds lie.
 const SIMILARITY: &[f64] = &[0.0, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.8, 0.9, 1.0];
 const PROBABILITY: &[f64] = &[0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0];
@@ -162,6 +167,7 @@ impl HistogramName {
             Self::LivenessScore => PROBABILITY,
             Self::MatchScore => SIMILARITY,
             Self::EndToEnd => LATENCY_SECONDS,
+            Self::FaceJobDuration => JOB_SECONDS,
         }
     }
 }
@@ -417,6 +423,41 @@ pub fn record_event(event: &AttendanceEvent) {
     for (candidate, rank) in event.decision.candidates.iter().zip(["best", "runner_up"]) {
         let scores = histogram(HistogramName::MatchScore, &[Label::Outcome(rank)]);
         scores.record(f64::from(candidate.similarity));
+    }
+}
+
+/// Handles of the face engine.
+#[derive(Clone, Debug)]
+pub struct FaceEngineMetrics {
+    depth: Gauge,
+    duration: Histogram,
+}
+
+impl FaceEngineMetrics {
+    /// Looks the handles up.
+    pub fn new() -> Self {
+        Self { depth: gauge(GaugeName::FaceQueueDepth, &[]), duration: histogram(HistogramName::FaceJobDuration, &[]) }
+    }
+
+    /// Jobs that wait now.
+    pub fn depth(&self, jobs: usize) {
+        self.depth.set(jobs as f64);
+    }
+
+    /// What became of a job: `done`, `refused`, `busy`, `unavailable`, `late` or `failed`.
+    pub fn ended(&self, outcome: &'static str) {
+        counter(CounterName::FaceJobs, &[Label::Outcome(outcome)]).increment(1);
+    }
+
+    /// A job was worked on for so long.
+    pub fn worked(&self, took: Duration) {
+        self.duration.record(took.as_secs_f64());
+    }
+}
+
+impl Default for FaceEngineMetrics {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

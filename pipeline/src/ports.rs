@@ -3,7 +3,7 @@
 use crate::decision::{Candidate, Decision};
 use crate::error::Fault;
 use crate::event::AttendanceEvent;
-use crate::face::{ContextCrop, Detection, Embedding, FaceChip, TrackObservation};
+use crate::face::{ContextCrop, Detection, Embedding, FaceChip, LiveShot, TrackObservation};
 use crate::frame::Frame;
 use crate::ids::{GalleryVersion, ModelId, PersonId, RoomId, StreamKey, TrackId};
 use crate::time::WallTime;
@@ -86,6 +86,9 @@ pub trait Observer: Send + Sync {
     /// Where the motion tracks were in an analysed frame (also when there are none).
     fn observed(&self, _frame: &Frame, _tracks: &[TrackObservation]) {}
 
+    /// A view of a motion track, with embedding and liveness score, before anything is made of it.
+    fn shot(&self, _shot: &LiveShot) {}
+
     /// From frame `from_seq` on, `motion` (a track of the `track` stage) belongs to `track` (the person's).
     fn linked(&self, _key: &StreamKey, _motion: TrackId, _from_seq: u64, _track: TrackId) {}
 
@@ -98,6 +101,25 @@ pub trait Observer: Send + Sync {
 pub struct NoObserver;
 
 impl Observer for NoObserver {}
+
+/// Several watch, one after the other.
+impl Observer for Vec<std::sync::Arc<dyn Observer>> {
+    fn observed(&self, frame: &Frame, tracks: &[TrackObservation]) {
+        self.iter().for_each(|o| o.observed(frame, tracks));
+    }
+
+    fn shot(&self, shot: &LiveShot) {
+        self.iter().for_each(|o| o.shot(shot));
+    }
+
+    fn linked(&self, key: &StreamKey, motion: TrackId, from_seq: u64, track: TrackId) {
+        self.iter().for_each(|o| o.linked(key, motion, from_seq, track));
+    }
+
+    fn named(&self, key: &StreamKey, track: TrackId, seq: u64, person: Option<PersonId>) {
+        self.iter().for_each(|o| o.named(key, track, seq, person));
+    }
+}
 
 /// Where events go.
 pub trait EventSink: Send {

@@ -110,18 +110,29 @@ impl Gallery {
         self.first_row.last().copied().unwrap_or(0)
     }
 
-    /// The best two among the people with these indices.
-    fn best_two(&self, probe: &[f32], people: impl Iterator<Item = usize>) -> Vec<Candidate> {
-        let mut best: Vec<Candidate> = Vec::with_capacity(3);
+    /// The most similar people, best first, at most `n`; nobody for a probe of another model.
+    pub fn nearest(&self, probe: &Embedding, n: usize) -> Vec<Candidate> {
+        if probe.model() != &self.model || probe.values().len() != self.dimension {
+            return Vec::new();
+        }
+        self.best(probe.values(), n.min(self.people.len()), 0..self.people.len())
+    }
+
+    /// The best `n` among the people with these indices.
+    fn best(&self, probe: &[f32], n: usize, people: impl Iterator<Item = usize>) -> Vec<Candidate> {
+        let mut best: Vec<Candidate> = Vec::with_capacity(n + 1);
+        if n == 0 {
+            return best;
+        }
         self.arch.dispatch(|| {
             for i in people {
                 let rows = &self.rows[self.first_row[i] * self.dimension..self.first_row[i + 1] * self.dimension];
                 let similarity =
                     rows.chunks_exact(self.dimension).map(|row| dot(row, probe)).fold(f32::NEG_INFINITY, f32::max);
-                if best.len() < 2 || similarity > best[1].similarity {
+                if best.len() < n || similarity > best[n - 1].similarity {
                     best.push(Candidate { person: self.people[i], similarity });
                     best.sort_by(|a, b| b.similarity.total_cmp(&a.similarity));
-                    best.truncate(2);
+                    best.truncate(n);
                 }
             }
         });
@@ -134,12 +145,12 @@ impl Matcher for Gallery {
         if probe.model() != &self.model || probe.values().len() != self.dimension {
             return Ranking { gallery: self.version, expected: Vec::new(), all: Vec::new() };
         }
-        let all = self.best_two(probe.values(), 0..self.people.len());
+        let all = self.best(probe.values(), 2, 0..self.people.len());
         let expected = match expected {
             None => all.clone(),
             Some(roster) => {
                 let enrolled = roster.iter().filter_map(|person| self.people.binary_search(person).ok());
-                self.best_two(probe.values(), enrolled)
+                self.best(probe.values(), 2, enrolled)
             }
         };
         Ranking { gallery: self.version, expected, all }

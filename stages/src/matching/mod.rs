@@ -57,6 +57,7 @@ impl MatchStage {
     fn shot(&mut self, shot: LiveShot, out: &mut Outbox<AttendanceEvent>) -> Result<(), Fault> {
         let (key, time, seq) = (shot.shot.key.clone(), shot.shot.time, shot.shot.seq);
         let people = self.streams.get_mut(&key).ok_or_else(|| crate::fault::not_open(&key))?;
+        self.ports.observer.shot(&shot);
         let person = people.shot(shot, &*self.ports.matcher, &*self.ports.observer, &self.recognition);
         if let Some(decision) = decide(&key, person, &self.ports, &self.recognition, &self.liveness, time, false) {
             let event = self.ports.judge_aloud(decision);
