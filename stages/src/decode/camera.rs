@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use rollcall_pipeline::config::{CameraConfig, CameraSource, Mounting, RtspTransport};
+use rollcall_pipeline::config::{CameraConfig, CameraSource, Mounting};
 use rollcall_pipeline::metrics::CameraMetrics;
 use rollcall_pipeline::{CameraId, CameraTuning, Clock, CloseReason, Fault, FrameMux, MonoTime, MuxError, WallTime};
 
@@ -26,6 +26,7 @@ use super::backoff::Backoff;
 use super::capture_time::CaptureClock;
 use super::delivery::{Dating, Delivery, Note};
 use super::failure::DisconnectReason;
+use super::gst as build;
 use super::status::{CameraError, CameraSnapshot, CameraState, CameraStatus, Stop};
 use super::stream::{Anew, DecodedFrame, Stream};
 
@@ -142,7 +143,7 @@ impl Camera {
                 }
             }
             self.failed(&reason);
-            if reason == DisconnectReason::Transport && self.may_change_transport() {
+            if reason == DisconnectReason::Transport && build::may_change_transport(&self.source) {
                 self.over_udp = !self.over_udp;
                 if self.over_udp {
                     continue;
@@ -260,10 +261,6 @@ impl Camera {
             CameraSource::Rtsp { .. } | CameraSource::Usb { .. } => Dating::Live(CaptureClock::default()),
         };
         Delivery::new(sender, dating).ok_or(DisconnectReason::Shutdown)
-    }
-
-    fn may_change_transport(&self) -> bool {
-        matches!(self.source, CameraSource::Rtsp { transport: RtspTransport::Auto, .. })
     }
 
     fn enter(&self, state: CameraState) {

@@ -38,6 +38,11 @@ pub(super) fn kind(source: &CameraSource) -> SourceKind {
     }
 }
 
+/// Whether the other way of transport may be tried where one is refused.
+pub(super) fn may_change_transport(source: &CameraSource) -> bool {
+    matches!(source, CameraSource::Rtsp { transport: RtspTransport::Auto, .. })
+}
+
 /// Initialises GStreamer, once.
 pub(super) fn init() -> Result<(), DisconnectReason> {
     static READY: OnceLock<Result<(), String>> = OnceLock::new();

@@ -1,6 +1,7 @@
 //! Cameras and recordings → frames for the lane. The only place that knows GStreamer; it knows nothing of faces.
 //!
-//! [`Camera`] is one camera on its own thread; [`VideoFile`] is a recording on the caller's.
+//! [`Camera`] is one camera on its own thread; [`VideoFile`] is a recording on the caller's; [`probe()`] is one look at a
+//! source that is not configured yet.
 
 mod backoff;
 mod buffer;
@@ -12,6 +13,7 @@ mod failure;
 mod file;
 mod gst;
 mod mask;
+mod probe;
 mod sampling;
 mod status;
 mod stream;
@@ -23,6 +25,7 @@ pub use capture_time::{CaptureClock, Captured};
 pub use failure::DisconnectReason;
 pub use file::VideoFile;
 pub use mask::Masks;
+pub use probe::{Probe, ProbeLimits, probe};
 pub use sampling::Sampler;
 pub use status::{CameraError, CameraSnapshot, CameraState, CameraStatus};
 pub use stream::{Anew, DecodedFrame, StreamInfo};
