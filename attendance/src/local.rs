@@ -1,19 +1,31 @@
 //! Local time to UTC, for local times that do not exist or exist twice.
 
+use std::ops::Range;
+
 use chrono::{LocalResult, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeZone, Utc};
 use chrono_tz::{GapInfo, Tz};
 use rollcall_pipeline::WallTime;
 
+/// From when to when something lasts that begins on `date` at `start` and ends at `end`: on the next day, if `end` is not
+/// after `start`. Never empty: what lies in the hour that the clock jumps over, up to its last minute, keeps its length
+/// and begins with the jump.
+pub(crate) fn bounds(tz: Tz, date: NaiveDate, start: NaiveTime, end: NaiveTime) -> Range<WallTime> {
+    let last = if end > start { date } else { date.succ_opt().unwrap_or(date) };
+    let (from, to) = (date.and_time(start), last.and_time(end));
+    let (starts_at, ends_at) = (begins(tz, from), ends(tz, to));
+    if starts_at < ends_at { starts_at..ends_at } else { starts_at..starts_at + (to - from) }
+}
+
 /// When something that begins at `local` begins. A time that exists twice means its first occurrence; a time that the
 /// clock jumps over means the moment of the jump.
-pub(crate) fn begins(tz: Tz, local: NaiveDateTime) -> WallTime {
+fn begins(tz: Tz, local: NaiveDateTime) -> WallTime {
     unique(tz, local)
         .unwrap_or_else(|gap| gap.end.as_ref().map_or_else(|| unmoved(tz, local, &gap), |end| end.with_timezone(&Utc)))
 }
 
 /// When something that ends at `local` ends. A time that exists twice means its first occurrence; a time that the clock
 /// jumps over is counted as if the clock had not jumped (RFC 5545, 3.3.5), so that an end never comes before its beginning.
-pub(crate) fn ends(tz: Tz, local: NaiveDateTime) -> WallTime {
+fn ends(tz: Tz, local: NaiveDateTime) -> WallTime {
     unique(tz, local).unwrap_or_else(|gap| unmoved(tz, local, &gap))
 }
 

@@ -1,15 +1,24 @@
-//! Rooms and timetables as plain data, and what can be wrong with them. Configuration and database both bring this.
+//! Rooms and timetables as plain data. Configuration and database both bring this: the file lines that come every week, the
+//! database sessions that were made ahead.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{NaiveDate, NaiveTime, Timelike, WeekdaySet};
+use chrono::{NaiveDate, NaiveTime, WeekdaySet};
 use chrono_tz::Tz;
-use rollcall_pipeline::{PersonId, RoomId};
+use rollcall_pipeline::{PersonId, RoomId, SessionId, WallTime};
+
+use crate::calendar::Occurrence;
+use crate::course::CourseRules;
+use crate::problems::{PlanError, PlanProblem, Problems};
 
 /// Most sessions in the timetable of one room.
 pub const MAX_SESSIONS: usize = 1_000;
+/// Most sessions made ahead for one room.
+pub const MAX_DATED: usize = 50_000;
+/// Longest session that is made ahead or by hand.
+pub const MAX_LENGTH: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Most people on one roster.
 pub const MAX_ROSTER: usize = 100_000;
 /// Longest name of a session, in bytes.
@@ -74,14 +83,25 @@ pub struct RoomPlan {
     pub time_zone: Option<Tz>,
     /// Who is expected in sessions that do not say it, and on the days of a room that has no timetable.
     pub expected: Roster,
-    /// The timetable. Empty: the room has none, and marks once a local day.
+    /// The timetable's lines: sessions that come every week.
     pub sessions: Vec<SessionPlan>,
+    /// Sessions of their own date, in any order: made ahead from a calendar, or once by hand.
+    pub dated: Vec<DatedSession>,
+    /// Whether the room has a timetable even though no session is here: it has holidays. A room with any session has one; a
+    /// room without a timetable marks once a local day.
+    pub has_timetable: bool,
 }
 
 impl RoomPlan {
     /// A room without a timetable that welcomes everybody.
     pub fn new(room: RoomId) -> Self {
-        Self { room, time_zone: None, expected: Roster::Everybody, sessions: Vec::new() }
+        let expected = Roster::Everybody;
+        Self { room, time_zone: None, expected, sessions: Vec::new(), dated: Vec::new(), has_timetable: false }
+    }
+
+    /// Whether what lies outside of its sessions is off schedule.
+    pub(crate) fn is_timetabled(&self) -> bool {
+        self.has_timetable || !self.sessions.is_empty() || !self.dated.is_empty()
     }
 }
 
@@ -145,51 +165,35 @@ impl SessionPlan {
     }
 }
 
-/// Something that is wrong with a plan, and where.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{path}: {problem}")]
-pub struct PlanError {
-    /// Where, such as `rooms[2].sessions[0].end`; indices count from 0.
-    pub path: String,
-    /// What.
-    pub problem: PlanProblem,
+/// One session on one date. It has an identity of its own, so that it may be moved or renamed and stays what it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DatedSession {
+    /// Which.
+    pub id: SessionId,
+    /// The room's date on which it begins. May differ between two snapshots (the session was moved), but not once somebody
+    /// is marked in it.
+    pub local_date: NaiveDate,
+    /// When it begins.
+    pub starts_at: WallTime,
+    /// When it ends, exclusive.
+    pub ends_at: WallTime,
+    /// Who is expected; `None`: whoever the room expects.
+    pub expected: Option<Roster>,
+    /// How long before the start people may come.
+    pub early: Duration,
+    /// How long after the start people are not late.
+    pub grace: Duration,
+    /// How long after the end people who were there may still be seen leaving.
+    pub leave: Duration,
 }
 
-/// What can be wrong with a plan.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PlanProblem {
-    /// Two rooms with one name.
-    #[error("room {0} is already at rooms[{1}]; put all of its sessions there")]
-    SameRoom(RoomId, usize),
-    /// Two lines that would be one session.
-    #[error("has the name, the start and a day of sessions[{0}]; give it another name")]
-    SameSession(usize),
-    /// A name that is empty or too long.
-    #[error("must be 1 to {MAX_NAME} bytes long and more than spaces")]
-    Name,
-    /// A session that never comes.
-    #[error("has no day of the week; name at least one")]
-    NoDays,
-    /// A time between two seconds.
-    #[error("must be in whole seconds")]
-    Fraction,
-    /// The last date before the first.
-    #[error("{to} is before valid_from ({from}); swap them")]
-    NeverValid {
-        /// First date.
-        from: NaiveDate,
-        /// Last date.
-        to: NaiveDate,
-    },
-    /// A window that is too long.
-    #[error("must be at most {} hours", MAX_WINDOW.as_secs() / 3600)]
-    Window,
-    /// A timetable that is too long.
-    #[error("has {0} sessions; at most {MAX_SESSIONS} can be handled")]
-    TooManySessions(usize),
-    /// A roster that is too long.
-    #[error("has {0} people; at most {MAX_ROSTER} can be handled")]
-    TooManyPeople(usize),
+impl DatedSession {
+    /// An occurrence of a calendar, by the rules of its course.
+    pub fn new(occurrence: &Occurrence, rules: &CourseRules, expected: Option<Roster>) -> Self {
+        let Occurrence { id, local_date, starts_at, ends_at, .. } = *occurrence;
+        let CourseRules { early, grace, leave, .. } = *rules;
+        Self { id, local_date, starts_at, ends_at, expected, early, grace, leave }
+    }
 }
 
 impl SitePlan {
@@ -197,6 +201,7 @@ impl SitePlan {
     pub fn problems(&self) -> Vec<PlanError> {
         let mut found = Problems::default();
         let mut seen: HashMap<&RoomId, usize> = HashMap::new();
+        let mut ids = HashSet::new();
         for (i, room) in self.rooms.iter().enumerate() {
             if let Some(&first) = seen.get(&room.room) {
                 found.add(format!("rooms[{i}].room"), PlanProblem::SameRoom(room.room.clone(), first));
@@ -204,18 +209,15 @@ impl SitePlan {
                 seen.insert(&room.room, i);
             }
             found.roster(format!("rooms[{i}].expected"), &room.expected);
-            if room.sessions.len() > MAX_SESSIONS {
-                found.add(format!("rooms[{i}].sessions"), PlanProblem::TooManySessions(room.sessions.len()));
+            room.weekly_problems(i, &mut found);
+            if room.dated.len() > MAX_DATED {
+                found.add(format!("rooms[{i}].dated"), PlanProblem::TooManyDated(room.dated.len()));
                 continue;
             }
-            let mut twins = HashSet::new();
-            for (j, session) in room.sessions.iter().enumerate() {
-                found.session(&format!("rooms[{i}].sessions[{j}]"), session);
-                // Comparing all pairs is only worth it where name and start were seen before.
-                if !twins.insert((&session.name, session.start))
-                    && let Some(first) = room.sessions[..j].iter().position(|other| other.same_session(session))
-                {
-                    found.add(format!("rooms[{i}].sessions[{j}]"), PlanProblem::SameSession(first));
+            for (j, session) in room.dated.iter().enumerate() {
+                found.dated(&format!("rooms[{i}].dated[{j}]"), session);
+                if !ids.insert(session.id) {
+                    found.add(format!("rooms[{i}].dated[{j}].id"), PlanProblem::SameId(session.id));
                 }
             }
         }
@@ -223,45 +225,20 @@ impl SitePlan {
     }
 }
 
-#[derive(Default)]
-struct Problems(Vec<PlanError>);
-
-impl Problems {
-    fn add(&mut self, path: String, problem: PlanProblem) {
-        self.0.push(PlanError { path, problem });
-    }
-
-    fn roster(&mut self, path: String, roster: &Roster) {
-        if let Roster::People(people) = roster
-            && people.len() > MAX_ROSTER
-        {
-            self.add(path, PlanProblem::TooManyPeople(people.len()));
+impl RoomPlan {
+    fn weekly_problems(&self, i: usize, found: &mut Problems) {
+        if self.sessions.len() > MAX_SESSIONS {
+            found.add(format!("rooms[{i}].sessions"), PlanProblem::TooManySessions(self.sessions.len()));
+            return;
         }
-    }
-
-    fn session(&mut self, path: &str, session: &SessionPlan) {
-        if session.name.trim().is_empty() || session.name.len() > MAX_NAME {
-            self.add(format!("{path}.name"), PlanProblem::Name);
-        }
-        if session.days.is_empty() {
-            self.add(format!("{path}.days"), PlanProblem::NoDays);
-        }
-        for (key, time) in [("start", session.start), ("end", session.end)] {
-            if time.nanosecond() != 0 {
-                self.add(format!("{path}.{key}"), PlanProblem::Fraction);
-            }
-        }
-        if let (Some(from), Some(to)) = (session.valid_from, session.valid_to)
-            && to < from
-        {
-            self.add(format!("{path}.valid_to"), PlanProblem::NeverValid { from, to });
-        }
-        if let Some(roster) = &session.expected {
-            self.roster(format!("{path}.expected"), roster);
-        }
-        for (key, window) in [("early", session.early), ("grace", session.grace), ("leave", session.leave)] {
-            if window > MAX_WINDOW {
-                self.add(format!("{path}.{key}"), PlanProblem::Window);
+        let mut twins = HashSet::new();
+        for (j, session) in self.sessions.iter().enumerate() {
+            found.session(&format!("rooms[{i}].sessions[{j}]"), session);
+            // Comparing all pairs is only worth it where name and start were seen before.
+            if !twins.insert((&session.name, session.start))
+                && let Some(first) = self.sessions[..j].iter().position(|other| other.same_session(session))
+            {
+                found.add(format!("rooms[{i}].sessions[{j}]"), PlanProblem::SameSession(first));
             }
         }
     }

@@ -4,21 +4,20 @@
 //! in spite of overlaps is asked with the marks at hand, in `Occasions::of`.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, TimeDelta};
+use chrono::{Datelike, NaiveDate, NaiveTime, TimeDelta};
 use chrono_tz::Tz;
 use rollcall_pipeline::ports::Expectations;
 use rollcall_pipeline::{Direction, MarkStatus, PersonId, RoomId, Session, SessionId, SessionKind, WallTime};
 use uuid::Uuid;
 
+use crate::dated::Dated;
 use crate::local;
-use crate::plan::{PlanError, RoomPlan, Roster, SessionPlan, SitePlan};
-
-/// Captured times outside of the years 1 to 9999 are a broken clock; the calendar is not asked about them.
-const FIRST: WallTime = DateTime::from_timestamp(-62_135_596_800, 0).expect("the year 1 is in chrono's range");
-const LAST: WallTime = DateTime::from_timestamp(253_402_300_799, 0).expect("the year 9999 is in chrono's range");
+use crate::plan::{MAX_WINDOW, RoomPlan, Roster, SessionPlan, SitePlan};
+use crate::problems::{FIRST, LAST, PlanError};
 
 const NAMESPACE: Uuid = Uuid::from_u128(0x0f6b_9f5e_3a7d_4c1c_8e55_71b8_92d4_6a03);
 
@@ -61,7 +60,37 @@ pub(crate) struct Occasions {
     day: Occasion,
 }
 
+/// How a moment stands to a session.
+#[derive(Clone, Copy)]
+enum Phase {
+    Begun,
+    Upcoming,
+    Ended,
+}
+
+impl Phase {
+    fn of(at: WallTime, starts_at: WallTime, ends_at: WallTime, early: TimeDelta, leave: TimeDelta) -> Option<Self> {
+        if (starts_at..ends_at).contains(&at) {
+            Some(Self::Begun)
+        } else if (starts_at - early..starts_at).contains(&at) {
+            Some(Self::Upcoming)
+        } else if (ends_at..ends_at + leave).contains(&at) {
+            Some(Self::Ended)
+        } else {
+            None
+        }
+    }
+}
+
 impl Occasions {
+    fn list(&mut self, phase: Phase) -> &mut Vec<Occasion> {
+        match phase {
+            Phase::Begun => &mut self.begun,
+            Phase::Upcoming => &mut self.upcoming,
+            Phase::Ended => &mut self.ended,
+        }
+    }
+
     /// The session with this id, if it is one of them.
     pub(crate) fn session(&self, id: SessionId) -> Option<&Session> {
         let Self { begun, upcoming, ended, day } = self;
@@ -113,6 +142,8 @@ struct Room {
     entries: Vec<Entry>,
     /// Indices into `entries`, by the weekday on which they begin, from Monday.
     by_day: [Vec<usize>; 7],
+    dated: Dated,
+    timetabled: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -208,7 +239,9 @@ impl Room {
         }
         let roster = plan.expected.in_order();
         let entries = plan.sessions.iter().map(|s| Entry::new(s, &roster)).collect();
-        Self { time_zone: plan.time_zone.unwrap_or(site), roster, entries, by_day }
+        let dated = Dated::new(&plan.dated, &roster);
+        let time_zone = plan.time_zone.unwrap_or(site);
+        Self { time_zone, roster, entries, by_day, dated, timetabled: plan.is_timetabled() }
     }
 
     fn occasions(&self, room: &RoomId, at: WallTime) -> Occasions {
@@ -222,20 +255,18 @@ impl Room {
                 if !(entry.valid_from..=entry.valid_to).contains(&date) {
                     continue;
                 }
-                let (starts_at, ends_at) = entry.bounds(tz, date);
-                let list = if (starts_at..ends_at).contains(&at) {
-                    &mut found.begun
-                } else if (starts_at - entry.early..starts_at).contains(&at) {
-                    &mut found.upcoming
-                } else if (ends_at..ends_at + entry.leave).contains(&at) {
-                    &mut found.ended
-                } else {
-                    continue;
-                };
-                list.push(entry.occasion(room, date, starts_at, ends_at));
+                let Range { start, end } = local::bounds(tz, date, entry.start, entry.end);
+                if let Some(phase) = Phase::of(at, start, end, entry.early, entry.leave) {
+                    found.list(phase).push(entry.occasion(room, date, start, end));
+                }
             }
         }
-        // Stable sorts: ties keep the order of the timetable.
+        for session in self.dated.around(at) {
+            if let Some(phase) = Phase::of(at, session.starts_at, session.ends_at, session.early, session.leave) {
+                found.list(phase).push(session.occasion(room));
+            }
+        }
+        // Stable sorts: ties keep the order of the timetable, weekly lines first.
         found.begun.sort_by_key(|o| std::cmp::Reverse(o.session.starts_at));
         found.upcoming.sort_by_key(|o| o.session.starts_at);
         found.ended.sort_by_key(|o| std::cmp::Reverse(o.session.ends_at));
@@ -243,10 +274,10 @@ impl Room {
     }
 
     fn day(&self, room: &RoomId, date: NaiveDate) -> Occasion {
-        let (kind, roster) = if self.entries.is_empty() {
-            (SessionKind::Day, self.roster.clone())
-        } else {
+        let (kind, roster) = if self.timetabled {
             (SessionKind::OffSchedule, Roster::Everybody)
+        } else {
+            (SessionKind::Day, self.roster.clone())
         };
         let session = Session {
             id: session_id(kind, room, date, NaiveTime::MIN, ""),
@@ -275,11 +306,6 @@ impl Entry {
         }
     }
 
-    fn bounds(&self, tz: Tz, date: NaiveDate) -> (WallTime, WallTime) {
-        let last = if self.end > self.start { date } else { date.succ_opt().unwrap_or(date) };
-        (local::begins(tz, date.and_time(self.start)), local::ends(tz, last.and_time(self.end)))
-    }
-
     fn occasion(&self, room: &RoomId, date: NaiveDate, starts_at: WallTime, ends_at: WallTime) -> Occasion {
         let kind = SessionKind::Timetabled;
         let id = session_id(kind, room, date, self.start, &self.name);
@@ -296,7 +322,7 @@ fn session_id(kind: SessionKind, room: &RoomId, date: NaiveDate, start: NaiveTim
     SessionId(Uuid::new_v5(&NAMESPACE, text.as_bytes()))
 }
 
-/// Plans are checked: no window is longer than hours.
-fn delta(window: Duration) -> TimeDelta {
-    TimeDelta::from_std(window).unwrap_or(TimeDelta::zero())
+/// Plans are checked: no window is longer than hours. One that is not checked is cut, so that no sum leaves the calendar.
+pub(crate) fn delta(window: Duration) -> TimeDelta {
+    TimeDelta::from_std(window.min(MAX_WINDOW)).unwrap_or(TimeDelta::zero())
 }

@@ -1,0 +1,157 @@
+//! Which absences are written when a session closes, and what that waits for.
+//!
+//! An absence is said of somebody because no camera saw them. That is known only when every camera of the room has delivered
+//! what it saw up to the end of the session's leave window; before that, the absence waits, and says for which camera.
+
+use std::collections::HashSet;
+use std::ops::Range;
+use std::time::Duration;
+
+use chrono_tz::Tz;
+use rollcall_pipeline::{CameraId, PersonId, WallTime};
+
+use crate::plan::Roster;
+use crate::schedule::delta;
+
+/// What was done to a session by hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct ByHand {
+    /// When it was opened.
+    pub opened_at: Option<WallTime>,
+    /// When it was closed.
+    pub closed_at: Option<WallTime>,
+    /// Whether it was cancelled.
+    pub cancelled: bool,
+}
+
+impl ByHand {
+    /// When the session is really held. It begins when it is opened, and ends when it is closed, whatever was planned; one
+    /// that is opened after its planned end keeps its length. `None`: it is not held, because it was cancelled or closed
+    /// before it began.
+    pub fn held(&self, planned: &Range<WallTime>) -> Option<Range<WallTime>> {
+        let start = self.opened_at.unwrap_or(planned.start);
+        let planned_end = if start < planned.end { planned.end } else { start + (planned.end - planned.start) };
+        let end = self.closed_at.unwrap_or(planned_end);
+        (!self.cancelled && start < end).then_some(start..end)
+    }
+}
+
+/// How far a camera of the room has got.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CameraProgress {
+    /// Which.
+    pub camera: CameraId,
+    /// Everything that it captured before this has been judged and written. `None`: nothing is known of it.
+    pub delivered_until: Option<WallTime>,
+    /// Since when it has been offline, if it is.
+    pub offline_since: Option<WallTime>,
+}
+
+/// A session that is to be closed.
+#[derive(Clone, Copy, Debug)]
+pub struct ToClose<'a> {
+    /// When it was held ([`ByHand::held`]); `None`: it was not.
+    pub held: Option<&'a Range<WallTime>>,
+    /// How long after the end people may still be seen leaving.
+    pub leave: Duration,
+    /// Who was expected. Where everybody is welcome, nobody is absent.
+    pub roster: &'a Roster,
+    /// Who needs no absence: they have a mark, or are excused.
+    pub settled: &'a HashSet<PersonId>,
+    /// The cameras that are on in its room. None: only the clock is waited for, since attendance is taken by other means, or
+    /// since somebody decided not to wait.
+    pub cameras: &'a [CameraProgress],
+    /// The time it is.
+    pub now: WallTime,
+}
+
+/// What closing a session comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Closing {
+    /// These people are absent, by id. Perhaps nobody; either way the session is done.
+    Write(Vec<PersonId>),
+    /// It is too early to say.
+    Wait {
+        /// Up to when every camera has to deliver: the end of the leave window.
+        until: WallTime,
+        /// The cameras that have not; none if it is only too early.
+        cameras: Vec<Behind>,
+    },
+}
+
+/// A camera that an absence waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Behind {
+    /// Which.
+    pub camera: CameraId,
+    /// Why.
+    pub reason: BehindReason,
+}
+
+/// Why an absence waits for a camera.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BehindReason {
+    /// It is offline.
+    Offline {
+        /// Since when.
+        since: WallTime,
+        /// Up to when it has delivered.
+        delivered: Option<WallTime>,
+    },
+    /// It is online and has not got as far.
+    Delayed {
+        /// Up to when it has delivered.
+        delivered: WallTime,
+    },
+    /// It has never delivered anything.
+    Silent,
+}
+
+impl BehindReason {
+    /// The reason in plain words, with local times.
+    pub fn words(&self, tz: Tz) -> String {
+        let local = |at: &WallTime| at.with_timezone(&tz).format("%Y-%m-%d %H:%M").to_string();
+        match self {
+            Self::Offline { since, delivered: Some(delivered) } => {
+                format!("offline since {}; what it saw is known up to {}", local(since), local(delivered))
+            }
+            Self::Offline { since, delivered: None } => {
+                format!("offline since {}; nothing of what it saw is known", local(since))
+            }
+            Self::Delayed { delivered } => format!("behind: what it saw is known up to {}", local(delivered)),
+            Self::Silent => "has not delivered anything yet".to_owned(),
+        }
+    }
+}
+
+/// Decides whether the absences of a session can be written, and which. Once it says whom to write, later progress only
+/// takes people off the list, as they are settled.
+pub fn close(session: &ToClose<'_>) -> Closing {
+    let (Some(held), Roster::People(expected)) = (session.held, session.roster) else {
+        return Closing::Write(Vec::new());
+    };
+    let until = held.end + delta(session.leave);
+    let cameras: Vec<Behind> = session.cameras.iter().filter_map(|camera| camera.behind(until)).collect();
+    if session.now < until || !cameras.is_empty() {
+        // While the session lasts no camera can have got further, and none is to blame.
+        let cameras = if session.now < until { Vec::new() } else { cameras };
+        return Closing::Wait { until, cameras };
+    }
+    let mut absent: Vec<PersonId> = expected.iter().filter(|p| !session.settled.contains(p)).copied().collect();
+    absent.sort_unstable();
+    absent.dedup();
+    Closing::Write(absent)
+}
+
+impl CameraProgress {
+    /// Why it holds back what depends on everything before `until`, if it does.
+    fn behind(&self, until: WallTime) -> Option<Behind> {
+        let reason = match (self.delivered_until, self.offline_since) {
+            (Some(delivered), _) if delivered >= until => return None,
+            (delivered, Some(since)) => BehindReason::Offline { since, delivered },
+            (Some(delivered), None) => BehindReason::Delayed { delivered },
+            (None, None) => BehindReason::Silent,
+        };
+        Some(Behind { camera: self.camera.clone(), reason })
+    }
+}
