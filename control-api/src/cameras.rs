@@ -2,16 +2,21 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
-use axum::http::StatusCode;
-use axum::routing::get;
-use axum::{Json, Router};
+use axum::Json;
+use axum::extract::State;
 use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use crate::Daemon;
+use crate::caller::Caller;
+use crate::extract::PathOf;
+use crate::problem::{Answer, Problem, Problems};
+use crate::rights::Right;
+use crate::state::Api;
 
 /// A camera and how it is.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct CameraView {
     /// Its name.
     pub id: String,
@@ -41,14 +46,24 @@ pub struct CameraView {
     pub clock_skew_ms: Option<i64>,
 }
 
-pub(crate) fn router() -> Router<Arc<dyn Daemon>> {
-    Router::new().route("/cameras", get(list)).route("/cameras/{id}", get(one))
+pub(crate) fn router() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(one))
 }
 
-async fn list(State(daemon): State<Arc<dyn Daemon>>) -> Json<Vec<CameraView>> {
-    Json(daemon.cameras())
+/// The cameras and how they are
+#[utoipa::path(get, path = "/cameras", tag = "cameras", security(("token" = []), ("key" = [])),
+    responses((status = 200, body = [CameraView]), Problems))]
+async fn list(caller: Caller, State(api): State<Arc<Api>>) -> Answer<Json<Vec<CameraView>>> {
+    caller.need(Right::CamerasRead)?;
+    Ok(Json(api.daemon.cameras()))
 }
 
-async fn one(State(daemon): State<Arc<dyn Daemon>>, Path(id): Path<String>) -> Result<Json<CameraView>, StatusCode> {
-    daemon.cameras().into_iter().find(|camera| camera.id == id).map(Json).ok_or(StatusCode::NOT_FOUND)
+/// One camera and how it is
+#[utoipa::path(get, path = "/cameras/{id}", tag = "cameras", security(("token" = []), ("key" = [])),
+    params(("id" = String, Path, description = "Name of the camera")),
+    responses((status = 200, body = CameraView), Problems))]
+async fn one(caller: Caller, State(api): State<Arc<Api>>, PathOf(id): PathOf<String>) -> Answer<Json<CameraView>> {
+    caller.need(Right::CamerasRead)?;
+    let camera = api.daemon.cameras().into_iter().find(|camera| camera.id == id);
+    camera.map(Json).ok_or_else(|| Problem::not_found("camera"))
 }

@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::routing::get;
-use axum::{Json, Router};
 use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use crate::Daemon;
+use crate::state::Api;
 
 /// Whether a part can do its work.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Part {
     /// It can.
     pub ready: bool,
@@ -32,7 +34,7 @@ impl Part {
 }
 
 /// Whether the daemon can do its work.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Readiness {
     /// Rows are written, not spooled.
     pub database: Part,
@@ -51,29 +53,35 @@ impl Readiness {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct ReadyBody {
     ready: bool,
     #[serde(flatten)]
     parts: Readiness,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct LiveBody {
     live: bool,
 }
 
-pub(crate) fn router() -> Router<Arc<dyn Daemon>> {
-    Router::new().route("/health/live", get(live)).route("/health/ready", get(ready))
+pub(crate) fn router() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new().routes(routes!(live)).routes(routes!(ready))
 }
 
+/// Whether the process lives
+///
 /// That this answers is the answer: the lane's own watchdog ends the process when a stage hangs.
+#[utoipa::path(get, path = "/health/live", tag = "system", responses((status = 200, body = LiveBody)))]
 async fn live() -> Json<LiveBody> {
     Json(LiveBody { live: true })
 }
 
-async fn ready(State(daemon): State<Arc<dyn Daemon>>) -> (StatusCode, Json<ReadyBody>) {
-    let parts = daemon.readiness();
+/// Whether it can do its work, part by part
+#[utoipa::path(get, path = "/health/ready", tag = "system",
+    responses((status = 200, body = ReadyBody), (status = 503, body = ReadyBody)))]
+async fn ready(State(api): State<Arc<Api>>) -> (StatusCode, Json<ReadyBody>) {
+    let parts = api.daemon.readiness();
     let ready = parts.is_ready();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(ReadyBody { ready, parts }))

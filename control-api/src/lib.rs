@@ -1,31 +1,50 @@
-//! The HTTP side: health, metrics and the live state, one router a noun. The only place that knows HTTP and JSON.
+//! The HTTP side, one router a noun. The only place that knows HTTP and JSON.
 //!
-//! It knows nothing of the lane, the models or the database: the daemon hands it a [`Daemon`] to ask.
+//! A handler reads strictly ([`extract`]), asks who calls ([`caller`]), asks the store or one of the ports in [`state`],
+//! and answers with a wire type of its own or a [`problem`]. It knows nothing of the lane and the models.
 
+mod caller;
 mod cameras;
+pub mod extract;
 mod health;
 mod metrics;
+mod openapi;
+pub mod page;
+pub mod problem;
+mod rights;
+mod state;
 mod version;
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::StatusCode;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderName, StatusCode};
+use axum::response::IntoResponse;
 use tokio::net::TcpListener;
-use tower_http::limit::RequestBodyLimitLayer;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 use tower_http::timeout::TimeoutLayer;
+use utoipa_axum::router::OpenApiRouter;
 
+pub use caller::{API_KEY_HEADER, Caller, REQUEST_ID_HEADER, digest};
 pub use cameras::CameraView;
 pub use health::{Part, Readiness};
 pub use metrics::{Metrics, MetricsError};
+pub use openapi::document;
+pub use problem::{Answer, FieldError, Problem};
+pub use rights::{Right, Role};
+pub use state::Api;
 pub use version::{ModelView, VersionView};
 
-/// Nothing that is served today takes longer than this, and nothing that is accepted is larger.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-const MAX_BODY_BYTES: usize = 64 << 10;
+/// Longest that an answer may take to begin. Streams go on for longer.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// Largest body, where an operation does not say otherwise.
+const MAX_BODY_BYTES: usize = 1 << 20;
 
 /// What can be asked of a running daemon. Answers come at once, from what is known.
 pub trait Daemon: Send + Sync + 'static {
@@ -39,16 +58,28 @@ pub trait Daemon: Send + Sync + 'static {
     fn version(&self) -> VersionView;
 }
 
-/// All routes.
-pub fn router(daemon: Arc<dyn Daemon>, metrics: Metrics) -> Router {
-    let api = Router::new().merge(cameras::router()).merge(version::router());
-    Router::new()
+/// The operations under `/api/v1`, one line a noun.
+fn operations() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::with_openapi(openapi::head())
         .merge(health::router())
-        .nest("/api/v1", api)
-        .with_state(daemon)
+        .nest("/api/v1", OpenApiRouter::new().merge(cameras::router()).merge(version::router()))
+}
+
+/// All routes.
+pub fn router(api: Arc<Api>, metrics: Metrics) -> Router {
+    let (operations, document) = operations().split_for_parts();
+    let request_id = HeaderName::from_static(REQUEST_ID_HEADER);
+    operations
+        .fallback(problem::no_such_path)
+        .method_not_allowed_fallback(problem::no_such_method)
+        .with_state(api)
+        .merge(openapi::router(document))
         .merge(metrics::router(metrics))
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST_TIMEOUT))
-        .layer(RequestBodyLimitLayer::new(MAX_BODY_BYTES))
+        .layer(CatchPanicLayer::custom(|_| Problem::internal("a handler panicked").into_response()))
+        .layer(PropagateRequestIdLayer::new(request_id.clone()))
+        .layer(SetRequestIdLayer::new(request_id, MakeRequestUuid))
 }
 
 /// Serves until `shutdown` is done; requests under way are finished.
@@ -60,5 +91,6 @@ pub async fn serve(
     router: Router,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    axum::serve(listener, router).with_graceful_shutdown(shutdown).await
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, service).with_graceful_shutdown(shutdown).await
 }

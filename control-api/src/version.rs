@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::State;
-use axum::routing::get;
-use axum::{Json, Router};
 use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use crate::Daemon;
+use crate::state::Api;
 
 /// What is running.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct VersionView {
     /// Version of the program.
     pub version: String,
@@ -21,7 +23,7 @@ pub struct VersionView {
 }
 
 /// A model in use.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ModelView {
     /// Name with version.
     pub id: String,
@@ -33,10 +35,12 @@ pub struct ModelView {
     pub origin: String,
 }
 
-pub(crate) fn router() -> Router<Arc<dyn Daemon>> {
-    Router::new().route("/version", get(version))
+pub(crate) fn router() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new().routes(routes!(version))
 }
 
-async fn version(State(daemon): State<Arc<dyn Daemon>>) -> Json<VersionView> {
-    Json(daemon.version())
+/// What is running, and under which licences
+#[utoipa::path(get, path = "/version", tag = "system", responses((status = 200, body = VersionView)))]
+async fn version(State(api): State<Arc<Api>>) -> Json<VersionView> {
+    Json(api.daemon.version())
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
-use rollcall_control_api::{CameraView, Daemon, Metrics, ModelView, Part, Readiness, VersionView, router};
+use rollcall_control_api::{Api, CameraView, Daemon, Metrics, ModelView, Part, Readiness, VersionView, router};
+use rollcall_pipeline::SystemClock;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -24,21 +25,7 @@ impl Daemon for Fake {
     }
 
     fn cameras(&self) -> Vec<CameraView> {
-        vec![CameraView {
-            id: "door-1".into(),
-            room: "hall".into(),
-            direction: Some("entry"),
-            state: "live".into(),
-            reason: None,
-            codec: Some("H.264".into()),
-            width: Some(1920),
-            height: Some(1080),
-            fps: Some(25.0),
-            frame_age_ms: Some(20),
-            reconnects: 0,
-            time_source: Some("ntp"),
-            clock_skew_ms: Some(-3),
-        }]
+        Vec::new()
     }
 
     fn version(&self) -> VersionView {
@@ -48,7 +35,9 @@ impl Daemon for Fake {
 }
 
 async fn get(database: Part, path: &str) -> (StatusCode, String) {
-    let router = router(Arc::new(Fake { database }), Metrics::detached().unwrap());
+    let store = rollcall_store::testing::store().await;
+    let api = Api { store, daemon: Arc::new(Fake { database }), clock: Arc::new(SystemClock) };
+    let router = router(Arc::new(api), Metrics::detached().unwrap());
     let response = router.oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
     let status = response.status();
     let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
@@ -80,12 +69,24 @@ async fn live_does_not_depend_on_anything() {
 }
 
 #[tokio::test]
-async fn cameras_and_version_are_told() {
-    assert_eq!(json_of("/api/v1/cameras").await[0]["codec"], "H.264");
-    assert_eq!(json_of("/api/v1/cameras/door-1").await["clock_skew_ms"], -3);
-    assert_eq!(get(Part::ready(""), "/api/v1/cameras/door-9").await.0, StatusCode::NOT_FOUND);
+async fn the_version_is_told() {
     assert_eq!(json_of("/api/v1/version").await["site"], "Here");
     assert_eq!(json_of("/api/v1/version").await["models"][0]["licence"], "MIT");
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_told_as_a_problem() {
+    let (status, body) = get(Part::ready(""), "/api/v1/nothing").await;
+    let problem: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, &problem["status"]), (StatusCode::NOT_FOUND, &json!(404)));
+    let (status, _) = get(Part::ready(""), "/api/v1/cameras").await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED, "nobody asked");
+}
+
+#[tokio::test]
+async fn the_document_and_its_page_are_served() {
+    assert_eq!(json_of("/api/openapi.json").await["openapi"], "3.1.0");
+    assert_eq!(get(Part::ready(""), "/docs/").await.0, StatusCode::OK);
 }
 
 #[tokio::test]

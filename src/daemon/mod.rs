@@ -26,7 +26,7 @@ use anyhow::Context;
 use chrono::Days;
 use parking_lot::Mutex;
 use rollcall_attendance::{Register, Schedule};
-use rollcall_control_api::{Metrics, router, serve};
+use rollcall_control_api::{Api, Metrics, router, serve};
 use rollcall_pipeline::config::{Config, Reload, RetentionConfig};
 use rollcall_pipeline::lane::{Lane, LaneOptions};
 use rollcall_pipeline::ports::NoObserver;
@@ -133,10 +133,18 @@ impl Daemon {
         let lane = Arc::new(Lane::spawn(stages, Box::new(sink), &mux, &supervisor, options)?);
 
         let site = config.site.name.clone();
-        let status =
-            Status::new(Arc::clone(&people), monitor, Arc::clone(&lane), Arc::clone(&cameras), clock, models, site);
+        let status = Status::new(
+            Arc::clone(&people),
+            monitor,
+            Arc::clone(&lane),
+            Arc::clone(&cameras),
+            Arc::clone(&clock),
+            models,
+            site,
+        );
         let (stopping, mut stopped) = watch::channel(false);
-        let routes = router(Arc::new(status), metrics.clone());
+        let api = Api { store: database.store.clone(), daemon: Arc::new(status), clock };
+        let routes = router(Arc::new(api), metrics.clone());
         let address = listener.local_addr()?;
         runtime.spawn(async move {
             let stop = async move { drop(stopped.wait_for(|stop| *stop).await) };
@@ -144,7 +152,7 @@ impl Daemon {
                 tracing::error!(%error, "the API ended");
             }
         });
-        tracing::info!(%address, "serving /health, /metrics and /api/v1");
+        tracing::info!(%address, "serving /docs, /api/v1, /health and /metrics");
         let mut daemon = Self {
             place,
             started_with: config.clone(),

@@ -5,6 +5,8 @@
 //! data directory. It deliberately does not know when to retry, what to do while the database is away (`sinks`), or who
 //! may see what (`control-api`).
 
+mod access;
+mod change;
 mod cluster;
 mod error;
 mod event_log;
@@ -16,6 +18,7 @@ mod partitions;
 mod people;
 mod record;
 mod review;
+mod scope;
 pub mod seal;
 mod sessions;
 mod templates;
@@ -31,6 +34,8 @@ use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use tokio::sync::OnceCell;
 
+pub use access::{Holder, HolderKind};
+pub use change::{Actor, ActorKind, Change, Entry};
 pub use cluster::Cluster;
 pub use error::StoreError;
 pub use event_log::EventRow;
@@ -41,6 +46,7 @@ pub use partitions::Retention;
 pub use people::Person;
 pub use record::{CandidateRecord, EventRecord, MarkRecord, RECORD_VERSION, Scores, SessionRecord};
 pub use review::ReviewRow;
+pub use scope::Scope;
 pub use seal::{SealError, Sealer};
 pub use sessions::SessionRow;
 pub use templates::NewTemplate;

@@ -7,11 +7,17 @@ use sqlx::{Acquire, SqlSafeStr};
 
 use crate::{Store, StoreError};
 
-const MIGRATIONS: [(&str, &str); 4] = [
+const MIGRATIONS: [(&str, &str); 10] = [
     ("people", include_str!("../../migrations/0001_people.sql")),
     ("attendance", include_str!("../../migrations/0002_attendance.sql")),
     ("events", include_str!("../../migrations/0003_events.sql")),
     ("partitions", include_str!("../../migrations/0004_partitions.sql")),
+    ("access", include_str!("../../migrations/0005_access.sql")),
+    ("places", include_str!("../../migrations/0006_places.sql")),
+    ("templates", include_str!("../../migrations/0007_templates.sql")),
+    ("timetables", include_str!("../../migrations/0008_timetables.sql")),
+    ("register", include_str!("../../migrations/0009_register.sql")),
+    ("feed", include_str!("../../migrations/0010_feed.sql")),
 ];
 
 fn migrator() -> Migrator {

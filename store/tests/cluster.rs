@@ -37,7 +37,8 @@ async fn a_cluster_is_made_stopped_and_started_again() {
     let dir = data_dir();
     let cluster = start(dir.path());
     let store = Store::in_cluster(&cluster, Sealer::new(KEY), 2);
-    assert_eq!(store.migrate().await.unwrap(), 4);
+    assert!(store.migrate().await.unwrap() > 0);
+    assert_eq!(store.migrate().await.unwrap(), 0, "all are applied");
     store.upsert_person_by_name("Ada").await.unwrap();
     store.close().await;
     let pid = cluster.pid().unwrap();

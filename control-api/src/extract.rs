@@ -1,0 +1,200 @@
+//! What comes in, read strictly: unknown fields are refused, and every refusal names its field.
+
+use axum::Json;
+use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::problem::{FieldError, Problem};
+
+/// A JSON body. The types that are read must have `deny_unknown_fields`.
+#[derive(Clone, Debug)]
+pub struct Body<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let media_type = request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        if essence != "application/json" && !(essence.starts_with("application/") && essence.ends_with("+json")) {
+            return Err(unsupported("application/json"));
+        }
+        let bytes = axum::body::Bytes::from_request(request, state).await.map_err(unreadable)?;
+        read_json(&bytes).map(Self)
+    }
+}
+
+/// 415, saying what would be read.
+pub fn unsupported(expected: &str) -> Problem {
+    Problem::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "media-type",
+        "Not a media type that is read here",
+        format!("send it as Content-Type: {expected}"),
+    )
+}
+
+/// A body that did not come in whole.
+pub fn unreadable(rejection: BytesRejection) -> Problem {
+    if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        return too_large("the body is larger than this operation reads");
+    }
+    Problem::bad_request(rejection.body_text())
+}
+
+/// 413.
+pub fn too_large(detail: impl Into<String>) -> Problem {
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Too large", detail)
+}
+
+/// Reads JSON; what has the wrong shape names its place.
+pub fn read_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let pointer = pointer(error.path());
+        let inner = error.into_inner();
+        if inner.is_data() {
+            Problem::invalid(vec![FieldError { pointer, detail: without_place(&inner.to_string()) }])
+        } else {
+            Problem::bad_request(format!("the body is not JSON: {inner}"))
+        }
+    })?;
+    json.end().map_err(|error| Problem::bad_request(format!("the body goes on after its JSON: {error}")))?;
+    Ok(value)
+}
+
+fn pointer(path: &serde_path_to_error::Path) -> String {
+    use serde_path_to_error::Segment;
+    let mut pointer = String::from("#");
+    for segment in path {
+        pointer.push('/');
+        match segment {
+            Segment::Seq { index } => pointer.push_str(&index.to_string()),
+            Segment::Map { key } => pointer.push_str(&key.replace('~', "~0").replace('/', "~1")),
+            Segment::Enum { variant } => pointer.push_str(variant),
+            Segment::Unknown => pointer.push('?'),
+        }
+    }
+    pointer
+}
+
+/// Line and column of a body that a program wrote help nobody.
+fn without_place(message: &str) -> String {
+    message.rsplit_once(" at line ").map_or(message, |(text, _)| text).to_owned()
+}
+
+/// The query string.
+#[derive(Clone, Debug)]
+pub struct Params<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let told = |rejection: QueryRejection| Problem::bad_request(rejection.body_text());
+        Query::from_request_parts(parts, state).await.map(|Query(value)| Self(value)).map_err(told)
+    }
+}
+
+/// The variable parts of the path.
+#[derive(Clone, Debug)]
+pub struct PathOf<T>(pub T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for PathOf<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let told = |rejection: PathRejection| Problem::bad_request(rejection.body_text());
+        Path::from_request_parts(parts, state).await.map(|Path(value)| Self(value)).map_err(told)
+    }
+}
+
+/// Which version a change is meant for: the header `If-Match`. Without it a change is refused with 428, so that nobody
+/// overwrites what they have not seen; `If-Match: *` overwrites on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IfMatch {
+    /// Whatever is there.
+    Any,
+    /// This version and no other.
+    Version(i64),
+}
+
+impl IfMatch {
+    /// The version that has to be there; `None` for any.
+    pub fn version(self) -> Option<i64> {
+        match self {
+            Self::Any => None,
+            Self::Version(version) => Some(version),
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let Some(value) = parts.headers.get(header::IF_MATCH) else {
+            return Err(Problem::new(
+                StatusCode::PRECONDITION_REQUIRED,
+                "if-match",
+                "If-Match is missing",
+                "send If-Match with the ETag that you read, or * to overwrite whatever is there",
+            ));
+        };
+        let text = value.to_str().unwrap_or_default().trim();
+        if text == "*" {
+            return Ok(Self::Any);
+        }
+        let version = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).and_then(|text| text.parse().ok());
+        // An ETag that is not ours is that of no version.
+        version.map(Self::Version).ok_or_else(Problem::changed_meanwhile)
+    }
+}
+
+/// An answer with its version as ETag.
+#[derive(Clone, Debug)]
+pub struct Versioned<T>(pub i64, pub T);
+
+impl<T: Serialize> IntoResponse for Versioned<T> {
+    fn into_response(self) -> Response {
+        ([(header::ETAG, format!("\"{}\"", self.0))], Json(self.1)).into_response()
+    }
+}
+
+/// 201 with the place of what was made.
+#[derive(Clone, Debug)]
+pub struct Created<T> {
+    /// Path of the new thing.
+    pub location: String,
+    /// Its version, if it has any.
+    pub version: Option<i64>,
+    /// It.
+    pub body: T,
+}
+
+impl<T: Serialize> IntoResponse for Created<T> {
+    fn into_response(self) -> Response {
+        let mut headers = HeaderMap::new();
+        if let Ok(location) = self.location.parse() {
+            headers.insert(header::LOCATION, location);
+        }
+        if let Some(Ok(tag)) = self.version.map(|version| format!("\"{version}\"").parse()) {
+            headers.insert(header::ETAG, tag);
+        }
+        (StatusCode::CREATED, headers, Json(self.body)).into_response()
+    }
+}
+
+/// Tells a field that is null from one that is not there, for changes of nullable fields:
+/// `#[serde(default, deserialize_with = "present")] field: Option<Option<T>>`.
+///
+/// # Errors
+/// When the value is of the wrong type.
+pub fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}

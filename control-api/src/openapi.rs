@@ -1,0 +1,56 @@
+//! The OpenAPI document, collected from the operations themselves, and the page that shows it.
+
+use axum::Router;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+use utoipa_swagger_ui::SwaggerUi;
+
+use crate::caller::API_KEY_HEADER;
+use crate::problem::{FieldError, Problem};
+
+/// Where the document is.
+const PATH: &str = "/api/openapi.json";
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Rollcall",
+        description = "Cameras at the door, attendance in PostgreSQL.\n\n\
+            Errors are RFC 9457 problem details. Lists come in pages: give `next_cursor` back as `cursor`. What can be \
+            changed has an ETag, and a change needs it as If-Match. A POST may carry an Idempotency-Key: sent twice, it is \
+            done once and answered twice. Times are UTC (RFC 3339).",
+        license(name = "Apache-2.0 OR MIT"),
+    ),
+    components(schemas(Problem, FieldError)),
+    modifiers(&Security),
+)]
+struct Head;
+
+struct Security;
+
+impl Modify for Security {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let components = document.components.get_or_insert_default();
+        let bearer =
+            HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("Access token of a login")).build();
+        components.add_security_scheme("token", SecurityScheme::Http(bearer));
+        let key = ApiKeyValue::with_description(API_KEY_HEADER, "Key of a machine");
+        components.add_security_scheme("key", SecurityScheme::ApiKey(ApiKey::Header(key)));
+    }
+}
+
+/// The document without operations.
+pub(crate) fn head() -> utoipa::openapi::OpenApi {
+    let mut document = Head::openapi();
+    document.info.version = env!("CARGO_PKG_VERSION").to_owned();
+    document
+}
+
+/// The whole document.
+pub fn document() -> utoipa::openapi::OpenApi {
+    crate::operations().into_openapi()
+}
+
+pub(crate) fn router(document: utoipa::openapi::OpenApi) -> Router {
+    Router::new().merge(SwaggerUi::new("/docs").url(PATH, document))
+}

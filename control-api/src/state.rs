@@ -1,0 +1,24 @@
+//! What every handler can reach.
+
+use std::sync::Arc;
+
+use rollcall_pipeline::Clock;
+use rollcall_store::Store;
+
+use crate::Daemon;
+
+/// The parts behind the API.
+pub struct Api {
+    /// What is kept.
+    pub store: Store,
+    /// What runs.
+    pub daemon: Arc<dyn Daemon>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl std::fmt::Debug for Api {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Api")
+    }
+}
