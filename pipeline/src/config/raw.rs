@@ -52,7 +52,15 @@ macro_rules! table {
 
 table!(RawSite { name: String = "Rollcall".into(), time_zone: String = "UTC".into() });
 
-table!(RawServer { listen: String = "127.0.0.1:8080".into() });
+table!(RawServer {
+    listen: String = "127.0.0.1:8080".into(),
+    public_url: Option<String> = None,
+    trusted_proxies: Vec<String> = Vec::new(),
+    cors_origins: Vec<String> = Vec::new(),
+    rate_per_minute: i64 = 6_000,
+    address_rate_per_minute: i64 = 12_000,
+    login_rate_per_minute: i64 = 10,
+});
 
 table!(RawLog { format: LogFormat = LogFormat::Pretty, level: LogLevel = LogLevel::Info, names: bool = false });
 

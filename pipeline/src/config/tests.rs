@@ -109,3 +109,28 @@ fn zero_days_keep_things_for_ever() {
     let told = parse("[retention]\ncrops_days = -1").unwrap_err().to_string();
     assert!(told.contains("retention.crops_days: -1 is out of bounds: 0 to 36500 days"), "{told}");
 }
+
+#[test]
+fn the_server_believes_only_what_is_written_exactly() {
+    let parse = |text: &str| Config::parse(text, Path::new("rollcall.toml"), HashMap::new());
+    let good = "[server]\npublic_url = \"https://r.example.org/\"\ntrusted_proxies = [\"127.0.0.1\", \"fd00::/8\"]\n\
+                cors_origins = [\"https://app.example.org\"]\nrate_per_minute = 0\n";
+    let server = parse(good).unwrap().server;
+    assert_eq!(server.public_url.as_deref(), Some("https://r.example.org"));
+    assert_eq!(
+        server.trusted_proxies.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["127.0.0.1/32", "fd00::/8"]
+    );
+    assert_eq!((server.rate_per_minute, server.login_rate_per_minute.get()), (None, 10));
+    for bad in [
+        "public_url = \"r.example.org\"",
+        "public_url = \"https://r.example.org/?a\"",
+        "trusted_proxies = [\"proxy\"]",
+        "cors_origins = [\"*\"]",
+        "cors_origins = [\"https://app.example.org/\"]",
+        "login_rate_per_minute = 0",
+    ] {
+        let error = parse(&format!("[server]\n{bad}\n")).unwrap_err().to_string();
+        assert!(error.contains("server."), "{bad}: {error}");
+    }
+}

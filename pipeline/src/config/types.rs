@@ -1,12 +1,14 @@
 //! The configuration as the program uses it: checked, complete, in its own units.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{NaiveDate, NaiveTime, Weekday};
 use chrono_tz::Tz;
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::camera::CameraConfig;
@@ -62,6 +64,18 @@ pub struct SiteConfig {
 pub struct ServerConfig {
     /// The only address that is served.
     pub listen: SocketAddr,
+    /// Where people reach it, without a slash at the end. With `https` cookies travel over TLS only.
+    pub public_url: Option<String>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Pages of other origins that may use the API.
+    pub cors_origins: Vec<String>,
+    /// Requests of one account or key a minute; `None`: no limit.
+    pub rate_per_minute: Option<NonZeroU32>,
+    /// Requests from one address a minute; `None`: no limit.
+    pub address_rate_per_minute: Option<NonZeroU32>,
+    /// Tries to log in a minute, of one address and for one login.
+    pub login_rate_per_minute: NonZeroU32,
 }
 
 /// How log lines look.

@@ -3,6 +3,7 @@
 mod cameras;
 mod check;
 mod rooms;
+mod server;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -16,7 +17,7 @@ use super::raw::{RawConfig, RawDatabase, RawLane, RawLiveness, RawRecognition};
 use super::secret::Secret;
 use super::types::{
     AttendanceConfig, Config, DatabaseConfig, DecisionsConfig, DetectionConfig, LaneConfig, LivenessConfig, LogConfig,
-    ModelsConfig, RecognitionConfig, RetentionConfig, ServerConfig, SiteConfig, SpoolConfig,
+    ModelsConfig, RecognitionConfig, RetentionConfig, SiteConfig, SpoolConfig,
 };
 
 /// What a frame costs in memory as far as the configuration can know: 1920×1080 in I420 or NV12.
@@ -44,14 +45,9 @@ pub(super) fn validate(
     let rooms = rooms::rooms(&mut c, &raw.rooms, site_zone.unwrap_or_default(), &attendance);
     let cameras = cameras::cameras(&mut c, &raw.cameras, &rooms);
     let lane = lane(&mut c, &raw.lane, cameras.len());
-    let listen = raw.server.listen.parse();
-    if listen.is_err() {
-        let text = &raw.server.listen;
-        c.add("server.listen", format!("\"{text}\" is no address: write it as \"127.0.0.1:8080\" or \"[::1]:8080\""));
-    }
     let config = Config {
         site: SiteConfig { name: c.label("site.name", &raw.site.name), time_zone: site_zone.unwrap_or_default() },
-        server: ServerConfig { listen: listen.unwrap_or_else(|_| ([127, 0, 0, 1], 8080).into()) },
+        server: server::server(&mut c, &raw.server),
         log: LogConfig { format: raw.log.format, level: raw.log.level, names: raw.log.names },
         database: database(&mut c, &raw.database),
         models: ModelsConfig {
