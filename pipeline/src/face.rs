@@ -204,6 +204,8 @@ pub struct TrackEnd {
     pub last: FrameTime,
     /// Analysed frames in which it was seen.
     pub frames: u32,
+    /// A blink was completed on this track since its last shot. Only `liveness` knows: it is `false` before.
+    pub blinked: bool,
     /// The camera's tuning.
     pub tuning: Arc<CameraTuning>,
 }

@@ -137,9 +137,13 @@ impl Door {
     }
 
     fn lose(&mut self, track: u64) -> Vec<Decision> {
+        self.end(track, false)
+    }
+
+    fn end(&mut self, track: u64, blinked: bool) -> Vec<Decision> {
         let (first, last) = (self.time(), self.time());
         let track = TrackId(track);
-        self.process(Tracked::Ended(TrackEnd { key: key(), track, first, last, frames: 1, tuning: tuning() }))
+        self.process(Tracked::Ended(TrackEnd { key: key(), track, first, last, frames: 1, blinked, tuning: tuning() }))
     }
 
     fn wait(&mut self, ms: u64) -> Vec<Decision> {
@@ -347,6 +351,25 @@ fn a_blink_is_waited_for_as_long_as_people_take() {
     assert_eq!(said.len(), 1);
     assert_eq!(said[0].liveness, LivenessVerdict::Undecided(UndecidedReason::NoBlink));
     assert_eq!(said[0].decided.media.as_millis() - said[0].first_usable.media.as_millis(), 6000);
+}
+
+#[test]
+fn a_blink_after_the_last_shot_counts() {
+    let settings = LivenessSettings { blink_required: true, ..LivenessSettings::default() };
+    let shown = |_| Seen { track: 1, face: face(0.9, 0.0), live: Some(0.99), x: 0.0 };
+    let verdict = |shots, blinked| {
+        let mut door = Door::with(None, settings);
+        let mut said: Vec<_> = (0..shots).flat_map(|i| door.see(shown(i))).collect();
+        said.extend(door.end(1, blinked));
+        said.extend(door.close());
+        said.into_iter().map(|decision| decision.liveness).collect::<Vec<_>>()
+    };
+    let none = LivenessVerdict::Undecided(UndecidedReason::NoBlink);
+    assert_eq!(verdict(8, false), [none]);
+    let blinked = verdict(8, true);
+    assert!(matches!(blinked[..], [LivenessVerdict::Live(_)]), "{blinked:?}");
+    let late = verdict(40, true);
+    assert!(late[0] == none && matches!(late[1..], [LivenessVerdict::Live(_)]), "waited for too short: {late:?}");
 }
 
 #[test]

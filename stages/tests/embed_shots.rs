@@ -62,6 +62,7 @@ fn ended() -> Tracked<TrackShot> {
         first: vision::at(0),
         last: vision::at(1000),
         frames: 6,
+        blinked: false,
         tuning: Arc::new(vision::tuning()),
     })
 }

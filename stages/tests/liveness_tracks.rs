@@ -1,4 +1,4 @@
-//! What leaves the liveness stage: scores of the shots that are checked, and blinks on the next shot of their track.
+//! What leaves the liveness stage: scores of the shots that are checked, and blinks on the next shot of their track, or on its end.
 
 mod vision;
 
@@ -80,6 +80,7 @@ fn ended(stream: u128, track: u64) -> Tracked<EmbeddedShot> {
         first: vision::at(0),
         last: vision::at(1000),
         frames: 6,
+        blinked: false,
         tuning: Arc::new(vision::tuning()),
     })
 }
@@ -128,6 +129,22 @@ fn a_blink_is_told_once_by_the_next_shot_of_its_track() {
     let blinked: Vec<_> = shots(out.take()).iter().map(|s| (s.shot.key.clone(), s.shot.track.0, s.blinked)).collect();
     let (one, two) = (vision::stream(1), vision::stream(2));
     assert_eq!(blinked, [(two, 1, false), (one.clone(), 2, false), (one.clone(), 1, true), (one, 1, false)]);
+}
+
+#[test]
+fn a_blink_after_the_last_shot_is_told_by_the_end_of_its_track() {
+    let ends = |items: Vec<Tracked<LiveShot>>| -> Vec<_> {
+        let ends = items.into_iter().filter_map(|i| if let Tracked::Ended(end) = i { Some(end) } else { None });
+        ends.map(|end| (end.track.0, end.blinked)).collect()
+    };
+    let mut stage = Liveness::new(Percent).with_blinks(PercentOpen);
+    let mut out = Outbox::collecting();
+    let mut batch = looks(1, 1, &[30, 30, 30, 8, 30]);
+    batch.extend(looks(1, 2, &[30, 30, 30, 8, 30]));
+    batch.extend(looks(1, 3, &[30, 30, 30, 30, 30]));
+    batch.extend([shot(1, 2, None), ended(1, 1), ended(1, 2), ended(1, 3)]);
+    stage.process(batch, &mut out).unwrap();
+    assert_eq!(ends(out.take()), [(1, true), (2, false), (3, false)], "once, by the shot or by the end");
 }
 
 #[test]

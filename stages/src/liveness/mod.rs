@@ -12,7 +12,7 @@ use rollcall_pipeline::metrics::{HistogramName, histogram};
 use rollcall_pipeline::ports::LivenessModel;
 use rollcall_pipeline::stage::{Outbox, Stage};
 use rollcall_pipeline::{
-    Chip, EmbeddedShot, ErrorClass, EyeShot, FaceChip, Fault, LiveShot, StreamKey, TrackId, Tracked,
+    Chip, EmbeddedShot, ErrorClass, EyeShot, FaceChip, Fault, LiveShot, StreamKey, TrackEnd, TrackId, Tracked,
 };
 
 pub use blink::{Blinks, eye_aspect_ratio};
@@ -120,10 +120,9 @@ impl Stage for Liveness {
                 Tracked::Eyes(eyes) => self.look(eyes)?,
                 Tracked::Tick(key, time) => out.send(Tracked::Tick(key, time)),
                 Tracked::Ended(end) => {
-                    if let Some(tracks) = self.streams.get_mut(&end.key) {
-                        tracks.remove(&end.track);
-                    }
-                    out.send(Tracked::Ended(end));
+                    let eyes = self.streams.get_mut(&end.key).and_then(|tracks| tracks.remove(&end.track));
+                    let blinked = end.blinked || eyes.is_some_and(|eyes| eyes.blinked);
+                    out.send(Tracked::Ended(TrackEnd { blinked, ..end }));
                 }
             }
         }

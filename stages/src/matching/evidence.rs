@@ -52,7 +52,7 @@ pub(super) struct Evidence {
     votes: Vec<Votes>,
     best: Option<(f32, Arc<Chip>)>,
     live: LiveScores,
-    blinked: bool,
+    pub(super) blinked: bool,
     largest_face_px: f32,
     pub(super) first: FrameTime,
     pub(super) last: FrameTime,

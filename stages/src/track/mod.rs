@@ -171,6 +171,7 @@ impl Followed {
             first: frame.time,
             last: frame.time,
             frames: 0,
+            blinked: false,
             tuning: frame.tuning.clone(),
         };
         Self { schedule: ShotSchedule::default(), liveness_passed: 0, end }
