@@ -6,27 +6,11 @@ use rollcall_attendance::{DecisionPolicy, Verdict, decide};
 use rollcall_pipeline::config::{ReviewOrMark, SpoofOrUnknown};
 use rollcall_pipeline::{LivenessVerdict, MatchOutcome, UndecidedReason};
 
+use crate::documents::{page, table};
 use crate::fixture::{named, person};
 
 const OUTCOMES: [&str; 3] = ["identified", "ambiguous", "unknown"];
 const VERDICTS: [&str; 7] = ["live", "spoof", "too_small", "too_poor", "off", "unclear", "no_blink"];
-
-fn docs() -> String {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/decisions.md");
-    std::fs::read_to_string(path).expect("docs/decisions.md is beside the crate")
-}
-
-/// The rows of the first table after the heading, each split into trimmed cells without backticks.
-fn table(text: &str, heading: &str) -> Vec<Vec<String>> {
-    let from = text.find(heading).unwrap_or_else(|| panic!("no heading {heading:?}"));
-    text[from..]
-        .lines()
-        .skip_while(|line| !line.starts_with('|'))
-        .take_while(|line| line.starts_with('|'))
-        .filter(|line| !line.starts_with("| ---"))
-        .map(|line| line.trim_matches('|').split('|').map(|cell| cell.trim().replace('`', "")).collect())
-        .collect()
-}
 
 /// The matrix as documented: (outcome, liveness) to the word of its cell.
 fn documented(text: &str) -> HashMap<(String, String), String> {
@@ -100,12 +84,12 @@ fn check_all(documented: &HashMap<(String, String), String>, policy: &DecisionPo
 
 #[test]
 fn documented_matrix_is_the_function() {
-    check_all(&documented(&docs()), &DecisionPolicy::default(), "by default");
+    check_all(&documented(&page("decisions.md")), &DecisionPolicy::default(), "by default");
 }
 
 #[test]
 fn documented_settings_change_their_cells_and_no_others() {
-    let text = docs();
+    let text = page("decisions.md");
     let rows = table(&text, "### Settings");
     let mut settings = Vec::new();
     for row in &rows[1..] {

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{NaiveTime, TimeDelta, Weekday, WeekdaySet};
+use chrono::{NaiveDate, NaiveTime, TimeDelta, Weekday, WeekdaySet};
 use chrono_tz::Tz;
-use rollcall_attendance::{RoomPlan, Roster, Schedule, SessionPlan, SitePlan};
+use rollcall_attendance::{DatedSession, RoomPlan, Roster, Schedule, SessionPlan, SitePlan, WeeklyEntry};
 use rollcall_pipeline::{
     CameraId, CameraTuning, Decision, Direction, Epoch, FrameTime, GalleryVersion, LivenessVerdict, Match,
-    MatchOutcome, MediaTime, MonoTime, PersonId, RoomId, StreamKey, TimeSource, TrackId, WallTime,
+    MatchOutcome, MediaTime, MonoTime, PersonId, RoomId, SessionId, StreamKey, TimeSource, TrackId, WallTime,
 };
 use uuid::Uuid;
 
@@ -54,6 +54,41 @@ pub(crate) fn expecting(roster: Roster, mut session: SessionPlan) -> SessionPlan
 
 pub(crate) fn lab(sessions: Vec<SessionPlan>) -> RoomPlan {
     RoomPlan { sessions, ..RoomPlan::new(room("lab")) }
+}
+
+/// A session that is made ahead, with the default windows and for whoever the room expects.
+pub(crate) fn dated(number: u128, starts_at: &str, ends_at: &str) -> DatedSession {
+    let (starts_at, ends_at) = (utc(starts_at), utc(ends_at));
+    DatedSession {
+        id: SessionId(Uuid::from_u128(number)),
+        local_date: starts_at.date_naive(),
+        starts_at,
+        ends_at,
+        expected: None,
+        early: SessionPlan::EARLY,
+        grace: SessionPlan::GRACE,
+        leave: SessionPlan::LEAVE,
+    }
+}
+
+/// A line of a calendar.
+pub(crate) fn entry(number: u128, days: &[Weekday], start: &str, end: &str) -> WeeklyEntry {
+    WeeklyEntry {
+        id: Uuid::from_u128(number),
+        days: days.iter().copied().collect(),
+        start: time(start),
+        end: time(end),
+        valid_from: None,
+        valid_to: None,
+    }
+}
+
+pub(crate) fn date(text: &str) -> NaiveDate {
+    text.parse().expect("a date such as 2026-03-02")
+}
+
+pub(crate) fn minutes(n: u64) -> Duration {
+    Duration::from_secs(n * 60)
 }
 
 pub(crate) fn site(time_zone: Tz, rooms: Vec<RoomPlan>) -> SitePlan {

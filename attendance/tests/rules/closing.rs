@@ -1,0 +1,158 @@
+//! Which absences are written when a session closes.
+
+use std::collections::{BTreeSet, HashSet};
+
+use chrono::TimeDelta;
+use proptest::prelude::*;
+use rollcall_attendance::{ByHand, CameraProgress, Closing, Roster, ToClose, close};
+use rollcall_pipeline::{CameraId, PersonId, WallTime};
+
+use crate::fixture::{BERLIN, minutes, people, person, utc};
+
+/// Minutes from the start of a lesson of an hour, at 09:00 in Berlin.
+fn at(minute: i64) -> WallTime {
+    utc("2026-03-02T08:00:00Z") + TimeDelta::minutes(minute)
+}
+
+fn camera(name: &str, delivered: Option<i64>, offline: Option<i64>) -> CameraProgress {
+    let (delivered_until, offline_since) = (delivered.map(at), offline.map(at));
+    CameraProgress { camera: CameraId::new(name), delivered_until, offline_since }
+}
+
+/// Closes the lesson of 1 to 4, of whom 2 is marked and 3 excused, with 15 minutes to leave.
+fn close_lesson(now: i64, by_hand: ByHand, cameras: &[CameraProgress]) -> Closing {
+    let settled = HashSet::from([person(2), person(3)]);
+    let (held, roster) = (by_hand.held(&(at(0)..at(60))), people([4, 3, 2, 1]));
+    close(&ToClose {
+        held: held.as_ref(),
+        leave: minutes(15),
+        roster: &roster,
+        settled: &settled,
+        cameras,
+        now: at(now),
+    })
+}
+
+/// The absent, or until when (in minutes) and for which cameras it waits.
+fn told(closing: &Closing) -> String {
+    match closing {
+        Closing::Write(absent) => format!("absent: {:?}", absent.iter().map(|p| p.0.as_u128()).collect::<Vec<_>>()),
+        Closing::Wait { until, cameras } => {
+            let words = cameras.iter().map(|c| format!("; {} {}", c.camera, c.reason.words(BERLIN)));
+            format!("wait for {}{}", (*until - at(0)).num_minutes(), words.collect::<String>())
+        }
+    }
+}
+
+fn check(now: i64, by_hand: ByHand, cameras: &[CameraProgress], expected: &str) {
+    assert_eq!(told(&close_lesson(now, by_hand, cameras)), expected);
+}
+
+fn opened(minute: i64) -> ByHand {
+    ByHand { opened_at: Some(at(minute)), ..ByHand::default() }
+}
+
+fn closed(minute: i64) -> ByHand {
+    ByHand { closed_at: Some(at(minute)), ..ByHand::default() }
+}
+
+#[test]
+fn absences_wait_for_every_camera_up_to_the_end_of_the_leave_window() {
+    let cameras = |a, b| [camera("a", Some(a), None), camera("b", Some(b), None)];
+    let planned = ByHand::default();
+    check(30, planned, &cameras(30, 30), "wait for 75");
+    check(74, planned, &cameras(74, 74), "wait for 75");
+    check(75, planned, &cameras(75, 75), "absent: [1, 4]");
+    check(76, planned, &cameras(76, 74), "wait for 75; b behind: what it saw is known up to 2026-03-02 10:14");
+}
+
+#[test]
+fn a_camera_that_was_offline_delays_the_absence_and_says_so() {
+    let planned = ByHand::default();
+    let offline = camera("b", Some(12), Some(12));
+    check(
+        90,
+        planned,
+        &[camera("a", Some(90), None), offline, camera("c", None, Some(-9_999)), camera("d", None, None)],
+        "wait for 75; b offline since 2026-03-02 09:12; what it saw is known up to 2026-03-02 09:12\
+         ; c offline since 2026-02-23 10:21; nothing of what it saw is known; d has not delivered anything yet",
+    );
+    // One that went offline after everything was delivered holds nothing back.
+    check(90, planned, &[camera("a", Some(80), Some(80))], "absent: [1, 4]");
+    // A room without cameras, or an admin who does not want to wait.
+    check(75, planned, &[], "absent: [1, 4]");
+    check(74, planned, &[], "wait for 75");
+}
+
+#[test]
+fn a_session_by_hand_ends_when_it_was_closed() {
+    let camera = [camera("a", Some(200), None)];
+    check(50, closed(30), &camera, "absent: [1, 4]");
+    check(44, closed(30), &camera, "wait for 45");
+    check(80, closed(90), &camera, "wait for 105");
+    check(80, opened(10), &camera, "absent: [1, 4]");
+    // Opened after its end, it lasts as long as was planned.
+    check(80, opened(70), &camera, "wait for 145");
+    check(80, ByHand { closed_at: Some(at(80)), ..opened(70) }, &camera, "wait for 95");
+}
+
+#[test]
+fn what_is_not_held_has_no_absences() {
+    check(0, ByHand { cancelled: true, ..ByHand::default() }, &[], "absent: []");
+    check(0, closed(-5), &[], "absent: []");
+    check(0, ByHand { closed_at: Some(at(70)), ..opened(70) }, &[], "absent: []");
+}
+
+#[test]
+fn where_everybody_is_welcome_nobody_is_absent() {
+    let (held, settled) = (at(0)..at(60), HashSet::new());
+    let roster = Roster::Everybody;
+    let lesson =
+        ToClose { held: Some(&held), leave: minutes(15), roster: &roster, settled: &settled, cameras: &[], now: at(0) };
+    assert_eq!(close(&lesson), Closing::Write(vec![]));
+}
+
+fn some_people() -> impl Strategy<Value = HashSet<PersonId>> {
+    prop::collection::hash_set((0..20u128).prop_map(person), 0..20)
+}
+
+fn cameras() -> impl Strategy<Value = Vec<CameraProgress>> {
+    let one = (prop::option::of(60..90i64), prop::option::of(0..90i64));
+    prop::collection::vec(one, 0..4).prop_map(|many| many.into_iter().map(|(d, o)| camera("c", d, o)).collect())
+}
+
+proptest! {
+    #[test]
+    fn everybody_on_the_roster_is_settled_or_absent_and_nobody_else(
+        roster in some_people(), settled in some_people(), cameras in cameras(), now in 60..90i64,
+    ) {
+        let (held, roster_) = (at(0)..at(60), Roster::people(roster.iter().copied()));
+        let lesson = ToClose {
+            held: Some(&held), leave: minutes(15), roster: &roster_, settled: &settled, cameras: &cameras, now: at(now),
+        };
+        let delivered = |c: &CameraProgress| c.delivered_until.is_some_and(|d| d >= at(75));
+        match close(&lesson) {
+            Closing::Write(absent) => {
+                prop_assert!(now >= 75 && cameras.iter().all(delivered));
+                let expected: BTreeSet<_> = roster.difference(&settled).copied().collect();
+                prop_assert_eq!(absent, expected.into_iter().collect::<Vec<_>>());
+            }
+            Closing::Wait { until, cameras: behind } => {
+                prop_assert_eq!(until, at(75));
+                let waits = cameras.iter().filter(|c| !delivered(c)).count();
+                prop_assert_eq!(behind.len(), if now < 75 { 0 } else { waits });
+                prop_assert!(now < 75 || waits > 0);
+            }
+        }
+    }
+
+    #[test]
+    fn what_could_be_written_can_be_written_later(cameras in cameras(), now in 60..90i64, more in 0..30i64) {
+        if let Closing::Write(absent) = close_lesson(now, ByHand::default(), &cameras) {
+            let later: Vec<_> = cameras.into_iter()
+                .map(|c| CameraProgress { delivered_until: c.delivered_until.map(|d| d + TimeDelta::minutes(more)), ..c })
+                .collect();
+            prop_assert_eq!(close_lesson(now + more, ByHand::default(), &later), Closing::Write(absent));
+        }
+    }
+}
