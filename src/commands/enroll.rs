@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use rollcall_faces::{Bytes, Refusal};
 use rollcall_models::{Manifest, SFACE_ID};
 use rollcall_pipeline::config::Config;
 use rollcall_store::{NewTemplate, Store};
@@ -13,7 +14,7 @@ use serde::Serialize;
 
 use crate::cli::Place;
 use crate::compose::Vision;
-use crate::enrolment::{Bytes, Examiner, Picture, Refusal, scan};
+use crate::enrolment::{Picture, examiner, scan};
 use crate::{database, output};
 
 pub(super) fn run(place: &Place, dir: &Path, json: bool) -> anyhow::Result<ExitCode> {
@@ -76,7 +77,7 @@ struct Told {
 }
 
 impl Report {
-    fn add(&mut self, picture: &Picture, state: State, quality: Option<f32>, refusal: Option<Refusal>) {
+    fn add(&mut self, picture: &Picture, state: State, quality: Option<f32>, refusal: Option<Refusal<String>>) {
         match state {
             State::Enrolled => self.enrolled += 1,
             State::Known => self.known += 1,
@@ -118,7 +119,7 @@ async fn enrol(store: &Store, vision: &Vision, pictures: &[Picture]) -> anyhow::
     let gallery = store.gallery(&vision.embedding_model()).await?;
     let name = |person| gallery.names.get(&person).cloned();
     let known = gallery.templates.into_iter().filter_map(|t| Some((name(t.person)?, t.embedding)));
-    let mut examiner = Examiner::new(vision, known.collect::<Vec<_>>())?;
+    let mut examiner = examiner(vision, known.collect::<Vec<_>>())?;
     let licence = Manifest::pinned()?.model(SFACE_ID)?.licence.clone();
     let progress = progress(pictures.len());
     let mut report = Report::default();

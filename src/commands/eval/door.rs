@@ -29,7 +29,7 @@ use super::mot::{MATCH_IOU, Tracking};
 use super::{rate, write_json};
 use crate::cli::{DoorOptions, Place};
 use crate::compose::Vision;
-use crate::enrolment::Examiner;
+use crate::enrolment::examiner;
 use crate::offline::{Feed, Offline, TrackRow, Tracks, tuning};
 use crate::output;
 
@@ -139,7 +139,7 @@ struct Enrolled {
 }
 
 fn enrol(vision: &Vision, video: &Path, moments: &[Moment], clock: &Arc<dyn Clock>) -> anyhow::Result<Enrolled> {
-    let mut examiner = Examiner::new(vision, [])?;
+    let mut examiner = examiner(vision, [])?;
     let id = |person: &str| PersonId(Uuid::new_v5(&Uuid::NAMESPACE_OID, person.as_bytes()));
     let people = moments.iter().map(|m| (m.id.clone(), id(&m.id))).collect();
     let (mut templates, mut refused) = (Vec::new(), Vec::new());

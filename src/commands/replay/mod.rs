@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use rollcall_attendance::Roster;
+use rollcall_faces::Bytes;
 use rollcall_pipeline::config::roster;
 use rollcall_pipeline::ports::Observer;
 use rollcall_pipeline::{Clock, Embedding, GalleryVersion, PersonId, SystemClock};
@@ -21,7 +22,7 @@ use uuid::Uuid;
 
 use crate::cli::{Place, ReplayOptions};
 use crate::compose::Vision;
-use crate::enrolment::{Bytes, Examiner, scan};
+use crate::enrolment::{examiner, scan};
 use crate::offline::{Feed, Offline, Tracks, tuning};
 use crate::output;
 
@@ -80,7 +81,7 @@ struct People {
 }
 
 fn people(vision: &Vision, dir: &Path) -> anyhow::Result<People> {
-    let mut examiner = Examiner::new(vision, [])?;
+    let mut examiner = examiner(vision, [])?;
     let (mut names, mut templates) = (HashMap::new(), Vec::new());
     for picture in scan(dir)? {
         let shot = match Bytes::read(&picture.path) {

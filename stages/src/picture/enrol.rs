@@ -1,7 +1,7 @@
 //! Whether a picture is good enough to know somebody by.
 
 use rollcall_pipeline::ports::{Embedder, FaceDetector};
-use rollcall_pipeline::{Detection, Embedding, FaceChip, Fault, Image, Rect, ShotQuality};
+use rollcall_pipeline::{Chip, Detection, Embedding, FaceChip, Fault, Image, Rect, ShotQuality};
 
 use super::{RefusedPicture, search};
 use crate::chip;
@@ -60,6 +60,83 @@ pub struct EnrolShot {
     pub bbox: Rect,
 }
 
+/// The face that a picture is of.
+#[derive(Clone, Debug)]
+pub struct MainFace {
+    /// Box, score and points, in pixels of the upright picture.
+    pub face: Detection,
+    /// Cut out and aligned.
+    pub aligned: Chip,
+    /// How good the view is.
+    pub quality: ShotQuality,
+}
+
+/// One figure of a view against its limit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct GateReading {
+    /// The word for it in tables and JSON.
+    pub gate: &'static str,
+    /// What was measured.
+    pub value: f32,
+    /// What it is held to.
+    pub limit: f32,
+    /// The limit is an upper one.
+    pub at_most: bool,
+    /// Whether it holds.
+    pub pass: bool,
+}
+
+impl EnrolGates {
+    /// Every gate with what was measured, also of a picture that is accepted.
+    pub fn readings(&self, q: &ShotQuality) -> [GateReading; 8] {
+        let least = |gate, value, limit| GateReading { gate, value, limit, at_most: false, pass: value >= limit };
+        let most = |gate, value, limit| GateReading { gate, value, limit, at_most: true, pass: value <= limit };
+        [
+            least("score", q.score, self.min_score),
+            least("eye_distance_px", q.eye_distance_px, self.min_eye_distance_px),
+            most("yaw", q.pose.yaw.abs(), self.max_yaw),
+            most("pitch", q.pose.pitch.abs(), self.max_pitch),
+            least("min_brightness", q.brightness, self.min_brightness),
+            most("max_brightness", q.brightness, self.max_brightness),
+            least("contrast", q.contrast, self.min_contrast),
+            least("sharpness", q.sharpness, self.min_sharpness),
+        ]
+    }
+
+    /// The first gate that a view does not pass, as the reason that a picture is refused for.
+    ///
+    /// # Errors
+    /// That reason.
+    pub fn check(&self, quality: &ShotQuality) -> Result<(), RefusedPicture> {
+        check(quality, self)
+    }
+
+    /// The only face, or the one that all others are clearly behind.
+    ///
+    /// # Errors
+    /// [`RefusedPicture::NoFace`], [`RefusedPicture::SeveralFaces`].
+    pub fn main_face<'a>(&self, faces: &'a [Detection]) -> Result<&'a Detection, RefusedPicture> {
+        main_face(faces, self)
+    }
+}
+
+/// Finds the face that a picture is of, whether it passes the other gates or not.
+///
+/// # Errors
+/// The outer error is a failing model; the inner one a picture without a face, or with several.
+pub fn find_main(
+    picture: &Image,
+    detector: &mut dyn FaceDetector,
+    gates: &EnrolGates,
+) -> Result<Result<MainFace, RefusedPicture>, Fault> {
+    let faces = search::faces(picture, detector)?;
+    Ok(main_face(&faces, gates).map(|face| {
+        let aligned = chip::align(&picture.view(), &face.landmarks);
+        let quality = chip::quality(face, &aligned);
+        MainFace { face: *face, aligned, quality }
+    }))
+}
+
 /// Finds the one face of a picture, holds it to the gates and embeds it.
 ///
 /// # Errors
@@ -70,13 +147,10 @@ pub fn examine(
     embedder: &mut dyn Embedder,
     gates: &EnrolGates,
 ) -> Result<Result<EnrolShot, RefusedPicture>, Fault> {
-    let faces = search::faces(picture, detector)?;
-    let face = match main_face(&faces, gates) {
-        Ok(face) => face,
+    let MainFace { face, aligned, quality } = match find_main(picture, detector, gates)? {
+        Ok(found) => found,
         Err(refused) => return Ok(Err(refused)),
     };
-    let aligned = chip::align(&picture.view(), &face.landmarks);
-    let quality = chip::quality(face, &aligned);
     if let Err(refused) = check(&quality, gates) {
         return Ok(Err(refused));
     }

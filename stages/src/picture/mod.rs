@@ -6,7 +6,7 @@ mod enrol;
 mod read;
 mod search;
 
-pub use enrol::{EnrolGates, EnrolShot, examine};
+pub use enrol::{EnrolGates, EnrolShot, GateReading, MainFace, examine, find_main};
 pub use read::{MAX_BYTES, MAX_PIXELS, decode, read};
 pub use search::{faces, nearest_to_center};
 
