@@ -8,4 +8,5 @@ mod fault;
 pub mod liveness;
 pub mod matching;
 pub mod picture;
+pub mod preview;
 pub mod track;

@@ -135,7 +135,8 @@ fn fit(width: usize, height: usize, longest: usize) -> (usize, usize) {
     (scaled(width), scaled(height))
 }
 
-fn resize(
+/// A plane of `width` × `height` at another size; rows may be padded, the last one may lack its padding.
+pub(crate) fn resize(
     resizer: &mut Resizer,
     completed: &mut Vec<u8>,
     plane: &Plane<'_>,

@@ -12,6 +12,7 @@ use rollcall_pipeline::ports::FaceDetector;
 use rollcall_pipeline::stage::{Outbox, Stage};
 use rollcall_pipeline::{CameraTuning, Detection, Fault, Frame, FrameFaces, Point, StreamKey};
 
+pub(crate) use letterbox::resize as resize_plane;
 pub use letterbox::{Letterbox, Letterboxed};
 pub use yunet::{NMS_IOU, YuNetDetector, suppress};
 
