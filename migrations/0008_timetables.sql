@@ -43,6 +43,8 @@ create table timetable_entries (
     valid_from date,
     valid_to   date check (valid_to >= valid_from),
     created_at timestamptz not null default now(),
+    -- Sessions that were over by then are not made up afterwards: nobody is absent from what nobody knew of.
+    changed_at timestamptz not null default now(),
     version    bigint not null default 1
 );
 
@@ -70,19 +72,29 @@ create table timetable_exceptions (
 );
 
 alter table sessions
+    -- file: of the configuration file, or made by a mark (a day, off schedule). timetable: made ahead from an entry.
+    -- one_off: by hand.
+    add column origin     text not null default 'file' check (origin in ('file', 'timetable', 'one_off')),
+    -- Somebody set its room or time by hand: its timetable leaves it alone.
+    add column fixed      boolean not null default false,
     add column name       text check (length(name) between 1 and 200),
     add column course_id  uuid references courses,
     -- Null for one-off sessions and for those of the configuration file.
     add column entry_id   uuid references timetable_entries on delete set null,
     -- Who stands in for the course's teacher.
     add column substitute_id uuid references accounts on delete set null,
-    -- planned: it opens and closes by the clock. open: by hand. closed: its absences are written. cancelled.
+    -- planned: it opens and closes by the clock. open: it was opened by hand. closed: its absences are written. cancelled.
     add column state      text not null default 'planned' check (state in ('planned', 'open', 'closed', 'cancelled')),
     add column early_s    integer check (early_s between 0 and 43200),
     add column grace_s    integer check (grace_s between 0 and 43200),
     add column leave_s    integer check (leave_s between 0 and 43200),
+    -- When it was opened and closed by hand.
+    add column opened_at  timestamptz,
     add column closed_at  timestamptz,
-    -- Why absences are not written yet although it is over: [{"camera": …, "reason": …}].
+    -- When its absences were written.
+    add column settled_at timestamptz,
+    -- Why absences are not written yet although it is over: [{"camera": …, "reason": …}]. Of a closed session: what was not
+    -- waited for any longer.
     add column waits_for  jsonb,
     add column note       text check (length(note) <= 1000),
     add column created_at timestamptz not null default now(),
@@ -92,7 +104,8 @@ create index sessions_course on sessions (course_id, starts_at) where course_id 
 create index sessions_time on sessions (starts_at, id);
 create index sessions_to_close on sessions (ends_at) where state in ('planned', 'open');
 
--- Who is expected in a one-off session. Others expect whoever is enrolled in their course on their date.
+-- Who is expected in a one-off session, or one of the configuration file. Others expect whoever is enrolled in their course
+-- on their date.
 create table session_people (
     session_id uuid not null references sessions on delete cascade,
     person_id  uuid not null references people on delete cascade,
@@ -117,6 +130,7 @@ create table camera_deliveries (
     delivered_until timestamptz,
     -- Null while it delivers.
     offline_reason  text,
+    offline_since   timestamptz,
     updated_at      timestamptz not null default now()
 );
 -- Whatever changes who is expected where, or which cameras there are, is told to every daemon at commit.
@@ -137,8 +151,11 @@ create trigger timetable_exceptions_changed after insert or update or delete on 
 create trigger holidays_changed after insert or update or delete on holidays for each statement execute function places_changed();
 create trigger session_people_changed after insert or update or delete on session_people for each statement execute function places_changed();
 -- Not when a mark makes its session: that changes nothing for anybody.
-create trigger sessions_made after insert on sessions for each row when (new.course_id is not null) execute function places_changed();
+create trigger sessions_made after insert on sessions for each row when (new.origin <> 'file') execute function places_changed();
 create trigger sessions_moved after update on sessions for each row
-    when ((old.state, old.starts_at, old.ends_at, old.room_id, old.early_s, old.grace_s, old.leave_s)
-          is distinct from (new.state, new.starts_at, new.ends_at, new.room_id, new.early_s, new.grace_s, new.leave_s))
+    when (new.origin <> 'file' and
+          (old.state, old.starts_at, old.ends_at, old.room_id, old.early_s, old.grace_s, old.leave_s, old.opened_at, old.closed_at)
+          is distinct from
+          (new.state, new.starts_at, new.ends_at, new.room_id, new.early_s, new.grace_s, new.leave_s, new.opened_at, new.closed_at))
     execute function places_changed();
+create trigger sessions_gone after delete on sessions for each row when (old.origin <> 'file') execute function places_changed();

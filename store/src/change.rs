@@ -4,6 +4,7 @@
 //! change without an author cannot be written.
 
 use rollcall_pipeline::PersonId;
+use serde::Serialize;
 use sqlx::types::Json;
 use sqlx::{PgConnection, Postgres, Transaction};
 use uuid::Uuid;
@@ -71,6 +72,34 @@ pub struct Entry<'a> {
     pub after: Option<serde_json::Value>,
 }
 
+impl<'a> Entry<'a> {
+    /// Something new.
+    pub(crate) fn created(action: &'a str, object_kind: &'a str, id: impl ToString, after: &impl Serialize) -> Self {
+        Self { action, object_kind, object_id: id.to_string(), after: json(after), ..Self::default() }
+    }
+
+    /// Something that is different now.
+    pub(crate) fn changed<T: Serialize>(
+        action: &'a str,
+        object_kind: &'a str,
+        id: impl ToString,
+        before: &T,
+        after: &T,
+    ) -> Self {
+        Self { before: json(before), ..Self::created(action, object_kind, id, after) }
+    }
+
+    /// Something that is gone.
+    pub(crate) fn removed(action: &'a str, object_kind: &'a str, id: impl ToString, before: &impl Serialize) -> Self {
+        Self { action, object_kind, object_id: id.to_string(), before: json(before), ..Self::default() }
+    }
+}
+
+/// Rows are plain values: there is nothing in them that JSON has no word for.
+fn json(value: &impl Serialize) -> Option<serde_json::Value> {
+    serde_json::to_value(value).ok()
+}
+
 /// A transaction on somebody's behalf. Dropped without [`commit`](Self::commit), nothing of it happened.
 #[derive(Debug)]
 pub struct Change<'s> {
@@ -86,6 +115,13 @@ impl Store {
     /// When the database is away.
     pub async fn change(&self, actor: Actor) -> Result<Change<'_>, StoreError> {
         Ok(Change { store: self, tx: self.pool.begin().await?, actor })
+    }
+}
+
+impl<'s> Change<'s> {
+    /// A change in a transaction that has begun.
+    pub(crate) fn of(store: &'s Store, tx: Transaction<'static, Postgres>, actor: Actor) -> Self {
+        Self { store, tx, actor }
     }
 }
 

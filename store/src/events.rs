@@ -160,7 +160,7 @@ async fn insert_marks(
          select * from unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::date[])
          on conflict (id) do update set starts_at = excluded.starts_at, ends_at = excluded.ends_at
          -- What was planned in the database is moved there, not by an event that waited in a spool.
-         where sessions.course_id is null
+         where sessions.origin = 'file'
            and (sessions.starts_at, sessions.ends_at) is distinct from (excluded.starts_at, excluded.ends_at)",
     )
     .bind(column(&sessions, |s| s.id))

@@ -6,21 +6,27 @@
 //! may see what (`control-api`).
 
 mod access;
+mod accounts;
 mod change;
 mod cluster;
 mod error;
 mod event_log;
 mod events;
 mod gallery;
+mod grants;
+mod logins;
 mod marks;
 mod migrate;
 mod partitions;
 mod people;
 mod record;
 mod review;
+mod rooms;
+mod row;
 mod scope;
 pub mod seal;
 mod sessions;
+mod sites;
 mod templates;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
@@ -35,20 +41,25 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use tokio::sync::OnceCell;
 
 pub use access::{Holder, HolderKind};
+pub use accounts::{Account, AccountFields, Credentials, PasswordLink};
 pub use change::{Actor, ActorKind, Change, Entry};
 pub use cluster::Cluster;
 pub use error::StoreError;
 pub use event_log::EventRow;
 pub use events::{LastSeen, Written};
 pub use gallery::{Gallery, GalleryChanges, GalleryTemplate};
+pub use grants::{Grants, Missing};
+pub use logins::{Refreshed, TokenPair};
 pub use marks::{MarkRow, RestoredMark};
 pub use partitions::Retention;
 pub use people::Person;
 pub use record::{CandidateRecord, EventRecord, MarkRecord, RECORD_VERSION, Scores, SessionRecord};
 pub use review::ReviewRow;
+pub use rooms::Room;
 pub use scope::Scope;
 pub use seal::{SealError, Sealer};
 pub use sessions::SessionRow;
+pub use sites::{Holiday, MAIN_SITE, Site};
 pub use templates::NewTemplate;
 
 /// A write that waits longer for a connection is better spooled.

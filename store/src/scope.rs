@@ -28,4 +28,13 @@ impl Scope {
             Self::Person(person) => (None, None, Some(person.0)),
         }
     }
+
+    /// Sites and rooms alone, for what does not belong to people: a person sees no places.
+    pub(crate) fn places(&self) -> (Option<&[String]>, Option<&[String]>) {
+        match self {
+            Self::Everywhere => (None, None),
+            Self::Places { sites, rooms } => (Some(sites), Some(rooms)),
+            Self::Person(_) => (Some(&[]), Some(&[])),
+        }
+    }
 }

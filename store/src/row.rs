@@ -1,0 +1,43 @@
+//! Rows, declared once: the type and how it is read.
+
+/// Declares a row with the columns that it is read from. It is serialisable for the audit log; what goes over the wire are
+/// types of `control-api`.
+macro_rules! row {
+    ($(#[$doc:meta])* pub struct $name:ident { $($(#[$field_doc:meta])* pub $field:ident: $type:ty,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, serde::Serialize)]
+        pub struct $name {
+            $($(#[$field_doc])* pub $field: $type,)*
+        }
+
+        impl $name {
+            pub(crate) fn read(row: &sqlx::postgres::PgRow) -> Result<Self, sqlx::Error> {
+                Ok(Self { $($field: sqlx::Row::try_get(row, stringify!($field))?,)* })
+            }
+        }
+    };
+}
+
+pub(crate) use row;
+
+use sqlx::postgres::PgRow;
+
+use crate::StoreError;
+
+/// Reads all rows of an answer.
+pub(crate) fn all<T>(rows: &[PgRow], read: impl Fn(&PgRow) -> Result<T, sqlx::Error>) -> Result<Vec<T>, StoreError> {
+    Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
+}
+
+/// Reads the one row of an answer, if there is one.
+pub(crate) fn one<T>(
+    row: Option<PgRow>,
+    read: impl Fn(&PgRow) -> Result<T, sqlx::Error>,
+) -> Result<Option<T>, StoreError> {
+    Ok(row.as_ref().map(read).transpose()?)
+}
+
+/// Rows to ask for when `limit` are to be shown: one more tells whether there is another page.
+pub(crate) fn and_one(limit: u32) -> i64 {
+    i64::from(limit) + 1
+}
