@@ -199,7 +199,11 @@ fn a_name_from_before_anybody_watched_is_known_and_one_of_a_stream_that_is_over_
     assert_eq!(stage.hub.streams(), 0);
     stage.hub.named(&stage.key, TrackId(5), 0, Some(ZOE));
     stage.key = key("door-1");
-    assert_eq!(box_colour(&stage.shown(&mut watch, &[(5, FACE)])), [true, true, false], "another stream, another person");
+    assert_eq!(
+        box_colour(&stage.shown(&mut watch, &[(5, FACE)])),
+        [true, true, false],
+        "another stream, another person"
+    );
     stage.hub.named(&stage.key, TrackId(1), 0, Some(ZOE));
     assert_eq!(stage.hub.streams(), 1, "the new stream takes the place of the old");
 }

@@ -297,7 +297,8 @@ mod tests {
 
     #[test]
     fn names_of_all_scripts_are_drawn() {
-        for (with, without) in [("Zoë", "Zo"), ("Łukasz", "ukasz"), ("李小龍", "小"), ("Пётр", "П"), ("Γιώργος", "Γ")] {
+        for (with, without) in [("Zoë", "Zo"), ("Łukasz", "ukasz"), ("李小龍", "小"), ("Пётр", "П"), ("Γιώργος", "Γ")]
+        {
             assert!(inked(with) > inked(without) + 5, "{with}");
         }
         assert!(inked("Zoë") != inked("Zoe") && inked("Łukasz") != inked("Lukasz"));
