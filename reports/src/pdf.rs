@@ -1,5 +1,5 @@
-//! PDF: a title page with the facts, the key figures and the charts, then the rows, on A4; landscape if they are too wide for
-//! portrait. All rows have to be known before the first page, for the widths of the columns and the number of pages.
+//! PDF: a title page with the facts, the key figures and the charts, then the rows, on A4; those in landscape if they are too wide
+//! for portrait. All rows have to be known before the first page, for the widths of the columns and the number of pages.
 
 use std::io::Write;
 
@@ -52,12 +52,14 @@ pub(crate) fn write(report: &Report, fonts: &Fonts, rows: &mut Rows, out: &mut d
         }
         chunk.iter().for_each(|row| table.push(row, report.time_zone, &shaper));
     }
-    let (width, height) = if table.natural() <= SHORT - 2.0 * SIDE { (SHORT, LONG) } else { (LONG, SHORT) };
-    let mut flow = Flow { shaper: &shaper, width, height, pages: vec![Scene::new(width, height)], y: TOP };
+    let mut flow = Flow { shaper: &shaper, width: SHORT, height: LONG, pages: vec![Scene::new(SHORT, LONG)], y: TOP };
     title_page(&mut flow, report, table.len());
     figures(&mut flow, report);
     charts(&mut flow, report);
     notes(&mut flow, report);
+    if !table.suits(flow.room()) {
+        (flow.width, flow.height) = (LONG, SHORT);
+    }
     flow.new_page();
     table.lay(&mut flow, &shaper);
     let pages = with_footers(flow.pages, report, &shaper);
@@ -171,7 +173,7 @@ fn figures(flow: &mut Flow, report: &Report) {
 
 fn charts(flow: &mut Flow, report: &Report) {
     for chart in &report.charts {
-        let mut scene = chart.scene(flow.room().min(SHORT - 2.0 * SIDE));
+        let mut scene = chart.scene(flow.room());
         for shape in &mut scene.shapes {
             if let Shape::Text { text, .. } = shape {
                 *text = flow.shaper.readable(text);

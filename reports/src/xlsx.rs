@@ -151,6 +151,8 @@ fn write_row(sheet: &mut Worksheet, line: u32, row: &[Cell], styles: &mut Styles
             Cell::Status { label, tone } => {
                 sheet.write_string_with_format(line, at, &*cell_text(label), styles.tone(*tone))?
             }
+            // Excel's numbers have 53 bits; a longer one is most likely an identifier.
+            Cell::Integer(n) if n.unsigned_abs() > 1 << 53 => sheet.write_string(line, at, n.to_string())?,
             Cell::Integer(n) => sheet.write_number(line, at, *n as f64)?,
             Cell::Percent(share) => sheet.write_number_with_format(line, at, *share, &styles.percent)?,
             Cell::Minutes(n) => sheet.write_number_with_format(line, at, *n as f64, &styles.minutes)?,
@@ -240,5 +242,40 @@ impl Styles {
             None => DATE_TIME.to_owned(),
         };
         self.date_times.entry(which).or_insert_with(|| Format::new().set_num_format(format))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use calamine::{Reader, Xlsx, open_workbook_from_rs};
+    use chrono::DateTime;
+
+    use super::*;
+
+    #[test]
+    fn rows_that_do_not_fit_go_onto_further_sheets() {
+        let report = Report {
+            title: String::new(),
+            subtitle: None,
+            site: String::new(),
+            time_zone: Tz::UTC,
+            period: None,
+            generated_at: DateTime::UNIX_EPOCH,
+            filters: Vec::new(),
+            notes: Vec::new(),
+            figures: Vec::new(),
+            charts: Vec::new(),
+            columns: vec![Column::new("n", "N", Kind::Integer)],
+        };
+        for (rows, sheets) in [(0, vec![0]), (9, vec![9]), (10, vec![10]), (11, vec![10, 1]), (30, vec![10, 10, 10])] {
+            let mut chunks = (0..rows).map(|n| Ok(vec![vec![Cell::Integer(n)]]));
+            let mut book = Vec::new();
+            write(&report, None, 10, &mut Rows::new(&report.columns, &mut chunks), &mut book).unwrap();
+            let mut book: Xlsx<_> = open_workbook_from_rs(Cursor::new(book)).unwrap();
+            let found: Vec<_> = book.worksheets().into_iter().skip(1).map(|(_, cells)| cells.height() - 1).collect();
+            assert_eq!(found, sheets, "{rows} rows");
+        }
     }
 }

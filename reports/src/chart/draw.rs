@@ -7,7 +7,7 @@ const HEADING: Style = Style::new(11.0, INK).bold();
 const SMALL: Style = Style::new(7.5, FAINT);
 /// Room for the values at the left.
 const LEFT: f32 = 36.0;
-const TOP: f32 = 34.0;
+const TOP: f32 = 40.0;
 const PLOT: f32 = 120.0;
 const BELOW: f32 = 32.0;
 /// Room between two labels of the horizontal axis.
@@ -64,7 +64,7 @@ fn round_steps(largest: f64, unit: Unit) -> (f64, u32) {
 pub(super) fn histogram(chart: &Histogram, width: f32) -> Scene {
     let largest = chart.counts.iter().copied().max().unwrap_or(0);
     let mut frame = Frame::new(&chart.title, width, largest as f64, Unit::Count);
-    frame.scene.text((LEFT, TOP - 8.0), SMALL, label(&chart.y_label));
+    frame.scene.text((LEFT, TOP - 15.0), SMALL, label(&chart.y_label));
     let bar = (width - LEFT) / chart.counts.len() as f32;
     let gap = (bar * 0.15).min(2.0);
     for (at, count) in chart.counts.iter().enumerate().filter(|(_, count)| **count > 0) {
@@ -80,11 +80,11 @@ pub(super) fn histogram(chart: &Histogram, width: f32) -> Scene {
         let bars = (value - chart.first) as f32 / chart.width as f32;
         if (0.0..=chart.counts.len() as f32).contains(&bars) {
             let x = LEFT + bar * bars;
-            frame.scene.line((x, TOP - 4.0), (x, TOP + PLOT), TONES[2], 0.8);
+            frame.scene.line((x, TOP - 10.0), (x, TOP + PLOT), TONES[2], 0.8);
             // Words stand inwards of their line.
             let (anchor, aside) = if x > width * 0.8 { (Anchor::End, -3.0) } else { (Anchor::Start, 3.0) };
             let style = Style { colour: TONES[2], ..SMALL }.anchored(anchor);
-            frame.scene.text((x + aside, TOP + 3.0), style, label(name));
+            frame.scene.text((x + aside, TOP - 4.0), style, label(name));
         }
     }
     frame.caption(&chart.x_label);

@@ -75,9 +75,11 @@ impl<'a> Table<'a> {
         self.rows.len()
     }
 
-    /// How wide it is if nothing is broken.
-    pub(super) fn natural(&self) -> f32 {
-        self.extents.iter().map(|extent| extent.natural + GAP).sum::<f32>() - GAP
+    /// Whether it reads well in this width: no word broken, and few texts on two lines.
+    pub(super) fn suits(&self, room: f32) -> bool {
+        let room = room - GAP * (self.columns.len() - 1) as f32;
+        let sum = |width: fn(&Extent) -> f32| self.extents.iter().map(width).sum::<f32>();
+        sum(|extent| extent.least) <= room && sum(|extent| extent.natural) <= 1.15 * room
     }
 
     fn widths(&self, room: f32) -> Vec<f32> {

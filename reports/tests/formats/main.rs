@@ -1,0 +1,10 @@
+//! What is written can be read back, is complete, and does no harm.
+
+mod charts;
+mod csv;
+mod fixture;
+mod json;
+mod names;
+mod pdf;
+mod streaming;
+mod xlsx;
