@@ -37,6 +37,18 @@ fn check(from: &str, to: &str, expected: &str) {
 }
 
 #[test]
+fn blinks_may_be_required_of_cameras_that_can_see_them() {
+    let required = |analysis: &str| {
+        let text = GOOD.replace("room = \"hall\"", &format!("room = \"hall\"\nanalysis_fps = {analysis}"));
+        parse(&format!("[liveness]\nblink = \"required\"\n{text}"), &[])
+    };
+    required("10").unwrap();
+    required("0").unwrap();
+    required("9.9").unwrap_err();
+    parse(&format!("[liveness]\nenabled = false\nblink = \"required\"\n{GOOD}"), &[]).unwrap();
+}
+
+#[test]
 fn each_problem_has_its_key_and_says_what_to_do() {
     parse(GOOD, &[]).unwrap();
     let forms = r#"write it as "rtsp://host/path", "v4l2:///dev/video0" or "file:clip.mp4""#;
@@ -52,6 +64,12 @@ fn each_problem_has_its_key_and_says_what_to_do() {
         "",
         "[liveness]\nspoof_below = 0.9\nlive_from = 0.5",
         "liveness.spoof_below: 0.9 is above liveness.live_from (0.5): it must be the same or lower",
+    );
+    check(
+        "",
+        "[liveness]\nblink = \"required\"",
+        "cameras[0].analysis_fps: 5 a second is too slow to see blinks, and liveness.blink is \"required\": set 10 or more, or \
+         liveness.blink = \"off\"",
     );
     check("", "[spool]\nmax_mb = 0", "spool.max_mb: 0 is out of bounds: 1 to 1048576 megabytes");
     check(

@@ -16,8 +16,8 @@ use super::problem::Problem;
 use super::raw::{RawConfig, RawDatabase, RawLane, RawLiveness, RawRecognition};
 use super::secret::Secret;
 use super::types::{
-    AttendanceConfig, Config, DatabaseConfig, DecisionsConfig, DetectionConfig, LaneConfig, LivenessConfig, LogConfig,
-    ModelsConfig, RecognitionConfig, RetentionConfig, SiteConfig, SpoolConfig,
+    AttendanceConfig, Blink, Config, DatabaseConfig, DecisionsConfig, DetectionConfig, LaneConfig, LivenessConfig,
+    LogConfig, ModelsConfig, RecognitionConfig, RetentionConfig, SiteConfig, SpoolConfig,
 };
 
 /// What a frame costs in memory as far as the configuration can know: 1920×1080 in I420 or NV12.
@@ -44,6 +44,7 @@ pub(super) fn validate(
     };
     let rooms = rooms::rooms(&mut c, &raw.rooms, site_zone.unwrap_or_default(), &attendance);
     let cameras = cameras::cameras(&mut c, &raw.cameras, &rooms);
+    blinks_can_be_seen(&mut c, raw);
     let lane = lane(&mut c, &raw.lane, cameras.len());
     let config = Config {
         site: SiteConfig { name: c.label("site.name", &raw.site.name), time_zone: site_zone.unwrap_or_default() },
@@ -168,6 +169,30 @@ fn liveness(c: &mut Checker<'_>, raw: &RawLiveness) -> LivenessConfig {
         min_face_px: raw.min_face_px.map(|v| c.float("liveness.min_face_px", v, 16.0..=2000.0)),
         patience: patience.map(Duration::from_millis),
         blink: raw.blink,
+    }
+}
+
+/// Least rate at which blinks are seen: eyes are shut for 0.1 s in a short blink, so looks 0.1 s apart do not miss it, and the
+/// next ones see them open again well within the 0.4 s of a long one. In recordings 94 % of all blinks were found at 10 a
+/// second, 69 % at 5.
+const BLINK_FPS: f64 = 10.0;
+
+fn blinks_can_be_seen(c: &mut Checker<'_>, raw: &RawConfig) {
+    if !raw.liveness.enabled || raw.liveness.blink != Blink::Required {
+        return;
+    }
+    for (i, camera) in raw.cameras.iter().enumerate() {
+        // 0 analyses every frame.
+        if camera.analysis_fps > 0.0 && camera.analysis_fps < BLINK_FPS {
+            c.add(
+                format!("cameras[{i}].analysis_fps"),
+                format!(
+                    "{} a second is too slow to see blinks, and liveness.blink is \"required\": set {BLINK_FPS} or more, or \
+                     liveness.blink = \"off\"",
+                    camera.analysis_fps
+                ),
+            );
+        }
     }
 }
 
