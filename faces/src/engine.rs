@@ -308,7 +308,7 @@ impl Inner {
             return;
         }
         let bench = Bench { nets, inner: self, until, progress };
-        let Ended { outcome, asked } = job.run(bench);
+        let Ended { outcome, asked, deliver } = job.run(bench);
         let now = self.clock.mono();
         let took = now.since(began);
         self.metrics.worked(took);
@@ -325,6 +325,9 @@ impl Inner {
         let mut queue = self.queue.lock();
         let pace = queue.pace.unwrap_or(took);
         queue.pace = Some((pace * (NEWEST - 1) + took) / NEWEST);
+        drop(queue);
+        // Last, so that whoever has the answer meets a breaker that knows of it.
+        deliver();
     }
 }
 
@@ -333,6 +336,8 @@ struct Ended {
     /// The word for metrics.
     outcome: &'static str,
     asked: Asked,
+    /// Gives the caller the answer.
+    deliver: Box<dyn FnOnce()>,
 }
 
 /// What a job says about the models.
@@ -402,7 +407,7 @@ struct Typed<T, W> {
     work: W,
 }
 
-impl<T: Send, W: FnOnce(&mut Desk<'_>) -> Result<T, FacesError> + Send> Job for Typed<T, W> {
+impl<T: Send + 'static, W: FnOnce(&mut Desk<'_>) -> Result<T, FacesError> + Send> Job for Typed<T, W> {
     fn is_unwanted(&self) -> bool {
         self.answer.is_closed()
     }
@@ -422,16 +427,17 @@ impl<T: Send, W: FnOnce(&mut Desk<'_>) -> Result<T, FacesError> + Send> Job for 
         let result = caught
             .unwrap_or_else(|_| Err(Fault::new(ErrorClass::Bug, "a face job panicked; the log says where").into()));
         let worked = if asked { Asked::Worked } else { Asked::NotAtAll };
-        let ended = match &result {
-            Ok(_) => Ended { outcome: "done", asked: worked },
-            Err(FacesError::TooLate) => Ended { outcome: "late", asked: Asked::NotAtAll },
+        let (outcome, asked) = match &result {
+            Ok(_) => ("done", worked),
+            Err(FacesError::TooLate) => ("late", Asked::NotAtAll),
             Err(FacesError::Failed(fault)) => {
                 tracing::error!(error = %fault, "a face job failed");
-                Ended { outcome: "failed", asked: if asked { Asked::Failed } else { Asked::NotAtAll } }
+                ("failed", if asked { Asked::Failed } else { Asked::NotAtAll })
             }
-            Err(_) => Ended { outcome: "refused", asked: worked },
+            Err(_) => ("refused", worked),
         };
-        drop(answer.send(result));
-        ended
+        // Whoever asked may be gone.
+        let deliver = Box::new(move || drop(answer.send(result)));
+        Ended { outcome, asked, deliver }
     }
 }
