@@ -14,9 +14,9 @@ use rollcall_pipeline::config::{Blink, Config, LivenessChoice, LivenessConfig, R
 use rollcall_pipeline::lane::{LaneFactory, LaneStages};
 use rollcall_pipeline::ports::{LivenessModel, Matcher, Observer};
 use rollcall_pipeline::{ErrorClass, Fault, ModelId};
-use rollcall_stages::detect::{Detect, YuNetDetector};
-use rollcall_stages::embed::{Embed, SFaceEmbedder};
-use rollcall_stages::liveness::{FrLivenessModel, Liveness, MeshEyes, MiniFasModel, NoLiveness};
+use rollcall_stages::detect::{DetectStage, YuNetDetector};
+use rollcall_stages::embed::{EmbedStage, SFaceEmbedder};
+use rollcall_stages::liveness::{FrLivenessModel, LivenessStage, MeshEyes, MiniFasModel, NoLiveness};
 use rollcall_stages::matching::{LivenessSettings, MatchPorts, MatchStage, RecognitionSettings};
 use rollcall_stages::track::{LivenessGate, ShotSettings, TrackSettings, TrackStage, TrackerSettings};
 
@@ -118,8 +118,8 @@ impl Vision {
         })
     }
 
-    fn liveness_stage(&self, model: Box<dyn LivenessModel>) -> Result<Liveness, Fault> {
-        let stage = Liveness::new(model);
+    fn liveness_stage(&self, model: Box<dyn LivenessModel>) -> Result<LivenessStage, Fault> {
+        let stage = LivenessStage::new(model);
         if !self.wants_eyes() {
             return Ok(stage);
         }
@@ -152,10 +152,10 @@ pub(crate) struct Stages {
 }
 
 impl LaneFactory for Stages {
-    type Detect = Detect;
+    type Detect = DetectStage;
     type Track = TrackStage;
-    type Embed = Embed;
-    type Liveness = Liveness;
+    type Embed = EmbedStage;
+    type Liveness = LivenessStage;
     type Match = MatchStage;
 
     fn build(&mut self) -> Result<LaneStages<Self>, Fault> {
@@ -178,9 +178,9 @@ impl LaneFactory for Stages {
             observer: Arc::clone(&self.observer),
         };
         Ok(LaneStages {
-            detect: Detect::new(self.vision.detector()?),
+            detect: DetectStage::new(self.vision.detector()?),
             track: TrackStage::new(track, Arc::clone(&self.observer)),
-            embed: Embed::new(self.vision.embedder()?),
+            embed: EmbedStage::new(self.vision.embedder()?),
             liveness: self.vision.liveness_stage(model)?,
             matching: MatchStage::new(ports, self.recognition, liveness),
         })

@@ -8,7 +8,7 @@ use rollcall_pipeline::ports::FaceDetector;
 use rollcall_pipeline::{
     CameraTuning, Detection, ErrorClass, Fault, Frame, Image, Outbox, Point, Polygon, Rect, Stage as _,
 };
-use rollcall_stages::detect::{Detect, MAX_FACES, YuNetDetector};
+use rollcall_stages::detect::{DetectStage, MAX_FACES, YuNetDetector};
 
 /// Finds the same faces in every frame.
 struct Always(Vec<Detection>);
@@ -25,7 +25,7 @@ fn face(x: f32, y: f32, side: f32) -> Detection {
 
 /// Runs one frame of 200×100 pixels; gives the left edges of the faces that go on.
 fn check(tuning: CameraTuning, found: Vec<Detection>, expected: &[f32]) {
-    let mut stage = Detect::new(Always(found));
+    let mut stage = DetectStage::new(Always(found));
     let mut out = Outbox::collecting();
     let image = Image::new(I420::filled(200, 100, [100, 128, 128]));
     stage.on_open(&vision::stream(1)).expect("a detector that never fails");
@@ -74,7 +74,7 @@ fn a_failing_model_is_a_fault() {
     }
     let image = Image::new(I420::filled(64, 64, [100, 128, 128]));
     let batch = vec![vision::frame(0, image, vision::tuning())];
-    assert_eq!(Detect::new(Broken).process(batch, &mut Outbox::collecting()).unwrap_err().message, "broken");
+    assert_eq!(DetectStage::new(Broken).process(batch, &mut Outbox::collecting()).unwrap_err().message, "broken");
 }
 
 fn detector() -> YuNetDetector {
@@ -107,7 +107,7 @@ fn faces_are_where_the_reference_finds_them() {
 fn a_picture_without_a_face_has_none() {
     let stripes: Vec<u8> = (0..640 * 480).flat_map(|i| [(i % 64 * 4) as u8, (i / 640 % 32 * 8) as u8, 90]).collect();
     let image = Image::new(I420::from_rgb(640, 480, &stripes));
-    let mut stage = Detect::new(detector());
+    let mut stage = DetectStage::new(detector());
     let mut out = Outbox::collecting();
     stage.process(vec![vision::frame(0, image, vision::tuning())], &mut out).unwrap();
     assert!(out.take()[0].faces.is_empty());

@@ -11,7 +11,7 @@ use rollcall_pipeline::{
     TrackEnd, TrackId, TrackShot, Tracked,
 };
 use rollcall_stages::chip;
-use rollcall_stages::embed::{Embed, SFaceEmbedder};
+use rollcall_stages::embed::{EmbedStage, SFaceEmbedder};
 
 /// Embeds a chip by its first byte; zero has no direction. Remembers the sizes of its batches.
 struct FirstByte(ModelId);
@@ -69,7 +69,7 @@ fn ended() -> Tracked<TrackShot> {
 
 #[test]
 fn order_is_kept_and_a_shot_without_direction_goes() {
-    let mut stage = Embed::new(FirstByte(ModelId::new("first-byte")));
+    let mut stage = EmbedStage::new(FirstByte(ModelId::new("first-byte")));
     let mut out = Outbox::collecting();
     let tick = Tracked::Tick(vision::stream(1), vision::at(900));
     let batch = vec![shot(0, 9), eyes(1), shot(2, 0), shot(3, 7), tick, ended()];
@@ -95,7 +95,7 @@ fn a_batch_without_shots_does_not_wake_the_model() {
         }
     }
     let mut out = Outbox::collecting();
-    Embed::new(Asleep(ModelId::new("asleep"))).process(vec![eyes(0), ended()], &mut out).unwrap();
+    EmbedStage::new(Asleep(ModelId::new("asleep"))).process(vec![eyes(0), ended()], &mut out).unwrap();
     assert_eq!(out.take().len(), 2);
 }
 
@@ -110,7 +110,7 @@ fn too_few_embeddings_are_a_bug() {
             Ok(vec![])
         }
     }
-    let fault = Embed::new(Short(ModelId::new("short"))).process(vec![shot(0, 1)], &mut Outbox::collecting());
+    let fault = EmbedStage::new(Short(ModelId::new("short"))).process(vec![shot(0, 1)], &mut Outbox::collecting());
     assert_eq!(fault.unwrap_err().class, ErrorClass::Bug);
 }
 

@@ -11,7 +11,7 @@ use rollcall_pipeline::{
     Pose, Rect, ShotQuality, Stage as _, TrackEnd, TrackId, TrackShot, Tracked,
 };
 use rollcall_stages::chip;
-use rollcall_stages::liveness::{EyeModel, FrLivenessModel, Liveness, MeshEyes, NoLiveness};
+use rollcall_stages::liveness::{EyeModel, FrLivenessModel, LivenessStage, MeshEyes, NoLiveness};
 
 /// Scores by the first byte of the first crop, in percent.
 struct Percent;
@@ -93,7 +93,7 @@ fn shots(items: Vec<Tracked<LiveShot>>) -> Vec<LiveShot> {
 fn shots_without_crops_are_not_scored_and_order_is_kept() {
     let mut out = Outbox::collecting();
     let batch = vec![shot(1, 1, Some(90)), shot(1, 2, None), shot(1, 3, Some(10)), ended(1, 1)];
-    Liveness::new(Percent).process(batch, &mut out).unwrap();
+    LivenessStage::new(Percent).process(batch, &mut out).unwrap();
     let sent = out.take();
     assert!(matches!(sent.last(), Some(Tracked::Ended(_))));
     let sent = shots(sent);
@@ -106,7 +106,8 @@ fn shots_without_crops_are_not_scored_and_order_is_kept() {
 
 #[test]
 fn a_score_that_is_no_probability_is_a_bug() {
-    let fault = Liveness::new(Percent).process(vec![shot(1, 1, Some(101))], &mut Outbox::collecting()).unwrap_err();
+    let fault =
+        LivenessStage::new(Percent).process(vec![shot(1, 1, Some(101))], &mut Outbox::collecting()).unwrap_err();
     assert_eq!(fault.class, ErrorClass::Bug);
 }
 
@@ -114,13 +115,13 @@ fn a_score_that_is_no_probability_is_a_bug() {
 fn without_a_model_nothing_is_asked_for_and_nothing_is_scored() {
     assert!(NoLiveness.crops().is_empty());
     let mut out = Outbox::collecting();
-    Liveness::new(NoLiveness).process(vec![shot(1, 1, None)], &mut out).unwrap();
+    LivenessStage::new(NoLiveness).process(vec![shot(1, 1, None)], &mut out).unwrap();
     assert_eq!(shots(out.take())[0].live, None);
 }
 
 #[test]
 fn a_blink_is_told_once_by_the_next_shot_of_its_track() {
-    let mut stage = Liveness::new(Percent).with_blinks(PercentOpen);
+    let mut stage = LivenessStage::new(Percent).with_blinks(PercentOpen);
     let mut out = Outbox::collecting();
     let mut batch = looks(1, 1, &[30, 30, 255, 31, 8, 30]);
     batch.extend(looks(2, 1, &[30, 30, 30, 30, 30, 30]));
@@ -137,7 +138,7 @@ fn a_blink_after_the_last_shot_is_told_by_the_end_of_its_track() {
         let ends = items.into_iter().filter_map(|i| if let Tracked::Ended(end) = i { Some(end) } else { None });
         ends.map(|end| (end.track.0, end.blinked)).collect()
     };
-    let mut stage = Liveness::new(Percent).with_blinks(PercentOpen);
+    let mut stage = LivenessStage::new(Percent).with_blinks(PercentOpen);
     let mut out = Outbox::collecting();
     let mut batch = looks(1, 1, &[30, 30, 30, 8, 30]);
     batch.extend(looks(1, 2, &[30, 30, 30, 8, 30]));
@@ -149,7 +150,7 @@ fn a_blink_after_the_last_shot_is_told_by_the_end_of_its_track() {
 
 #[test]
 fn state_ends_with_the_track_and_with_the_stream() {
-    let mut stage = Liveness::new(Percent).with_blinks(PercentOpen);
+    let mut stage = LivenessStage::new(Percent).with_blinks(PercentOpen);
     let mut out = Outbox::collecting();
     let mut batch = looks(1, 1, &[30, 30]);
     batch.extend(looks(1, 2, &[30]));
@@ -164,7 +165,7 @@ fn state_ends_with_the_track_and_with_the_stream() {
 
 #[test]
 fn looks_are_dropped_where_the_check_is_off() {
-    let mut stage = Liveness::new(Percent);
+    let mut stage = LivenessStage::new(Percent);
     let mut out = Outbox::collecting();
     stage.process(looks(1, 1, &[30, 30, 30, 8, 30]), &mut out).unwrap();
     assert_eq!((out.take().len(), stage.tracks()), (0, 0));

@@ -20,19 +20,19 @@ pub use yunet::{NMS_IOU, YuNetDetector, suppress};
 pub const MAX_FACES: usize = 64;
 
 /// The stage.
-pub struct Detect {
+pub struct DetectStage {
     detector: Box<dyn FaceDetector>,
     cameras: HashMap<StreamKey, CameraMetrics>,
 }
 
-impl Detect {
+impl DetectStage {
     /// Around a detector.
     pub fn new(detector: impl FaceDetector + 'static) -> Self {
         Self { detector: Box::new(detector), cameras: HashMap::new() }
     }
 }
 
-impl Stage for Detect {
+impl Stage for DetectStage {
     const NAME: &'static str = "detect";
     type In = Frame;
     type Out = FrameFaces;

@@ -12,18 +12,18 @@ use rollcall_pipeline::{EmbeddedShot, ErrorClass, Fault, TrackShot, Tracked};
 pub use sface::SFaceEmbedder;
 
 /// The stage.
-pub struct Embed {
+pub struct EmbedStage {
     embedder: Box<dyn Embedder>,
 }
 
-impl Embed {
+impl EmbedStage {
     /// Around a model.
     pub fn new(embedder: impl Embedder + 'static) -> Self {
         Self { embedder: Box::new(embedder) }
     }
 }
 
-impl Stage for Embed {
+impl Stage for EmbedStage {
     const NAME: &'static str = "embed";
     type In = Tracked<TrackShot>;
     type Out = Tracked<EmbeddedShot>;

@@ -28,7 +28,7 @@ pub trait EyeModel: Send {
 }
 
 /// The stage.
-pub struct Liveness {
+pub struct LivenessStage {
     model: Box<dyn LivenessModel>,
     eyes: Option<Box<dyn EyeModel>>,
     streams: HashMap<StreamKey, HashMap<TrackId, Eyes>>,
@@ -42,7 +42,7 @@ struct Eyes {
     blinked: bool,
 }
 
-impl Liveness {
+impl LivenessStage {
     /// Around a model, without the blink check: looks at eyes are dropped.
     pub fn new(model: impl LivenessModel + 'static) -> Self {
         Self { model: Box::new(model), eyes: None, streams: HashMap::new() }
@@ -97,7 +97,7 @@ fn is_checked(shot: &EmbeddedShot) -> bool {
     !shot.shot.chip.context.is_empty()
 }
 
-impl Stage for Liveness {
+impl Stage for LivenessStage {
     const NAME: &'static str = "liveness";
     type In = Tracked<EmbeddedShot>;
     type Out = Tracked<LiveShot>;
