@@ -94,6 +94,9 @@ pub trait Observer: Send + Sync {
 
     /// From frame `seq` on, `track` bears a name; `None` takes it away.
     fn named(&self, _key: &StreamKey, _track: TrackId, _seq: u64, _person: Option<PersonId>) {}
+
+    /// Nothing more is said about a stream, and nothing need be kept of it.
+    fn closed(&self, _key: &StreamKey) {}
 }
 
 /// Watches nothing.

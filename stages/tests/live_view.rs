@@ -195,7 +195,7 @@ fn a_name_from_before_anybody_watched_is_known_and_one_of_a_stream_that_is_over_
     let mut watch = stage.watch(Overlay::Names);
     assert_eq!(box_colour(&stage.shown(&mut watch, &[(5, FACE)])), [false, true, false]);
     assert_eq!(stage.hub.streams(), 1);
-    stage.hub.forget(&stage.key.clone());
+    stage.hub.closed(&stage.key);
     assert_eq!(stage.hub.streams(), 0);
     stage.hub.named(&stage.key, TrackId(5), 0, Some(ZOE));
     stage.key = key("door-1");

@@ -3,9 +3,12 @@
 //! It stays in luma and chroma from the decoder to the JPEG, so no pixel is converted that is not drawn on. It deliberately
 //! knows nothing of faces.
 
+use std::borrow::Cow;
+
 use fast_image_resize::{PixelType, Resizer};
 use jpeg_encoder::{Encoder, ImageBuffer, JpegColorType, SamplingFactor};
 use rollcall_pipeline::{ErrorClass, Fault, ImageView, PixelFormat};
+use unicode_bidi::{BidiInfo, Level};
 use unifont::get_glyph;
 
 use crate::detect::resize_plane;
@@ -124,7 +127,7 @@ impl Canvas {
     /// Writes a line of text on a ground of its own, its upper left corner as near to (`left`, `top`) as the picture allows.
     pub(super) fn label(&mut self, text: &str, left: i32, top: i32, ink: Colour, ground: Colour) {
         const PAD: i32 = 3;
-        let glyphs: Vec<_> = text.chars().filter(|c| !c.is_control()).filter_map(glyph).collect();
+        let glyphs: Vec<_> = in_reading_order(text).chars().filter(|c| !c.is_control()).filter_map(glyph).collect();
         let width = glyphs.iter().map(|glyph| glyph.get_width()).sum::<usize>() as i32 + 2 * PAD;
         let height = LINE as i32 + 2;
         let left = left.min(self.width as i32 - width).max(0);
@@ -158,6 +161,15 @@ impl Canvas {
         encoder.set_sampling_factor(SamplingFactor::R_4_2_0);
         encoder.encode_image(Rows(self)).map_err(|error| Fault::new(ErrorClass::Bug, error))?;
         Ok(out)
+    }
+}
+
+/// The characters from left to right: names of Hebrew and Arabic run the other way. Arabic letters stay unjoined.
+fn in_reading_order(text: &str) -> Cow<'_, str> {
+    let info = BidiInfo::new(text, Some(Level::ltr()));
+    match info.paragraphs.as_slice() {
+        [line] => Cow::Owned(info.reorder_line(line, line.range.clone()).into_owned()),
+        _ => Cow::Borrowed(text),
     }
 }
 
@@ -305,6 +317,12 @@ mod tests {
         // What the font lacks is a sign that something is there.
         assert!(inked("\u{1f600}") > 0);
         assert_eq!(inked("a\u{7}\n\u{0}b"), inked("ab"));
+    }
+
+    #[test]
+    fn names_that_run_from_right_to_left_do() {
+        assert_eq!(in_reading_order("#5 שלום"), "#5 םולש");
+        assert_eq!(in_reading_order("#5 Zoë"), "#5 Zoë");
     }
 
     proptest! {

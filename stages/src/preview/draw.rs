@@ -15,6 +15,7 @@ const GREEN: Colour = Colour([145, 72, 58]);
 /// Not recognised.
 const RED: Colour = Colour([90, 102, 216]);
 const BLACK: Colour = Colour([16, 128, 128]);
+const WHITE: Colour = Colour([235, 128, 128]);
 /// Longer names are cut.
 const MAX_CHARS: usize = 40;
 
@@ -74,7 +75,7 @@ pub(super) fn overlaid(plain: &Canvas, image: &Image, overlay: Overlay, faces: &
     for face in faces {
         let area = area(&face.bbox, scale);
         let text = if overlay == Overlay::Names { &face.named } else { &face.plain };
-        canvas.label(text, area.left, area.top - LINE as i32 - 2, BLACK, face.colour);
+        canvas.label(text, area.left, area.top - LINE as i32 - 2, WHITE, BLACK);
     }
     canvas
 }

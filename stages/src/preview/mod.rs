@@ -144,12 +144,6 @@ impl PreviewHub {
         self.0.end_all(state);
     }
 
-    /// A stream is over: what is known about its tracks is forgotten. A later stream of the same camera does that too.
-    pub fn forget(&self, key: &StreamKey) {
-        self.0.who.lock().forget(key);
-        self.0.state.lock().seats.forget(key);
-    }
-
     /// How many watch.
     pub fn watchers(&self) -> usize {
         self.0.watched.load(Ordering::Relaxed)
@@ -192,6 +186,12 @@ impl Observer for PreviewHub {
 
     fn named(&self, key: &StreamKey, track: TrackId, _seq: u64, person: Option<PersonId>) {
         self.0.who.lock().name(key, track, person);
+    }
+
+    /// A later stream of the same camera makes forget too.
+    fn closed(&self, key: &StreamKey) {
+        self.0.who.lock().forget(key);
+        self.0.state.lock().seats.forget(key);
     }
 }
 
