@@ -21,7 +21,7 @@ use crate::rows::Rows;
 use crate::scene::{ACCENT, Anchor, Colour, FAINT, INK, RULE, Scene, Shape, Style, Weight};
 use crate::text;
 
-/// The most rows of a PDF: some 500 pages, and some 100 MB of memory while it is made.
+/// The most rows of a PDF: some 700 pages, and some 60 MB of memory while it is made.
 pub const PDF_MAX_ROWS: usize = 20_000;
 /// The most columns of a PDF, of its rows and of each table of key figures.
 pub const PDF_MAX_COLUMNS: usize = 16;

@@ -24,7 +24,7 @@ impl Frame {
         let mut scene = Scene::new(width, TOP + PLOT + BELOW);
         scene.text((0.0, 12.0), HEADING, label(title));
         let (step, steps) = match unit {
-            Unit::Share if largest <= 1.0 => (0.25, 4),
+            Unit::Share if (0.5..=1.0).contains(&largest) => (0.25, 4),
             _ => round_steps(largest, unit),
         };
         let frame = Self { scene, top: step * f64::from(steps) };

@@ -118,9 +118,14 @@ impl<'f> Shaper<'f> {
         }
     }
 
-    /// The first font that has a character. What only joins or varies its neighbours needs none of its own.
+    fn has(&self, weight: Weight, face: usize, c: char) -> bool {
+        let face = self.faces(weight).get(face);
+        face.and_then(|(face, _)| face.glyph_index(c)).is_some_and(|glyph| glyph.0 != 0)
+    }
+
+    /// The first font that has a character.
     fn face_of(&self, weight: Weight, c: char) -> Option<usize> {
-        self.faces(weight).iter().position(|(face, _)| face.glyph_index(c).is_some_and(|glyph| glyph.0 != 0))
+        (0..self.faces(weight).len()).find(|face| self.has(weight, *face, c))
     }
 
     /// The text with every character that no font has replaced by Latin letters.
@@ -129,11 +134,13 @@ impl<'f> Shaper<'f> {
             return text.to_owned();
         }
         text.chars().fold(String::with_capacity(text.len()), |mut all, c| {
-            if joins(c) || self.face_of(Weight::Regular, c).is_some() {
+            if invisible(c) || self.face_of(Weight::Regular, c).is_some() {
                 all.push(c);
             } else {
                 self.transcribed.set(true);
                 match any_ascii_char(c) {
+                    // Marks go with the letter that they belong to.
+                    "" if bidi_class(c) == BidiClass::NSM => {}
                     "" => all.push('?'),
                     latin => all.push_str(latin),
                 }
@@ -191,15 +198,18 @@ impl<'f> Shaper<'f> {
         let mut start = 0;
         let mut current = None;
         for (at, c) in text.char_indices() {
-            // A joiner or mark stays with what it belongs to, as does a blank.
-            let face = if current.is_some() && (joins(c) || c == ' ') { current } else { self.face_of(weight, c) };
+            // A blank or mark stays with what it stands beside, if that font has it.
+            let stays = |face: usize| {
+                invisible(c) || (c == ' ' || bidi_class(c) == BidiClass::NSM) && self.has(weight, face, c)
+            };
+            let face = current.filter(|face| stays(*face)).or_else(|| self.face_of(weight, c)).unwrap_or(0);
             if let Some(before) = current
-                && face != current
+                && face != before
             {
                 parts.push((before, &text[start..at]));
                 start = at;
             }
-            current = Some(face.unwrap_or(0));
+            current = Some(face);
         }
         parts.extend(current.map(|face| (face, &text[start..])));
         if direction == Direction::RightToLeft {
@@ -220,9 +230,9 @@ fn right_to_left(c: char) -> bool {
     c >= '\u{590}' && matches!(bidi_class(c), BidiClass::R | BidiClass::AL | BidiClass::AN)
 }
 
-/// Joiners, variation selectors and combining marks: nothing by themselves.
-fn joins(c: char) -> bool {
-    matches!(c, '\u{200B}'..='\u{200F}' | '\u{2060}' | '\u{FE00}'..='\u{FE0F}' | '\u{0300}'..='\u{036F}')
+/// Joiners, marks of direction and variation selectors: shaping knows them, and nothing is drawn for them.
+fn invisible(c: char) -> bool {
+    matches!(c, '\u{200B}'..='\u{200F}' | '\u{2060}' | '\u{FE00}'..='\u{FE0F}')
 }
 
 fn glyphs(face: &Face, text: &str, direction: Direction) -> Vec<KrillaGlyph> {

@@ -12,7 +12,7 @@ use crate::text;
 const SIZE: f32 = 8.0;
 const LEADING: f32 = 10.5;
 /// Above and below the text of a row.
-const PAD: f32 = 3.5;
+const PAD: f32 = 2.8;
 const GAP: f32 = 12.0;
 /// A column asks for no more than this.
 const WIDEST: f32 = 220.0;
