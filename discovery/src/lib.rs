@@ -1,11 +1,13 @@
 //! Finds the cameras of the local network by ONVIF's WS-Discovery: a question to everybody, an answer from each that is there.
 //!
-//! It deliberately opens nothing that it is told about: what a device answers is its own word, and whoever uses it decides
-//! whether to go there. Small own code, because the crates for it keep as much as anybody sends them, do not say who sent it,
-//! and bring an HTTP client with them.
+//! [`discover`] deliberately opens nothing that it is told about: what a device answers is its own word, and whoever uses it
+//! decides whether to go there, with [`stream_uris`]. Small own code, because the crates for it keep as much as anybody sends them, do not say who sent it,
+//! and bring a large HTTP client with them.
 
 mod message;
 mod search;
+mod streams;
+mod xml;
 
 use std::net::IpAddr;
 
@@ -13,6 +15,7 @@ use rollcall_pipeline::ErrorClass;
 use url::Url;
 
 pub use search::{GROUP, Interface, LONGEST, MAX_DEVICES, Search, discover, interfaces};
+pub use streams::{Credentials, StreamOffer, StreamsError, stream_uris};
 
 /// A device that answered. Everything but `from` is what it says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]

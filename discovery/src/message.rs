@@ -1,26 +1,21 @@
 //! The two messages of WS-Discovery that are needed: the question, and what is read of an answer.
 //!
-//! Answers come from anybody. They are read as a stream, without entities beyond XML's own five, and everything kept of them is
-//! bounded. Real cameras misspell a lot, so names count without their prefixes and stray ampersands are taken as they are.
+//! Answers come from anybody: everything kept of them is bounded.
 
 use std::net::IpAddr;
+use std::ops::ControlFlow;
 
 use percent_encoding::percent_decode_str;
-use quick_xml::Reader;
-use quick_xml::events::Event;
 use url::Url;
 use uuid::Uuid;
 
 use crate::Device;
+use crate::xml::{self, Node, Unreadable};
 
 /// Devices in one answer: a recorder may answer for its cameras.
 pub(crate) const MAX_MATCHES: usize = 64;
-/// Elements within elements; an answer needs seven.
-const MAX_DEPTH: usize = 32;
 /// Characters of one text that is kept.
 const MAX_TEXT: usize = 256;
-/// Characters of one element that are read; scopes are many.
-const MAX_ELEMENT: usize = 8 * 1024;
 /// Addresses and types that are kept of one device.
 const MAX_LIST: usize = 8;
 
@@ -47,83 +42,30 @@ pub(crate) fn probe(kind: &str, id: Uuid) -> String {
     )
 }
 
-/// Why an answer says nothing.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub(crate) enum Unreadable {
-    #[error("not XML: {0}")]
-    Xml(String),
-    #[error("a document type, which no device sends")]
-    DocumentType,
-    #[error("elements nested too deep")]
-    TooDeep,
-    #[error("an element is too long")]
-    TooLong,
-}
-
 /// The devices of an answer that `from` sent; none where it is another message.
 pub(crate) fn parse(datagram: &[u8], from: IpAddr) -> Result<Vec<Device>, Unreadable> {
-    // Names in the encodings of their countries become question marks, not a refusal.
-    let text = String::from_utf8_lossy(datagram);
-    let mut reader = Reader::from_str(&text);
-    reader.config_mut().allow_dangling_amp = true;
     let mut devices = Vec::new();
-    let mut open: Vec<String> = Vec::new();
     let mut current: Option<Raw> = None;
-    let mut content = String::new();
-    loop {
-        match reader.read_event().map_err(|error| Unreadable::Xml(error.to_string()))? {
-            Event::Start(start) => {
-                if open.len() >= MAX_DEPTH {
-                    return Err(Unreadable::TooDeep);
+    // Names in the encodings of their countries become question marks, not a refusal.
+    xml::read(&String::from_utf8_lossy(datagram), |node| {
+        match node {
+            Node::Open { name: "ProbeMatch", .. } => current = Some(Raw::default()),
+            Node::Open { .. } => {}
+            Node::Close { name: "ProbeMatch", .. } => {
+                devices.extend(current.take().and_then(|raw| raw.device(from)));
+                if devices.len() >= MAX_MATCHES {
+                    return ControlFlow::Break(());
                 }
-                let name = start.local_name().into_inner();
-                if name == "ProbeMatch" {
-                    current = Some(Raw::default());
+            }
+            Node::Close { within, name, content } => {
+                if let Some(raw) = &mut current {
+                    raw.take(within.last().map_or("", String::as_str), name, content);
                 }
-                open.push(name.to_owned());
-                content.clear();
             }
-            Event::Text(text) => append(&mut content, &text.xml10_content())?,
-            Event::CData(text) => append(&mut content, &text.xml10_content())?,
-            Event::GeneralRef(name) => {
-                let replaced = match &*name {
-                    "amp" => Some('&'),
-                    "lt" => Some('<'),
-                    "gt" => Some('>'),
-                    "quot" => Some('"'),
-                    "apos" => Some('\''),
-                    _ => name.resolve_char_ref().ok().flatten(),
-                };
-                let mut buffer = [0; 4];
-                append(&mut content, replaced.unwrap_or(char::REPLACEMENT_CHARACTER).encode_utf8(&mut buffer))?;
-            }
-            Event::End(_) => {
-                let name = open.pop().unwrap_or_default();
-                let within = open.last().map(String::as_str).unwrap_or_default();
-                if name == "ProbeMatch" {
-                    devices.extend(current.take().and_then(|raw| raw.device(from)));
-                    if devices.len() >= MAX_MATCHES {
-                        return Ok(devices);
-                    }
-                } else if let Some(raw) = &mut current {
-                    raw.take(within, &name, &content);
-                }
-                content.clear();
-            }
-            Event::DocType(_) => return Err(Unreadable::DocumentType),
-            Event::Eof if open.is_empty() => return Ok(devices),
-            Event::Eof => return Err(Unreadable::Xml("it is cut off".to_owned())),
-            Event::Empty(_) | Event::Comment(_) | Event::Decl(_) | Event::PI(_) => {}
         }
-    }
-}
-
-fn append(content: &mut String, text: &str) -> Result<(), Unreadable> {
-    if content.len() + text.len() > MAX_ELEMENT {
-        return Err(Unreadable::TooLong);
-    }
-    content.push_str(text);
-    Ok(())
+        ControlFlow::Continue(())
+    })?;
+    Ok(devices)
 }
 
 /// The texts of one match.
@@ -197,7 +139,7 @@ impl<'a> Scope<'a> {
 }
 
 /// A text made fit to be shown: one line, bounded; `None` for an empty one.
-fn clean(text: &str) -> Option<String> {
+pub(crate) fn clean(text: &str) -> Option<String> {
     let shown = |c: &char| {
         !c.is_control() && !matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
@@ -227,6 +169,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::xml::MAX_ELEMENT;
 
     const FROM: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
 
