@@ -104,6 +104,14 @@ impl I420 {
         Self { width, height, data }
     }
 
+    /// The rows of Y, U and V, without padding.
+    pub fn planes_mut(&mut self) -> [&mut [u8]; 3] {
+        let (cw, ch) = Self::chroma(self.width, self.height);
+        let (y, chroma) = self.data.split_at_mut(self.width * self.height);
+        let (u, v) = chroma.split_at_mut(cw * ch);
+        [y, u, v]
+    }
+
     /// Converts packed RGB rows of `width * 3` bytes (BT.601, limited range, as the decoders give it); chroma is the mean
     /// of each 2×2 block.
     ///
@@ -113,8 +121,7 @@ impl I420 {
         assert_eq!(rgb.len(), width * height * 3, "rgb buffer does not fit the size");
         let mut out = Self::filled(width, height, [0, 128, 128]);
         let (cw, ch) = Self::chroma(width, height);
-        let (luma, chroma) = out.data.split_at_mut(width * height);
-        let (us, vs) = chroma.split_at_mut(cw * ch);
+        let [luma, us, vs] = out.planes_mut();
         for (px, y) in rgb.chunks_exact(3).zip(luma.iter_mut()) {
             let [r, g, b] = [i32::from(px[0]), i32::from(px[1]), i32::from(px[2])];
             *y = (((66 * r + 129 * g + 25 * b + 128) >> 8) + 16) as u8;

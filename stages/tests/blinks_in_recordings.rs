@@ -6,7 +6,7 @@ mod vision;
 use std::sync::Arc;
 
 use rollcall_models::{FaceMesh, YuNet};
-use rollcall_pipeline::image::{ImageView, PixelBuffer, PixelFormat, Plane};
+use rollcall_pipeline::image::{I420, PixelFormat};
 use rollcall_pipeline::ports::{FaceDetector as _, NoObserver};
 use rollcall_pipeline::{
     Frame, FrameFaces, FrameTime, Image, MediaTime, Outbox, Stage as _, SystemClock, TrackId, Tracked,
@@ -99,56 +99,37 @@ fn a_photograph_has_no_blinks() {
     for name in ["franck_02045.jpg", "biden.jpg"] {
         for sway_px in [0.0, 12.0] {
             let photo = vision::photo(name);
-            let frames = (0..36).map(|i| (MediaTime(i * 80_000_000), Image::new(Shown::of(&photo, i, sway_px))));
+            let frames = (0..36).map(|i| (MediaTime(i * 80_000_000), shown(&photo, i, sway_px)));
             assert_eq!(blinks(frames), [0; 0], "{name}, swayed by {sway_px} pixels");
         }
     }
 }
 
 /// A photograph before a camera: swayed by a hand, with the noise of a sensor.
-struct Shown {
-    width: usize,
-    height: usize,
-    planes: [Vec<u8>; 3],
-}
-
-impl Shown {
-    fn of(photo: &Image, i: u64, sway_px: f32) -> Self {
-        let view = photo.view();
-        assert_eq!(view.format, PixelFormat::I420);
-        let t = i as f32 * 0.08;
-        let away = [(5.1 * t).sin(), (4.3 * t + 1.0).sin()].map(|s| (sway_px * s / 2.0) as isize);
-        // Xorshift (Marsaglia, 2003): the same noise in every run.
-        let mut state = 0x9E37_79B9_7F4A_7C15 ^ (i + 1);
-        let mut noise = move || {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state % 15) as i16 - 7
-        };
-        let planes = [0, 1, 2].map(|n| {
-            let (halves, factor) = if n == 0 { (1, 2) } else { (2, 1) };
-            let (columns, rows) = (view.width.div_ceil(halves), view.height.div_ceil(halves));
-            let plane = view.planes[n];
-            let near = |at: usize, away: isize, end: usize| at.saturating_add_signed(away * factor).min(end - 1);
-            let pixel =
-                |(x, y): (usize, usize)| plane.data[near(y, away[1], rows) * plane.stride + near(x, away[0], columns)];
-            let places = (0..rows).flat_map(|y| (0..columns).map(move |x| (x, y)));
-            places.map(|at| (i16::from(pixel(at)) + noise()).clamp(0, 255) as u8).collect()
-        });
-        Self { width: view.width, height: view.height, planes }
+fn shown(photo: &Image, i: u64, sway_px: f32) -> Image {
+    let view = photo.view();
+    assert_eq!(view.format, PixelFormat::I420);
+    let t = i as f32 * 0.08;
+    let away = [(5.1 * t).sin(), (4.3 * t + 1.0).sin()].map(|s| (sway_px * s / 2.0) as isize);
+    // Xorshift (Marsaglia, 2003): the same noise in every run.
+    let mut state = 0x9E37_79B9_7F4A_7C15 ^ (i + 1);
+    let mut noise = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % 15) as i16 - 7
+    };
+    let mut shown = I420::filled(view.width, view.height, [0; 3]);
+    for (n, plane) in shown.planes_mut().into_iter().enumerate() {
+        let (columns, rows, step) =
+            if n == 0 { (view.width, view.height, 2) } else { (view.width.div_ceil(2), view.height.div_ceil(2), 1) };
+        let near = |at: usize, away: isize, end: usize| at.saturating_add_signed(away * step).min(end - 1);
+        for (y, row) in plane.chunks_exact_mut(columns).enumerate() {
+            let source = &view.planes[n].data[near(y, away[1], rows) * view.planes[n].stride..];
+            for (x, value) in row.iter_mut().enumerate() {
+                *value = (i16::from(source[near(x, away[0], columns)]) + noise()).clamp(0, 255) as u8;
+            }
+        }
     }
-}
-
-impl PixelBuffer for Shown {
-    fn view(&self) -> ImageView<'_> {
-        let half = self.width.div_ceil(2);
-        let strides = [self.width, half, half];
-        let planes = [0, 1, 2].map(|n| Plane { data: &self.planes[n], stride: strides[n] });
-        ImageView { format: PixelFormat::I420, width: self.width, height: self.height, planes }
-    }
-
-    fn byte_len(&self) -> usize {
-        self.planes.iter().map(Vec::len).sum()
-    }
+    Image::new(shown)
 }

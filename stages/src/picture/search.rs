@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use rollcall_pipeline::image::I420;
 use rollcall_pipeline::ports::FaceDetector;
 use rollcall_pipeline::{
     CameraId, CameraTuning, Detection, Epoch, Fault, Frame, FrameTime, Image, ImageView, MediaTime, MonoTime,
-    PixelBuffer, PixelFormat, Plane, RoomId, StreamKey, TimeSource, WallTime,
+    PixelFormat, RoomId, StreamKey, TimeSource, WallTime,
 };
 use uuid::Uuid;
 
@@ -39,7 +40,7 @@ pub fn faces(picture: &Image, detector: &mut dyn FaceDetector) -> Result<Vec<Det
     if found.is_empty() || found.iter().any(|face| face.bbox.area() > FILLS * area) {
         // Even, so that luma and chroma stay together.
         let border = (longest as f32 * BORDER) as usize & !1;
-        let canvas = Image::new(Bordered::around(&picture.view(), border));
+        let canvas = Image::new(bordered(&picture.view(), border));
         let shift = |face: &mut Detection| {
             face.bbox.x -= border as f32;
             face.bbox.y -= border as f32;
@@ -87,64 +88,32 @@ fn still(image: Image, detect_size: u32) -> Frame {
     }
 }
 
-/// A picture with a border of one colour.
-struct Bordered {
-    width: usize,
-    height: usize,
-    planes: [Vec<u8>; 3],
-}
-
-impl Bordered {
-    /// `border` pixels on each side; even. Pictures from files are I420, and only those are taken.
-    fn around(view: &ImageView<'_>, border: usize) -> Self {
-        debug_assert!(border.is_multiple_of(2) && view.format == PixelFormat::I420);
-        let (width, height) = (view.width + 2 * border, view.height + 2 * border);
-        let plane = |n: usize| {
-            let halve = |side: usize| if n == 0 { side } else { side.div_ceil(2) };
-            let (columns, inner, edge) = (halve(width), halve(view.width), halve(border));
-            let mut data = vec![BORDER_YUV[n]; columns * halve(height)];
-            let source = view.planes[n].data.chunks(view.planes[n].stride);
-            let target = data.chunks_exact_mut(columns).skip(edge);
-            for (from, to) in source.zip(target).take(halve(view.height)) {
-                to[edge..edge + inner].copy_from_slice(&from[..inner]);
-            }
-            data
-        };
-        Self { width, height, planes: [plane(0), plane(1), plane(2)] }
-    }
-}
-
-impl PixelBuffer for Bordered {
-    fn view(&self) -> ImageView<'_> {
-        let [y, u, v] = &self.planes;
-        let half = self.width.div_ceil(2);
-        ImageView {
-            format: PixelFormat::I420,
-            width: self.width,
-            height: self.height,
-            planes: [
-                Plane { data: y, stride: self.width },
-                Plane { data: u, stride: half },
-                Plane { data: v, stride: half },
-            ],
+/// A picture with `border` pixels of one colour on each side; even. Pictures from files are I420, and only those are taken.
+fn bordered(view: &ImageView<'_>, border: usize) -> I420 {
+    debug_assert!(border.is_multiple_of(2) && view.format == PixelFormat::I420);
+    let mut canvas = I420::filled(view.width + 2 * border, view.height + 2 * border, BORDER_YUV);
+    for (n, plane) in canvas.planes_mut().into_iter().enumerate() {
+        let halve = |side: usize| if n == 0 { side } else { side.div_ceil(2) };
+        let (columns, inner, edge) = (halve(view.width + 2 * border), halve(view.width), halve(border));
+        let source = view.planes[n].data.chunks(view.planes[n].stride);
+        let target = plane.chunks_exact_mut(columns).skip(edge);
+        for (from, to) in source.zip(target).take(halve(view.height)) {
+            to[edge..edge + inner].copy_from_slice(&from[..inner]);
         }
     }
-
-    fn byte_len(&self) -> usize {
-        self.planes.iter().map(Vec::len).sum()
-    }
+    canvas
 }
 
 #[cfg(test)]
 mod tests {
-    use rollcall_pipeline::image::I420;
+    use rollcall_pipeline::PixelBuffer as _;
 
     use super::*;
 
     #[test]
     fn a_border_surrounds_every_plane_of_an_odd_picture() {
         let image = I420::from_rgb(5, 3, &[255; 45]);
-        let bordered = Bordered::around(&image.view(), 4);
+        let bordered = bordered(&image.view(), 4);
         let view = bordered.view();
         assert_eq!((view.width, view.height), (13, 11));
         assert_eq!(view.planes.map(|p| p.data.len()), [143, 42, 42]);
