@@ -7,8 +7,11 @@
 
 mod access;
 mod accounts;
+mod calendar;
 mod change;
+mod closing;
 mod cluster;
+mod courses;
 mod error;
 mod event_log;
 mod events;
@@ -19,6 +22,8 @@ mod marks;
 mod migrate;
 mod partitions;
 mod people;
+mod places;
+mod planning;
 mod record;
 mod review;
 mod rooms;
@@ -28,6 +33,7 @@ pub mod seal;
 mod sessions;
 mod sites;
 mod templates;
+mod timetables;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod testing;
@@ -42,8 +48,11 @@ use tokio::sync::OnceCell;
 
 pub use access::{Holder, HolderKind};
 pub use accounts::{Account, AccountFields, Credentials, PasswordLink};
+pub use calendar::{RosterRow, SessionDetail, SessionFilter};
 pub use change::{Actor, ActorKind, Change, Entry};
+pub use closing::{Delivery, EndedSession, Finding, Seen, Settling};
 pub use cluster::Cluster;
+pub use courses::{Course, CourseFilter, Enrolment, NewEnrolment, RosterChange};
 pub use error::StoreError;
 pub use event_log::EventRow;
 pub use events::{LastSeen, Written};
@@ -53,6 +62,8 @@ pub use logins::{Refreshed, TokenPair};
 pub use marks::{MarkRow, RestoredMark};
 pub use partitions::Retention;
 pub use people::Person;
+pub use places::{PlaceChanges, PlaceEnrolment, PlaceRoom, PlaceSession, Places};
+pub use planning::{FileRoom, Origin, PlanChange, PlannedEntry, PlannedSession, Planning};
 pub use record::{CandidateRecord, EventRecord, MarkRecord, RECORD_VERSION, Scores, SessionRecord};
 pub use review::ReviewRow;
 pub use rooms::Room;
@@ -61,6 +72,7 @@ pub use seal::{SealError, Sealer};
 pub use sessions::SessionRow;
 pub use sites::{Holiday, MAIN_SITE, Site};
 pub use templates::NewTemplate;
+pub use timetables::{TimetableEntry, TimetableException};
 
 /// A write that waits longer for a connection is better spooled.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
