@@ -23,11 +23,11 @@ fn person(n: u128) -> PersonId {
 }
 
 async fn template(engine: &FaceEngine, name: &str) -> Embedding {
-    engine.encode(kit::media(name), 1).await.unwrap().remove(0).1
+    engine.encode(kit::media(name), 1).await.expect("a face").remove(0).1
 }
 
 fn gallery(templates: impl IntoIterator<Item = (PersonId, Embedding)>) -> Gallery {
-    Gallery::new(GalleryVersion(1), ModelId::new(SFACE_ID), templates).unwrap()
+    Gallery::new(GalleryVersion(1), ModelId::new(SFACE_ID), templates).expect("one model")
 }
 
 fn request(gallery: Gallery, min_agreeing: Option<u32>) -> JudgeRequest {
@@ -52,9 +52,9 @@ fn request(gallery: Gallery, min_agreeing: Option<u32>) -> JudgeRequest {
 
 /// A photograph, changed and saved again.
 fn again(name: &str, change: impl Fn(image::RgbImage) -> image::RgbImage) -> Vec<u8> {
-    let picture = image::load_from_memory(&kit::media(name)).unwrap().into_rgb8();
+    let picture = image::load_from_memory(&kit::media(name)).expect("a picture").into_rgb8();
     let mut bytes = Cursor::new(Vec::new());
-    change(picture).write_to(&mut bytes, ImageFormat::Png).unwrap();
+    change(picture).write_to(&mut bytes, ImageFormat::Png).expect("memory");
     bytes.into_inner()
 }
 

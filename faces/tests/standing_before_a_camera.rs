@@ -74,7 +74,7 @@ fn shot(camera: &str, s: Shot) -> LiveShot {
             quality,
             chip: FaceChip { aligned: Chip { side: 2, rgb: vec![(s.weight * 100.0) as u8; 12] }, context: Vec::new() },
         },
-        embedding: Embedding::normalized(ModelId::new("m"), vec![cos, sin]).unwrap(),
+        embedding: Embedding::normalized(ModelId::new("m"), vec![cos, sin]).expect("a direction"),
         live: s.live,
         blinked: false,
     }
@@ -82,7 +82,7 @@ fn shot(camera: &str, s: Shot) -> LiveShot {
 
 fn stand(shots: &[Shot]) -> Result<LiveEnrolment, LiveRefusal> {
     let live = LiveShots::new();
-    let capture = live.begin(&CameraId::new("door")).unwrap();
+    let capture = live.begin(&CameraId::new("door")).expect("room for one");
     let image = Image::new(I420::filled(4, 4, [0, 128, 128]));
     live.observed(&Frame { key: key("door"), seq: 1, time: time(), image, tuning: tuning() }, &[]);
     for s in shots {

@@ -53,7 +53,7 @@ fn rig(options: EngineOptions) -> Rig {
             }
         })))
     });
-    let engine = FaceEngine::start(options, kit::settings(), load, &supervisor).unwrap();
+    let engine = FaceEngine::start(options, kit::settings(), load, &supervisor).expect("a thread");
     Rig { engine, clock, supervisor, asked, script, loads }
 }
 
@@ -88,7 +88,7 @@ impl Rig {
 /// A picture without a face.
 fn picture() -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
-    RgbImage::from_pixel(32, 32, Rgb([90, 90, 90])).write_to(&mut bytes, ImageFormat::Png).unwrap();
+    RgbImage::from_pixel(32, 32, Rgb([90, 90, 90])).write_to(&mut bytes, ImageFormat::Png).expect("memory");
     bytes.into_inner()
 }
 
