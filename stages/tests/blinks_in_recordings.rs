@@ -19,8 +19,9 @@ use rollcall_stages::track::{ShotSettings, TrackSettings, TrackStage, TrackerSet
 /// When the blinks in `frames` were over, in ms of media time. One person, one track.
 fn blinks(frames: impl Iterator<Item = (MediaTime, Image)>) -> Vec<u64> {
     let models = vision::models();
-    let mut detector = YuNetDetector::new(YuNet::load(&models, 1).unwrap(), YuNetDetector::THRESHOLD);
-    let mut eyes = MeshEyes::new(FaceMesh::load(&models, 1).unwrap());
+    let mut detector =
+        YuNetDetector::new(YuNet::load(&models, 1).expect("the detector loads"), YuNetDetector::THRESHOLD);
+    let mut eyes = MeshEyes::new(FaceMesh::load(&models, 1).expect("the mesh loads"));
     let mut track = TrackStage::new(
         TrackSettings {
             tracker: TrackerSettings::default(),
@@ -31,18 +32,18 @@ fn blinks(frames: impl Iterator<Item = (MediaTime, Image)>) -> Vec<u64> {
         Arc::new(NoObserver),
     );
     let (tuning, mut out) = (Arc::new(vision::tuning()), Outbox::collecting());
-    track.on_open(&vision::stream(1)).unwrap();
+    track.on_open(&vision::stream(1)).expect("the stream opens");
     let (mut blinks, mut looks, mut told) = (Blinks::default(), 0, Vec::new());
     for (seq, (media, image)) in frames.enumerate() {
         let time = FrameTime { media, ..vision::at(0) };
         let frame = Frame { key: vision::stream(1), seq: seq as u64, time, image, tuning: Arc::clone(&tuning) };
-        let faces = detector.detect(&frame).unwrap();
-        track.process(vec![FrameFaces { frame, faces }], &mut out).unwrap();
+        let faces = detector.detect(&frame).expect("the detector runs");
+        track.process(vec![FrameFaces { frame, faces }], &mut out).expect("the frame is tracked");
         for item in out.take() {
             if let Tracked::Eyes(shot) = item {
                 assert_eq!(shot.track, TrackId(1), "one track");
                 looks += 1;
-                let openness = eyes.openness(&shot.face).unwrap();
+                let openness = eyes.openness(&shot.face).expect("the mesh runs");
                 if openness.is_some_and(|openness| blinks.observe(shot.time.media, openness)) {
                     told.push(media.as_millis());
                 }
