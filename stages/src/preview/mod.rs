@@ -126,7 +126,7 @@ impl PreviewHub {
             state.drawing = true;
         }
         drop(state);
-        Ok(Watch { hub: Arc::clone(inner), camera: camera.clone(), seat, outlet })
+        Ok(Watch { hub: Arc::clone(inner), camera: camera.clone(), seat, outlet, asked: false })
     }
 
     /// The next analysed frame of a camera without anything drawn in; waits for it. It counts as a viewer meanwhile.

@@ -123,6 +123,7 @@ impl Seats {
         }
     }
 
+    /// The picture is ready, and handed over next: whoever has it may ask for another.
     pub(super) fn served(&mut self, camera: &CameraId, seat: u64) {
         if let Some(seat) = self.seat(camera, seat) {
             seat.wish = Wish::None;

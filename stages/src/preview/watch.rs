@@ -78,6 +78,8 @@ pub struct Watch {
     pub(super) camera: CameraId,
     pub(super) seat: u64,
     pub(super) outlet: Arc<Outlet>,
+    /// For a picture that has not been taken yet: it is asked for once, however often it is looked for.
+    pub(super) asked: bool,
 }
 
 impl fmt::Debug for Watch {
@@ -92,22 +94,31 @@ impl Watch {
     /// # Errors
     /// [`PreviewError::Late`] when none came in time (asking again goes on waiting), [`PreviewError::Ended`] for good.
     pub fn next(&mut self, patience: Duration) -> Result<Picture, PreviewError> {
-        self.hub.ask(&self.camera, self.seat);
+        self.ask();
         let mut state = self.outlet.state.lock();
         self.outlet.changed.wait_while_for(&mut state, |s| s.picture.is_none() && !s.ended, patience);
-        state.take().unwrap_or(Err(PreviewError::Late(patience)))
+        let outcome = state.take();
+        self.asked = outcome.is_none();
+        outcome.unwrap_or(Err(PreviewError::Late(patience)))
     }
 
     /// The same for async callers, who bring their own timer. Only the last caller is woken.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Picture, PreviewError>> {
         let mut state = self.outlet.state.lock();
         if let Some(outcome) = state.take() {
+            self.asked = false;
             return Poll::Ready(outcome);
         }
         state.waker = Some(context.waker().clone());
         drop(state);
-        self.hub.ask(&self.camera, self.seat);
+        self.ask();
         Poll::Pending
+    }
+
+    fn ask(&mut self) {
+        if !std::mem::replace(&mut self.asked, true) {
+            self.hub.ask(&self.camera, self.seat);
+        }
     }
 }
 
