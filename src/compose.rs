@@ -10,7 +10,7 @@ use rollcall_models::{
     FACE_MESH_ID, FR_LIVENESS_ID, FaceMesh, FrLiveness, MINIFAS_V1SE_ID, MINIFAS_V2_ID, MiniFas, Models, SFACE_ID,
     SFace, YUNET_ID, YuNet,
 };
-use rollcall_pipeline::config::{Blink, Config, LivenessChoice, LivenessConfig, RecognitionConfig};
+use rollcall_pipeline::config::{Blink, Config, LivenessChoice, LivenessConfig, RecognitionConfig, ReviewOrMark};
 use rollcall_pipeline::lane::{LaneFactory, LaneStages};
 use rollcall_pipeline::ports::{LivenessModel, Matcher, Observer};
 use rollcall_pipeline::{ErrorClass, Fault, ModelId};
@@ -42,6 +42,8 @@ pub(crate) struct Vision {
     min_score: f32,
     choice: LivenessChoice,
     liveness: LivenessConfig,
+    /// Being checked late is better than being decided without.
+    wait_when_small: bool,
 }
 
 impl Vision {
@@ -59,6 +61,7 @@ impl Vision {
             min_score: config.detection.min_score.unwrap_or(YuNetDetector::THRESHOLD),
             choice: config.models.liveness,
             liveness: config.liveness.clone(),
+            wait_when_small: config.decisions.identified_undecided == ReviewOrMark::Review,
         }
     }
 
@@ -159,7 +162,8 @@ impl LaneFactory for Stages {
     type Match = MatchStage;
 
     fn build(&mut self) -> Result<LaneStages<Self>, Fault> {
-        let liveness = liveness_settings(&self.vision.liveness);
+        let wait_when_small = self.vision.wait_when_small;
+        let liveness = LivenessSettings { wait_when_small, ..liveness_settings(&self.vision.liveness) };
         let model = self.vision.liveness_model()?;
         let track = TrackSettings {
             tracker: TrackerSettings::default(),

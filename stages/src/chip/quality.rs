@@ -18,6 +18,12 @@ const FACE_HEIGHT: f32 = 1.155;
 /// of press photographs and of a door alike.
 const NOSE_HEIGHT: f32 = 0.56;
 
+/// What a [usable](is_usable) shot has at least.
+const USABLE_EYE_DISTANCE_PX: f32 = 16.0;
+const USABLE_SHARPNESS: f32 = 0.1;
+/// Degrees to either side at most.
+const USABLE_YAW: f32 = 20.0;
+
 /// Blurred beyond use (similarity to the sharp picture under 0.6), and sharp enough (over 0.9).
 const SHARP: (f32, f32) = (0.02, 0.2);
 
@@ -60,6 +66,22 @@ pub fn quality(detection: &Detection, aligned: &Chip) -> ShotQuality {
         weight: 0.0,
     };
     ShotQuality { weight: weight(&quality), ..quality }
+}
+
+/// Whether the embedder can tell people by a shot like this: of the first such shots of people, half are by themselves as
+/// similar to the person's templates as a settled name needs. Size alone does not say it, since a picture that was scaled up
+/// or is out of focus has many pixels between the eyes and shows little. `docs/decisions.md` has the curves.
+///
+/// It says when the clock starts and when shots come thick and fast. What counts as evidence is told by the weight.
+pub fn is_usable(quality: &ShotQuality) -> bool {
+    quality.eye_distance_px >= USABLE_EYE_DISTANCE_PX
+        && quality.sharpness >= USABLE_SHARPNESS
+        && quality.pose.yaw.abs() <= USABLE_YAW
+}
+
+/// Whether a shot can be [usable](is_usable), before any pixel is touched.
+pub fn may_be_usable(detection: &Detection) -> bool {
+    eye_distance(&detection.landmarks) >= USABLE_EYE_DISTANCE_PX
 }
 
 /// What the weight of a shot can be at most, before any pixel is touched: its size, pose and score.

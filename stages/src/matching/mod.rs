@@ -60,7 +60,7 @@ impl MatchStage {
         self.ports.observer.shot(&shot);
         let person = people.shot(shot, &*self.ports.matcher, &*self.ports.observer, &self.recognition);
         if let Some(decision) = decide(&key, person, &self.ports, &self.recognition, &self.liveness, time, false) {
-            let event = self.ports.judge_aloud(decision);
+            let event = self.ports.judge_aloud(decision, person.evidence.first);
             let marked = is_mark(event.kind);
             person.said = Some(Said { at: time, marked, spoof: event.kind == EventKind::Spoof });
             self.ports.observer.named(&key, person.track, seq, event.person().filter(|_| marked));
@@ -75,7 +75,7 @@ impl MatchStage {
         for person in people.leave(now, &self.recognition) {
             let last = person.evidence.last;
             if let Some(decision) = decide(key, &person, &self.ports, &self.recognition, &self.liveness, last, true) {
-                out.send(self.ports.judge_aloud(decision));
+                out.send(self.ports.judge_aloud(decision, person.evidence.first));
             }
         }
     }
@@ -91,7 +91,7 @@ fn is_mark(kind: EventKind) -> bool {
 
 impl MatchPorts {
     /// Judges, counts, and logs one line with the reasons: ids and figures, no name, no face.
-    fn judge_aloud(&mut self, decision: Decision) -> AttendanceEvent {
+    fn judge_aloud(&mut self, decision: Decision, first_seen: FrameTime) -> AttendanceEvent {
         let event = self.judge.judge(decision);
         metrics::record_event(&event);
         let decision = &event.decision;
@@ -115,6 +115,8 @@ impl MatchPorts {
             live_score,
             undecided_because = why,
             media_ms = decision.decided.media.as_millis(),
+            usable_for_ms = decision.decided.media.since(decision.first_usable.media).as_millis() as u64,
+            seen_for_ms = decision.decided.media.since(first_seen.media).as_millis() as u64,
             gallery = decision.gallery.0,
             "decided"
         );
@@ -179,10 +181,12 @@ fn decide(
     if person.said.is_some_and(|said| !adds(&said, &alive, recognition, now, over)) {
         return None;
     }
+    // The repeat of a mark answers no new face: its clock starts now.
+    let repeats = person.said.is_some_and(|said| said.marked) && !matches!(alive, LivenessVerdict::Spoof(_));
     Some(Decision {
         key: key.clone(),
         track: person.track,
-        first_usable: evidence.first,
+        first_usable: if repeats { now } else { evidence.first_usable(now) },
         decided: now,
         tuning: person.tuning.clone(),
         outcome,

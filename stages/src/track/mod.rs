@@ -19,7 +19,7 @@ use rollcall_pipeline::{
 };
 
 use crate::chip;
-use schedule::ShotSchedule;
+use schedule::{ShotSchedule, View};
 
 pub use schedule::ShotSettings;
 pub(crate) use tracker::distance_in_sizes;
@@ -181,16 +181,18 @@ impl Followed {
     fn shoot(&mut self, settings: &TrackSettings, frame: &Frame, face: &Detection) -> Option<TrackShot> {
         let now = frame.time.media;
         // Cheap things first: no pixel is touched for a view that geometry alone rules out.
-        if !self.schedule.is_due(&settings.shots, now, chip::geometry_weight(face)) {
+        let at_best = View { weight: chip::geometry_weight(face), usable: chip::may_be_usable(face) };
+        if !self.schedule.is_due(&settings.shots, now, at_best) {
             return None;
         }
         let image = frame.image.view();
         let aligned = chip::align(&image, &face.landmarks);
         let quality = chip::quality(face, &aligned);
-        if !self.schedule.is_due(&settings.shots, now, quality.weight) {
+        let view = View { weight: quality.weight, usable: chip::is_usable(&quality) };
+        if !self.schedule.is_due(&settings.shots, now, view) {
             return None;
         }
-        self.schedule.took(now, quality.weight);
+        self.schedule.took(now, view);
         let mut context = Vec::new();
         if let Some(gate) = settings.liveness.as_ref().filter(|gate| gate.passes(&quality)) {
             if gate.is_due(self.liveness_passed) {

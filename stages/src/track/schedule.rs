@@ -1,5 +1,6 @@
-//! Which views of a track are worth a shot: an embedding costs three times what a detection does, so a track gets many in
-//! its first second and then ever fewer, and a clearly better view does not wait its turn.
+//! Which views of a track are worth a shot: an embedding costs three times what a detection does. Views that tell little are
+//! taken now and then; from the first usable one on a track gets all it can use for about a second, since somebody waits to be
+//! named, and then ever fewer. A clearly better view does not wait its turn.
 
 use rollcall_pipeline::MediaTime;
 
@@ -8,9 +9,13 @@ use rollcall_pipeline::MediaTime;
 pub struct ShotSettings {
     /// Least weight (0 to 1, see `chip::quality`) of a view.
     pub min_weight: f32,
-    /// Time between the first two shots, seconds of media time.
+    /// Time between the first two shots while none was usable (see `chip::is_usable`), seconds of media time.
+    pub poor_gap_s: f32,
+    /// Time between the first usable shots …
     pub first_gap_s: f32,
-    /// Each gap is longer than the last by this factor …
+    /// … so many of them.
+    pub first_shots: u32,
+    /// Then, and among those that are not usable, each gap is longer than the last by this factor …
     pub gap_growth: f32,
     /// … up to this many seconds.
     pub max_gap_s: f32,
@@ -20,34 +25,60 @@ pub struct ShotSettings {
 
 impl Default for ShotSettings {
     fn default() -> Self {
-        Self { min_weight: 0.02, first_gap_s: 0.12, gap_growth: 1.3, max_gap_s: 1.0, better: 1.5 }
+        Self {
+            min_weight: 0.02,
+            poor_gap_s: 0.3,
+            first_gap_s: 0.12,
+            first_shots: 6,
+            gap_growth: 1.3,
+            max_gap_s: 1.0,
+            better: 1.5,
+        }
     }
+}
+
+/// What a shot would be worth.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct View {
+    pub(super) weight: f32,
+    pub(super) usable: bool,
 }
 
 /// The shots of one track so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ShotSchedule {
     taken: u32,
+    usable: u32,
     last: Option<MediaTime>,
     best: f32,
 }
 
 impl ShotSchedule {
-    /// Whether a view of this weight is to be taken now.
-    pub(super) fn is_due(&self, settings: &ShotSettings, now: MediaTime, weight: f32) -> bool {
-        let Some(last) = self.last else { return weight >= settings.min_weight };
-        let growth = settings.gap_growth.powi(self.taken.min(64) as i32 - 1);
-        let gap = (settings.first_gap_s * growth).min(settings.max_gap_s);
-        let wait = if weight > settings.better * self.best { gap / 2.0 } else { gap };
+    /// Whether this view is to be taken now.
+    pub(super) fn is_due(&self, settings: &ShotSettings, now: MediaTime, view: View) -> bool {
+        if view.weight < settings.min_weight {
+            return false;
+        }
+        let Some(last) = self.last else { return true };
+        if view.usable && self.usable == 0 {
+            return true;
+        }
+        let (first, longer) = match self.usable {
+            0 => (settings.poor_gap_s, self.taken - 1),
+            usable => (settings.first_gap_s, usable.saturating_sub(settings.first_shots)),
+        };
+        let gap = (first * settings.gap_growth.powi(longer.min(64) as i32)).min(settings.max_gap_s);
+        let wait = if view.weight > settings.better * self.best { gap / 2.0 } else { gap };
         // Frames do not fall on the gap to the nanosecond.
-        weight >= settings.min_weight && now.since(last).as_secs_f32() >= wait - 1e-3
+        now.since(last).as_secs_f32() >= wait - 1e-3
     }
 
     /// Counts a view that was taken.
-    pub(super) fn took(&mut self, now: MediaTime, weight: f32) {
+    pub(super) fn took(&mut self, now: MediaTime, view: View) {
         self.taken += 1;
+        self.usable += u32::from(view.usable);
         self.last = Some(now);
-        self.best = self.best.max(weight);
+        self.best = self.best.max(view.weight);
     }
 }
 
@@ -55,13 +86,21 @@ impl ShotSchedule {
 mod tests {
     use super::*;
 
-    fn shots(fps: u64, seconds: u64, weight: impl Fn(u64) -> f32) -> Vec<u64> {
+    fn poor(weight: f32) -> View {
+        View { weight, usable: false }
+    }
+
+    fn usable(weight: f32) -> View {
+        View { weight, usable: true }
+    }
+
+    fn shots(fps: u64, seconds: u64, view: impl Fn(u64) -> View) -> Vec<u64> {
         let (settings, mut schedule) = (ShotSettings::default(), ShotSchedule::default());
         let mut taken = Vec::new();
         for ms in (0..seconds * fps).map(|i| i * 1000 / fps) {
             let now = MediaTime(ms * 1_000_000);
-            if schedule.is_due(&settings, now, weight(ms)) {
-                schedule.took(now, weight(ms));
+            if schedule.is_due(&settings, now, view(ms)) {
+                schedule.took(now, view(ms));
                 taken.push(ms);
             }
         }
@@ -69,16 +108,23 @@ mod tests {
     }
 
     #[test]
-    fn a_face_that_stays_costs_ever_less() {
-        assert_eq!(shots(5, 1, |_| 0.5), [0, 200, 400, 800], "the first second");
-        assert_eq!(shots(5, 60, |_| 0.5).len(), 65, "then one a second");
+    fn a_usable_face_gets_all_of_its_first_second_and_costs_ever_less_if_it_stays() {
+        assert_eq!(shots(5, 1, |_| usable(0.5)), [0, 200, 400, 600, 800], "the first second");
+        assert_eq!(shots(5, 60, |_| usable(0.5)).len(), 69, "then one a second");
+    }
+
+    #[test]
+    fn a_poor_face_costs_little_until_it_is_usable() {
+        assert_eq!(shots(5, 60, |_| poor(0.3)).len(), 62, "soon one a second");
+        let comes_near = shots(5, 4, |ms| if ms < 3000 { poor(0.3) } else { usable(0.4) });
+        assert_eq!(comes_near[comes_near.len() - 5..], [3000, 3200, 3400, 3600, 3800]);
     }
 
     #[test]
     fn a_useless_view_is_not_taken_and_a_better_one_does_not_wait() {
-        assert_eq!(shots(25, 1, |ms| if ms < 500 { 0.0 } else { 0.5 })[0], 520);
-        let next = |shots: Vec<u64>| shots.into_iter().find(|&ms| ms > 280);
-        assert_eq!(next(shots(25, 1, |_| 0.1)), Some(520));
-        assert_eq!(next(shots(25, 1, |ms| if ms < 300 { 0.1 } else { 0.9 })), Some(400));
+        assert_eq!(shots(25, 1, |ms| poor(if ms < 500 { 0.0 } else { 0.5 }))[0], 520);
+        let next = |shots: Vec<u64>| shots.into_iter().find(|&ms| ms > 320);
+        assert_eq!(next(shots(25, 2, |_| poor(0.1))), Some(720));
+        assert_eq!(next(shots(25, 2, |ms| poor(if ms < 400 { 0.1 } else { 0.9 }))), Some(520));
     }
 }
