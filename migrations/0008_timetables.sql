@@ -154,8 +154,8 @@ create trigger session_people_changed after insert or update or delete on sessio
 create trigger sessions_made after insert on sessions for each row when (new.origin <> 'file') execute function places_changed();
 create trigger sessions_moved after update on sessions for each row
     when (new.origin <> 'file' and
-          (old.state, old.starts_at, old.ends_at, old.room_id, old.early_s, old.grace_s, old.leave_s, old.opened_at, old.closed_at)
+          (old.state = 'cancelled', old.starts_at, old.ends_at, old.room_id, old.early_s, old.grace_s, old.leave_s, old.opened_at, old.closed_at)
           is distinct from
-          (new.state, new.starts_at, new.ends_at, new.room_id, new.early_s, new.grace_s, new.leave_s, new.opened_at, new.closed_at))
+          (new.state = 'cancelled', new.starts_at, new.ends_at, new.room_id, new.early_s, new.grace_s, new.leave_s, new.opened_at, new.closed_at))
     execute function places_changed();
 create trigger sessions_gone after delete on sessions for each row when (old.origin <> 'file') execute function places_changed();
