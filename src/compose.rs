@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use rollcall_control_api::ModelView;
+use rollcall_faces::{FaceNets, FaceSettings, LoadNets};
 use rollcall_models::{
     FACE_MESH_ID, FR_LIVENESS_ID, FaceMesh, FrLiveness, MINIFAS_V1SE_ID, MINIFAS_V2_ID, MiniFas, Models, SFACE_ID,
     SFace, YUNET_ID, YuNet,
@@ -18,6 +19,7 @@ use rollcall_stages::detect::{DetectStage, YuNetDetector};
 use rollcall_stages::embed::{EmbedStage, SFaceEmbedder};
 use rollcall_stages::liveness::{FrLivenessModel, LivenessStage, MeshEyes, MiniFasModel, NoLiveness};
 use rollcall_stages::matching::{LivenessSettings, MatchPorts, MatchStage, RecognitionSettings};
+use rollcall_stages::picture::EnrolGates;
 use rollcall_stages::track::{LivenessGate, ShotSettings, TrackSettings, TrackStage, TrackerSettings};
 
 use crate::cli::Place;
@@ -128,6 +130,28 @@ impl Vision {
         }
         let mesh = FaceMesh::load(&self.models, self.threads).map_err(broken)?;
         Ok(stage.with_blinks(MeshEyes::new(mesh)))
+    }
+
+    /// Figures and networks for pictures beside the lane: the lane's.
+    pub(crate) fn faces(&self, recognition: RecognitionSettings) -> (FaceSettings, LoadNets) {
+        let settings = FaceSettings {
+            gates: EnrolGates::default(),
+            recognition,
+            liveness: liveness_settings(&self.liveness),
+            fair: LIVENESS_GATE,
+        };
+        // One thread each: cameras come first.
+        let vision = Self { threads: 1, ..self.clone() };
+        let load = move || {
+            let eyes = vision.wants_eyes().then(|| FaceMesh::load(&vision.models, 1).map_err(broken)).transpose()?;
+            Ok(FaceNets {
+                detector: Box::new(vision.detector()?),
+                embedder: Box::new(vision.embedder()?),
+                liveness: vision.liveness_model()?,
+                eyes: eyes.map(|mesh| Box::new(MeshEyes::new(mesh)) as _),
+            })
+        };
+        (settings, Arc::new(load))
     }
 
     fn wants_eyes(&self) -> bool {

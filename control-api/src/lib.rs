@@ -10,6 +10,7 @@ mod health;
 mod metrics;
 mod openapi;
 pub mod page;
+pub mod ports;
 pub mod problem;
 mod rights;
 mod state;

@@ -6,6 +6,7 @@ use rollcall_pipeline::Clock;
 use rollcall_store::Store;
 
 use crate::Daemon;
+use crate::ports::faces::Faces;
 
 /// The parts behind the API.
 pub struct Api {
@@ -13,6 +14,8 @@ pub struct Api {
     pub store: Store,
     /// What runs.
     pub daemon: Arc<dyn Daemon>,
+    /// What looks at faces.
+    pub faces: Arc<dyn Faces>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
 }

@@ -5,8 +5,12 @@ use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
+use rollcall_control_api::ports::faces::{
+    Certainty, EnrolAsk, FaceView, Faces, FacesTrouble, GalleryView, Later, Likeness, LiveShot, Matched,
+    PictureOutcome, PictureReport, Turn,
+};
 use rollcall_control_api::{Api, CameraView, Daemon, Metrics, ModelView, Part, Readiness, VersionView, router};
-use rollcall_pipeline::SystemClock;
+use rollcall_pipeline::{CameraId, Embedding, ModelId, PersonId, SystemClock};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -34,9 +38,59 @@ impl Daemon for Fake {
     }
 }
 
+/// Nobody asks it here.
+struct NoFaces;
+
+impl Faces for NoFaces {
+    fn model(&self) -> ModelId {
+        ModelId::new("m-1")
+    }
+
+    fn gallery(&self) -> GalleryView {
+        GalleryView { version: 0, people: 0, templates: 0, model: "m-1".into() }
+    }
+
+    fn detect(&self, _: Vec<u8>, _: usize) -> Later<'_, Result<Vec<FaceView>, FacesTrouble>> {
+        panic!("not asked")
+    }
+
+    fn encode(&self, _: Vec<u8>, _: usize) -> Later<'_, Result<Vec<(FaceView, Embedding)>, FacesTrouble>> {
+        panic!("not asked")
+    }
+
+    fn examine(&self, _: Vec<u8>) -> Later<'_, Result<PictureReport, FacesTrouble>> {
+        panic!("not asked")
+    }
+
+    fn turn(&self) -> Later<'_, Turn> {
+        panic!("not asked")
+    }
+
+    fn enrol(&self, _: EnrolAsk) -> Later<'_, Result<Vec<PictureOutcome>, FacesTrouble>> {
+        panic!("not asked")
+    }
+
+    fn best_shots(&self, _: CameraId, _: usize) -> Later<'_, Result<Vec<LiveShot>, FacesTrouble>> {
+        panic!("not asked")
+    }
+
+    fn match_gallery(&self, _: &Embedding, _: usize) -> Matched<PersonId> {
+        panic!("not asked")
+    }
+
+    fn match_list(&self, _: &Embedding, _: &[(String, Embedding)], _: usize) -> Result<Matched<String>, FacesTrouble> {
+        panic!("not asked")
+    }
+
+    fn verify(&self, _: &Embedding, _: &Embedding) -> Result<(Certainty, Likeness), FacesTrouble> {
+        panic!("not asked")
+    }
+}
+
 async fn get(database: Part, path: &str) -> (StatusCode, String) {
     let store = rollcall_store::testing::store().await;
-    let api = Api { store, daemon: Arc::new(Fake { database }), clock: Arc::new(SystemClock) };
+    let api =
+        Api { store, daemon: Arc::new(Fake { database }), faces: Arc::new(NoFaces), clock: Arc::new(SystemClock) };
     let router = router(Arc::new(api), Metrics::detached().unwrap());
     let response = router.oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
     let status = response.status();

@@ -122,6 +122,10 @@ impl Observer for Vec<std::sync::Arc<dyn Observer>> {
     fn named(&self, key: &StreamKey, track: TrackId, seq: u64, person: Option<PersonId>) {
         self.iter().for_each(|o| o.named(key, track, seq, person));
     }
+
+    fn closed(&self, key: &StreamKey) {
+        self.iter().for_each(|o| o.closed(key));
+    }
 }
 
 /// Where events go.

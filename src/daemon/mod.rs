@@ -10,6 +10,7 @@
 //! database may go: events are spooled, the gallery stays as it was.
 
 mod cameras;
+mod faces;
 mod people;
 mod signals;
 mod status;
@@ -27,9 +28,10 @@ use chrono::Days;
 use parking_lot::Mutex;
 use rollcall_attendance::{Register, Schedule};
 use rollcall_control_api::{Api, Metrics, router, serve};
+use rollcall_faces::LiveShots;
 use rollcall_pipeline::config::{Config, Reload, RetentionConfig};
 use rollcall_pipeline::lane::{Lane, LaneOptions};
-use rollcall_pipeline::ports::NoObserver;
+use rollcall_pipeline::ports::Observer;
 use rollcall_pipeline::supervisor::{Supervisor, Worker, log_panics};
 use rollcall_pipeline::{Clock, FrameMux, MuxMode, SystemClock};
 use rollcall_sinks::{PgSink, PgSinkOptions};
@@ -45,6 +47,7 @@ use crate::database::{self, Database};
 use crate::rules::{self, Rules};
 
 use cameras::{Cameras, STOP_PATIENCE};
+use faces::FaceDesk;
 use people::People;
 use status::Status;
 
@@ -81,6 +84,7 @@ pub(crate) struct Daemon {
     metrics: Metrics,
     database: Database,
     people: Arc<People>,
+    faces: Arc<FaceDesk>,
     /// The thread that follows them.
     following: Option<Worker>,
     lane: Arc<Lane>,
@@ -122,13 +126,13 @@ impl Daemon {
         let mux = FrameMux::new(MuxMode::Evict, frames, Arc::clone(&clock));
         let cameras = Arc::new(Mutex::new(Cameras::new(mux.clone(), supervisor.clone())));
         let (monitor, models) = (sink.monitor(), vision.in_use());
-        let stages = Stages {
-            vision,
-            matcher: Arc::new(gallery),
-            rules,
-            observer: Arc::new(NoObserver),
-            recognition: recognition_settings(&config.recognition),
-        };
+        let live_shots = LiveShots::new();
+        let observers: Vec<Arc<dyn Observer>> = vec![Arc::clone(&live_shots) as _];
+        let recognition = recognition_settings(&config.recognition);
+        let clips = place.data_dir()?.join("clips");
+        let faces = FaceDesk::start(&vision, recognition, gallery.clone(), live_shots, clips, &supervisor)?;
+        let faces = Arc::new(faces);
+        let stages = Stages { vision, matcher: Arc::new(gallery), rules, observer: Arc::new(observers), recognition };
         let options = LaneOptions { stuck_after: config.lane.stuck_after, ..LaneOptions::live() };
         let lane = Arc::new(Lane::spawn(stages, Box::new(sink), &mux, &supervisor, options)?);
 
@@ -143,7 +147,8 @@ impl Daemon {
             site,
         );
         let (stopping, mut stopped) = watch::channel(false);
-        let api = Api { store: database.store.clone(), daemon: Arc::new(status), clock };
+        let api =
+            Api { store: database.store.clone(), daemon: Arc::new(status), faces: Arc::clone(&faces) as _, clock };
         let routes = router(Arc::new(api), metrics.clone());
         let address = listener.local_addr()?;
         runtime.spawn(async move {
@@ -164,6 +169,7 @@ impl Daemon {
             metrics,
             database,
             people,
+            faces,
             following: None,
             lane,
             cameras,
@@ -285,6 +291,7 @@ impl Daemon {
     fn shut_down(self) -> anyhow::Result<ExitCode> {
         let (clock, patience) = (Arc::clone(self.supervisor.clock()), self.config.lane.shutdown);
         let begun = clock.mono();
+        self.faces.stop();
         let leaving = self.cameras.lock().leave_all();
         // A camera that hangs leaves the lane its half: what was seen matters more than a thread.
         leaving.join(STOP_PATIENCE.min(patience / 2));

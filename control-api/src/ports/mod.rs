@@ -1,0 +1,3 @@
+//! What handlers ask of the rest of the daemon, beside the store.
+
+pub mod faces;

@@ -1,0 +1,275 @@
+//! The face engine as the API sees it: one for the whole daemon, beside the lane and behind it in priority.
+
+use std::fs;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use rollcall_control_api::ports::faces::{
+    BoxView, Certainty, EnrolAsk, FaceView, Faces, FacesTrouble, GalleryView, GateView, Later, Likeness, LiveShot,
+    LivenessView, Matched, NewTemplate, PictureOutcome, PictureReport, QualityView, Turn,
+};
+use rollcall_faces::live::STAND;
+use rollcall_faces::{
+    EngineOptions, EnrolRequest, Enrolled, Examined, FaceEngine, FaceInfo, FacesError, LiveRefusal, LiveShots,
+    LiveTemplate, Refusal,
+};
+use rollcall_pipeline::supervisor::Supervisor;
+use rollcall_pipeline::{CameraId, Embedding, GalleryVersion, LivenessVerdict, ModelId, PersonId, Rect, ShotQuality};
+use rollcall_stages::matching::{GalleryHandle, RecognitionSettings};
+use rollcall_stages::picture::GateReading;
+use tokio::sync::Mutex;
+
+use crate::compose::Vision;
+
+/// How often is looked whether the gallery has come far enough.
+const GALLERY_EVERY: Duration = Duration::from_millis(20);
+/// A gallery is live a second after its change; one that takes longer has lost its database.
+const GALLERY_WITHIN: Duration = Duration::from_secs(5);
+
+/// The engine, and what it is asked about.
+pub(super) struct FaceDesk {
+    engine: FaceEngine,
+    shots: Arc<LiveShots>,
+    gallery: GalleryHandle,
+    model: ModelId,
+    enrolling: Arc<Mutex<()>>,
+}
+
+impl FaceDesk {
+    /// Starts the engine. Networks are loaded with the first picture: a site that sends none pays nothing.
+    pub(super) fn start(
+        vision: &Vision,
+        recognition: RecognitionSettings,
+        gallery: GalleryHandle,
+        shots: Arc<LiveShots>,
+        clips: PathBuf,
+        supervisor: &Supervisor,
+    ) -> anyhow::Result<Self> {
+        // What a crash left behind shows people.
+        drop(fs::remove_dir_all(&clips));
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&clips);
+        made.with_context(|| format!("cannot make {}", clips.display()))?;
+        let options = EngineOptions { eager: false, temp_dir: clips, ..EngineOptions::default() };
+        let (settings, load) = vision.faces(recognition);
+        let engine = FaceEngine::start(options, settings, load, supervisor)?;
+        Ok(Self { engine, shots, gallery, model: vision.embedding_model(), enrolling: Arc::default() })
+    }
+
+    /// Takes no more pictures.
+    pub(super) fn stop(&self) {
+        self.engine.stop();
+    }
+
+    async fn gallery_at_least(&self, version: GalleryVersion) -> Result<(), FacesTrouble> {
+        let come = async {
+            while self.gallery.load().version() < version {
+                tokio::time::sleep(GALLERY_EVERY).await;
+            }
+        };
+        tokio::time::timeout(GALLERY_WITHIN, come).await.map_err(|_| FacesTrouble::Busy {
+            detail: "the gallery does not follow the database now; try again when it does".to_owned(),
+            retry_after: GALLERY_WITHIN,
+        })
+    }
+}
+
+impl Faces for FaceDesk {
+    fn model(&self) -> ModelId {
+        self.model.clone()
+    }
+
+    fn gallery(&self) -> GalleryView {
+        let gallery = self.gallery.load();
+        GalleryView {
+            version: gallery.version().0,
+            people: gallery.people(),
+            templates: gallery.templates(),
+            model: self.model.to_string(),
+        }
+    }
+
+    fn detect(&self, picture: Vec<u8>, most: usize) -> Later<'_, Result<Vec<FaceView>, FacesTrouble>> {
+        Box::pin(async move {
+            let faces = self.engine.detect(picture, most).await.map_err(trouble)?;
+            Ok(faces.iter().map(face_view).collect())
+        })
+    }
+
+    fn encode(&self, picture: Vec<u8>, most: usize) -> Later<'_, Result<Vec<(FaceView, Embedding)>, FacesTrouble>> {
+        Box::pin(async move {
+            let faces = self.engine.encode(picture, most).await.map_err(trouble)?;
+            Ok(faces.into_iter().map(|(info, embedding)| (face_view(&info), embedding)).collect())
+        })
+    }
+
+    fn examine(&self, picture: Vec<u8>) -> Later<'_, Result<PictureReport, FacesTrouble>> {
+        Box::pin(async move {
+            let Examined { sha256, report, bbox, shot, .. } = self.engine.examine(picture).await.map_err(trouble)?;
+            let refused = shot.err().map(|refused| (refused.code(), refused.to_string()));
+            Ok(picture_report(&sha256, &report, bbox, refused))
+        })
+    }
+
+    fn turn(&self) -> Later<'_, Turn> {
+        Box::pin(async move { Turn(Arc::clone(&self.enrolling).lock_owned().await) })
+    }
+
+    fn enrol(&self, request: EnrolAsk) -> Later<'_, Result<Vec<PictureOutcome>, FacesTrouble>> {
+        Box::pin(async move {
+            let EnrolAsk { person, own, at_least, pictures, crops } = request;
+            self.gallery_at_least(at_least).await?;
+            let others = self.gallery.load();
+            let request = EnrolRequest { person, own, others, pictures, crops };
+            let told = self.engine.enrol(request).await.map_err(trouble)?;
+            Ok(told.into_iter().map(outcome).collect())
+        })
+    }
+
+    fn best_shots(&self, camera: CameraId, most: usize) -> Later<'_, Result<Vec<LiveShot>, FacesTrouble>> {
+        Box::pin(async move {
+            let taken = self.shots.best_shots(&camera, STAND, most, self.engine.settings()).await;
+            let enrolment = taken.map_err(|refusal| match refusal {
+                LiveRefusal::Busy => FacesTrouble::Busy { detail: refusal.to_string(), retry_after: STAND },
+                _ => FacesTrouble::Refused { code: refusal.code(), detail: refusal.to_string() },
+            })?;
+            Ok(enrolment.templates.into_iter().map(live_shot).collect())
+        })
+    }
+
+    fn match_gallery(&self, probe: &Embedding, most: usize) -> Matched<PersonId> {
+        let settings = &self.engine.settings().recognition;
+        matched(rollcall_faces::match_gallery(probe, &self.gallery.load(), settings, most))
+    }
+
+    fn match_list(
+        &self,
+        probe: &Embedding,
+        list: &[(String, Embedding)],
+        most: usize,
+    ) -> Result<Matched<String>, FacesTrouble> {
+        let settings = &self.engine.settings().recognition;
+        rollcall_faces::match_list(probe, list, settings, most).map(matched).map_err(trouble)
+    }
+
+    fn verify(&self, a: &Embedding, b: &Embedding) -> Result<(Certainty, Likeness), FacesTrouble> {
+        let (said, alike) = rollcall_faces::verify(a, b, &self.engine.settings().recognition).map_err(trouble)?;
+        Ok((certainty(said), likeness(alike)))
+    }
+}
+
+fn trouble(error: FacesError) -> FacesTrouble {
+    let (code, detail) = (error.code(), error.to_string());
+    match error {
+        FacesError::Picture(_) | FacesError::Clip(_) | FacesError::TooMany { .. } | FacesError::OtherModel { .. } => {
+            FacesTrouble::Refused { code, detail }
+        }
+        FacesError::Busy { retry_after } | FacesError::Unavailable { retry_after } => {
+            FacesTrouble::Busy { detail, retry_after }
+        }
+        FacesError::TooLate | FacesError::Stopped => FacesTrouble::Busy { detail, retry_after: STAND },
+        FacesError::Failed(_) => FacesTrouble::Failed(detail),
+    }
+}
+
+pub(super) fn box_view(r: Rect) -> BoxView {
+    BoxView { x: r.x, y: r.y, w: r.w, h: r.h }
+}
+
+fn quality_view(q: &ShotQuality) -> QualityView {
+    QualityView {
+        overall: q.weight,
+        eye_distance_px: q.eye_distance_px,
+        face_px: q.face_px,
+        yaw: q.pose.yaw,
+        pitch: q.pose.pitch,
+        roll: q.pose.roll,
+        sharpness: q.sharpness,
+        brightness: q.brightness,
+        contrast: q.contrast,
+    }
+}
+
+fn face_view(face: &FaceInfo) -> FaceView {
+    FaceView {
+        bbox: box_view(face.bbox),
+        landmarks: face.landmarks.iter().map(|p| [p.x, p.y]).collect(),
+        score: face.score,
+        quality: quality_view(&face.quality),
+        liveness: liveness_view(&face.liveness.verdict, face.liveness.score),
+    }
+}
+
+fn liveness_view(verdict: &LivenessVerdict, score: Option<f32>) -> LivenessView {
+    let (verdict, reason) = match verdict {
+        LivenessVerdict::Live(_) => ("live", None),
+        LivenessVerdict::Spoof(_) => ("spoof", None),
+        LivenessVerdict::Undecided(reason) => ("undecided", Some(reason.as_str())),
+    };
+    LivenessView { verdict, score, reason }
+}
+
+fn gates(report: &[GateReading]) -> Vec<GateView> {
+    let view =
+        |r: &GateReading| GateView { gate: r.gate, value: r.value, limit: r.limit, at_most: r.at_most, pass: r.pass };
+    report.iter().map(view).collect()
+}
+
+fn picture_report(
+    sha256: &[u8],
+    report: &[GateReading],
+    bbox: Option<Rect>,
+    refused: Option<(&'static str, String)>,
+) -> PictureReport {
+    let accepted = refused.is_none();
+    let (code, detail) = refused.unzip();
+    let sha256 = sha256.iter().map(|byte| format!("{byte:02x}")).collect();
+    PictureReport { sha256, accepted, code, detail, bbox: bbox.map(box_view), gates: gates(report) }
+}
+
+fn outcome(enrolled: Enrolled) -> PictureOutcome {
+    let Enrolled { sha256, report, bbox, outcome } = enrolled;
+    let (template, refused, looks_like) = match outcome {
+        Ok(accepted) => {
+            let (embedding, quality) = (accepted.embedding, accepted.quality.weight);
+            (Some(NewTemplate { embedding, quality, crop: accepted.crop }), None, None)
+        }
+        // Whose face it is, is not for everybody's eyes: the sentence names nobody.
+        Err(refusal @ Refusal::LooksLike { other, .. }) => {
+            let detail = "the face looks like somebody else's; one of the two has a picture of the other".to_owned();
+            (None, Some((refusal.code(), detail)), Some(other))
+        }
+        Err(refusal) => (None, Some((refusal.code(), refusal.to_string())), None),
+    };
+    PictureOutcome { report: picture_report(&sha256, &report, bbox, refused), sha256, template, looks_like }
+}
+
+fn live_shot(taken: LiveTemplate) -> LiveShot {
+    let crop = taken.jpeg();
+    LiveShot {
+        gates: gates(&taken.report),
+        bbox: box_view(taken.bbox),
+        captured: taken.captured,
+        sha256: taken.sha256,
+        template: NewTemplate { embedding: taken.embedding, quality: taken.quality.weight, crop },
+    }
+}
+
+fn certainty(certainty: rollcall_faces::Certainty) -> Certainty {
+    match certainty {
+        rollcall_faces::Certainty::Confident => Certainty::Confident,
+        rollcall_faces::Certainty::Uncertain => Certainty::Uncertain,
+        rollcall_faces::Certainty::NoMatch => Certainty::NoMatch,
+    }
+}
+
+fn likeness(l: rollcall_faces::Likeness) -> Likeness {
+    Likeness { similarity: l.similarity, distance: l.distance, confidence: l.confidence }
+}
+
+fn matched<L>(found: rollcall_faces::Matched<L>) -> Matched<L> {
+    let ranking = found.ranking.into_iter().map(|r| (r.label, likeness(r.likeness))).collect();
+    Matched { certainty: certainty(found.certainty), ranking }
+}
