@@ -154,6 +154,7 @@ impl Stage for MatchStage {
     fn on_close(&mut self, key: &StreamKey, out: &mut Outbox<Self::Out>) -> Result<(), Fault> {
         self.settle(key, None, out);
         self.streams.remove(key);
+        self.ports.observer.closed(key);
         Ok(())
     }
 }
