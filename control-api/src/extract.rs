@@ -132,6 +132,17 @@ impl IfMatch {
             Self::Version(version) => Some(version),
         }
     }
+
+    /// Refuses a change that is meant for another version than `current`.
+    ///
+    /// # Errors
+    /// 412.
+    pub fn check(self, current: i64) -> Result<(), Problem> {
+        match self {
+            Self::Version(version) if version != current => Err(Problem::changed_meanwhile()),
+            Self::Version(_) | Self::Any => Ok(()),
+        }
+    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for IfMatch {

@@ -5,6 +5,7 @@
 
 mod caller;
 mod cameras;
+mod courses;
 pub mod extract;
 mod health;
 mod metrics;
@@ -13,7 +14,12 @@ pub mod page;
 pub mod ports;
 pub mod problem;
 mod rights;
+mod rooms;
+mod sessions;
+mod sites;
 mod state;
+mod timetables;
+pub mod validate;
 mod version;
 
 use std::future::Future;
@@ -63,7 +69,18 @@ pub trait Daemon: Send + Sync + 'static {
 fn operations() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::with_openapi(openapi::head())
         .merge(health::router())
-        .nest("/api/v1", OpenApiRouter::new().merge(cameras::router()).merge(version::router()))
+        .nest("/api/v1", nouns())
+}
+
+fn nouns() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new()
+        .merge(cameras::router())
+        .merge(courses::router())
+        .merge(rooms::router())
+        .merge(sessions::router())
+        .merge(sites::router())
+        .merge(timetables::router())
+        .merge(version::router())
 }
 
 /// All routes.

@@ -1,0 +1,408 @@
+//! `/api/v1/courses/{id}/timetable` and `/api/v1/timetable`: when courses meet, and where one week is different.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use chrono::{NaiveDate, NaiveTime};
+use rollcall_store::{Course, TimetableEntry, TimetableException};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use crate::caller::Caller;
+use crate::extract::{Body, Created, IfMatch, Params, PathOf, Versioned, present};
+use crate::page::{self, Page};
+use crate::problem::{Answer, Problem, Problems};
+use crate::rights::Right;
+use crate::sites::ListParams;
+use crate::state::Api;
+use crate::validate::{Checks, is_date};
+
+/// Most lines of one timetable.
+const MAX_ENTRIES: i64 = 200;
+
+/// A line of a timetable.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct EntryView {
+    /// Id.
+    pub id: Uuid,
+    /// The course.
+    pub course_id: Uuid,
+    /// Where it meets.
+    pub room_id: String,
+    /// ISO: 1 is Monday.
+    pub weekdays: Vec<i16>,
+    /// Local time.
+    #[schema(example = "08:00:00")]
+    pub starts: String,
+    /// Local time; at or before `starts`: on the next day.
+    #[schema(example = "09:30:00")]
+    pub ends: String,
+    /// First local date; null: always.
+    pub valid_from: Option<NaiveDate>,
+    /// Last local date; null: always.
+    pub valid_to: Option<NaiveDate>,
+    /// For If-Match.
+    pub version: i64,
+}
+
+impl From<TimetableEntry> for EntryView {
+    fn from(entry: TimetableEntry) -> Self {
+        let TimetableEntry { id, course_id, room_id, weekdays, starts, ends, valid_from, valid_to, version } = entry;
+        let (starts, ends) = (starts.to_string(), ends.to_string());
+        Self { id, course_id, room_id, weekdays, starts, ends, valid_from, valid_to, version }
+    }
+}
+
+/// A new line of a timetable.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewEntry {
+    /// Where it meets.
+    #[schema(max_length = 40)]
+    pub room_id: String,
+    /// ISO: 1 is Monday; each once.
+    #[schema(min_items = 1, max_items = 7, example = json!([1, 3]))]
+    pub weekdays: Vec<i16>,
+    /// Local time.
+    #[schema(pattern = "^([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?$", example = "08:00")]
+    pub starts: String,
+    /// Local time; at or before `starts`: on the next day.
+    #[schema(pattern = "^([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?$", example = "09:30")]
+    pub ends: String,
+    /// First local date; null: always.
+    #[serde(default)]
+    pub valid_from: Option<NaiveDate>,
+    /// Last local date; null: always.
+    #[serde(default)]
+    pub valid_to: Option<NaiveDate>,
+}
+
+/// What is to be different about a line.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct EntryPatch {
+    /// Where it meets.
+    #[schema(max_length = 40, nullable = false)]
+    pub room_id: Option<String>,
+    /// ISO: 1 is Monday; each once.
+    #[schema(min_items = 1, max_items = 7, nullable = false)]
+    pub weekdays: Option<Vec<i16>>,
+    /// Local time.
+    #[schema(pattern = "^([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?$", nullable = false)]
+    pub starts: Option<String>,
+    /// Local time.
+    #[schema(pattern = "^([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?$", nullable = false)]
+    pub ends: Option<String>,
+    /// First local date; null: always.
+    #[serde(deserialize_with = "present")]
+    #[schema(value_type = Option<NaiveDate>)]
+    pub valid_from: Option<Option<NaiveDate>>,
+    /// Last local date; null: always.
+    #[serde(deserialize_with = "present")]
+    #[schema(value_type = Option<NaiveDate>)]
+    pub valid_to: Option<Option<NaiveDate>>,
+}
+
+/// What is different about one occurrence: cancelled, or moved to another date and time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Difference {
+    /// It is not held.
+    Cancelled {
+        /// Why.
+        #[serde(default)]
+        #[schema(min_length = 1, max_length = 1000)]
+        note: Option<String>,
+    },
+    /// It is held at another time.
+    Moved {
+        /// On this local date.
+        date: NaiveDate,
+        /// From when, local time.
+        #[schema(pattern = "^([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?$")]
+        starts: String,
+        /// To when, local time.
+        #[schema(pattern = "^([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?$")]
+        ends: String,
+        /// Why.
+        #[serde(default)]
+        #[schema(min_length = 1, max_length = 1000)]
+        note: Option<String>,
+    },
+}
+
+/// One occurrence that is not as the others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ExceptionView {
+    /// The date that the weekly pattern has for it.
+    pub date: NaiveDate,
+    /// What is different.
+    pub difference: Difference,
+}
+
+impl From<TimetableException> for ExceptionView {
+    fn from(exception: TimetableException) -> Self {
+        let TimetableException { date, new_date, new_starts, new_ends, note, .. } = exception;
+        let moved = new_date.zip(new_starts.zip(new_ends));
+        let difference = match moved {
+            None => Difference::Cancelled { note },
+            Some((date, (starts, ends))) => {
+                Difference::Moved { date, starts: starts.to_string(), ends: ends.to_string(), note }
+            }
+        };
+        Self { date, difference }
+    }
+}
+
+pub(crate) fn router() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(read, change, remove))
+        .routes(routes!(exceptions))
+        .routes(routes!(put_exception, remove_exception))
+}
+
+fn check_weekdays(checks: &mut Checks, weekdays: &mut Vec<i16>) {
+    weekdays.sort_unstable();
+    let distinct = weekdays.windows(2).all(|pair| pair[0] != pair[1]);
+    if weekdays.is_empty() || !distinct || weekdays.iter().any(|day| !(1..=7).contains(day)) {
+        checks.add("/weekdays", "must name one to seven different days, 1 (Monday) to 7");
+    }
+}
+
+/// A session and its room are of one site.
+async fn check_room(api: &Api, caller: &Caller, course: &Course, room: &str, checks: &mut Checks) -> Answer<()> {
+    match api.store.room(&caller.scope, room).await? {
+        None => checks.add("/room_id", "there is no such room"),
+        Some(room) if room.site_id != course.site_id => checks.add("/room_id", "is a room of another site than the course"),
+        Some(_) => {}
+    }
+    Ok(())
+}
+
+/// When a course meets
+#[utoipa::path(get, path = "/courses/{id}/timetable", tag = "courses", security(("token" = []), ("key" = [])),
+    params(("id" = Uuid, Path, description = "The course"), ListParams),
+    responses((status = 200, body = Page<EntryView>), Problems))]
+async fn list(
+    caller: Caller,
+    State(api): State<Arc<Api>>,
+    PathOf(id): PathOf<Uuid>,
+    Params(params): Params<ListParams>,
+) -> Answer<Json<Page<EntryView>>> {
+    caller.need(Right::PlacesRead)?;
+    let (limit, after) = (page::limit(params.limit)?, page::after::<Uuid>(params.cursor.as_deref())?);
+    let course = api.store.course(&caller.scope, id).await?.ok_or_else(|| Problem::not_found("course"))?;
+    let rows = api.store.timetable(course.id, after, limit).await?;
+    Ok(Json(Page::of(rows, limit, |entry| entry.id).map(EntryView::from)))
+}
+
+/// Let a course meet every week; its sessions are made for the next four weeks
+#[utoipa::path(post, path = "/courses/{id}/timetable", tag = "courses", security(("token" = []), ("key" = [])),
+    params(("id" = Uuid, Path, description = "The course")),
+    request_body = NewEntry, responses((status = 201, body = EntryView), Problems))]
+async fn create(
+    caller: Caller,
+    State(api): State<Arc<Api>>,
+    PathOf(id): PathOf<Uuid>,
+    Body(new): Body<NewEntry>,
+) -> Answer<Created<EntryView>> {
+    caller.need(Right::PlacesWrite)?;
+    let mut change = api.store.change(caller.actor()).await?;
+    let course = change.lock_course(&caller.scope, id).await?.ok_or_else(|| Problem::not_found("course"))?;
+    let mut checks = Checks::default();
+    let mut entry = TimetableEntry {
+        id: Uuid::now_v7(),
+        course_id: course.id,
+        room_id: new.room_id,
+        weekdays: new.weekdays,
+        starts: checks.time("/starts", &new.starts),
+        ends: checks.time("/ends", &new.ends),
+        valid_from: new.valid_from,
+        valid_to: new.valid_to,
+        version: 1,
+    };
+    check_weekdays(&mut checks, &mut entry.weekdays);
+    checks.validity("", entry.valid_from, entry.valid_to);
+    check_room(&api, &caller, &course, &entry.room_id, &mut checks).await?;
+    checks.done()?;
+    if change.count_timetable(course.id).await? >= MAX_ENTRIES {
+        return Err(Problem::conflict(format!("a timetable has at most {MAX_ENTRIES} lines")));
+    }
+    let entry = change.add_timetable_entry(&entry).await?;
+    change.commit().await?;
+    Ok(Created { location: format!("/api/v1/timetable/{}", entry.id), version: Some(entry.version), body: entry.into() })
+}
+
+/// One line of a timetable
+#[utoipa::path(get, path = "/timetable/{id}", tag = "courses", security(("token" = []), ("key" = [])),
+    params(("id" = Uuid, Path, description = "The line")),
+    responses((status = 200, body = EntryView), Problems))]
+async fn read(
+    caller: Caller,
+    State(api): State<Arc<Api>>,
+    PathOf(id): PathOf<Uuid>,
+) -> Answer<Versioned<EntryView>> {
+    caller.need(Right::PlacesRead)?;
+    let entry = api.store.timetable_entry(&caller.scope, id).await?;
+    let entry = entry.ok_or_else(|| Problem::not_found("line of a timetable"))?;
+    Ok(Versioned(entry.version, entry.into()))
+}
+
+/// Change a line of a timetable; its sessions to come follow
+#[utoipa::path(patch, path = "/timetable/{id}", tag = "courses", security(("token" = []), ("key" = [])),
+    params(("id" = Uuid, Path, description = "The line"),
+        ("If-Match" = String, Header, description = "ETag that was read, or *")),
+    request_body = EntryPatch, responses((status = 200, body = EntryView), Problems))]
+async fn change(
+    caller: Caller,
+    State(api): State<Arc<Api>>,
+    PathOf(id): PathOf<Uuid>,
+    if_match: IfMatch,
+    Body(patch): Body<EntryPatch>,
+) -> Answer<Versioned<EntryView>> {
+    caller.need(Right::PlacesWrite)?;
+    let mut change = api.store.change(caller.actor()).await?;
+    let before = change.lock_timetable_entry(&caller.scope, id).await?;
+    let before = before.ok_or_else(|| Problem::not_found("line of a timetable"))?;
+    if_match.check(before.version)?;
+    let course = api.store.course(&caller.scope, before.course_id).await?;
+    let course = course.ok_or_else(|| Problem::not_found("course"))?;
+    let mut checks = Checks::default();
+    let mut time = |pointer: &str, text: Option<String>, was: NaiveTime| text.map_or(was, |t| checks.time(pointer, &t));
+    let mut after = TimetableEntry {
+        starts: time("/starts", patch.starts, before.starts),
+        ends: time("/ends", patch.ends, before.ends),
+        room_id: patch.room_id.unwrap_or_else(|| before.room_id.clone()),
+        weekdays: patch.weekdays.unwrap_or_else(|| before.weekdays.clone()),
+        valid_from: patch.valid_from.unwrap_or(before.valid_from),
+        valid_to: patch.valid_to.unwrap_or(before.valid_to),
+        ..before.clone()
+    };
+    check_weekdays(&mut checks, &mut after.weekdays);
+    checks.validity("", after.valid_from, after.valid_to);
+    if after.room_id != before.room_id {
+        check_room(&api, &caller, &course, &after.room_id, &mut checks).await?;
+    }
+    checks.done()?;
+    let entry = change.replace_timetable_entry(&before, &after).await?;
+    change.commit().await?;
+    Ok(Versioned(entry.version, entry.into()))
+}
+
+/// Remove a line of a timetable; its sessions to come go, those of the past stay
+#[utoipa::path(delete, path = "/timetable/{id}", tag = "courses", security(("token" = []), ("key" = [])),
+    params(("id" = Uuid, Path, description = "The line"),
+        ("If-Match" = String, Header, description = "ETag that was read, or *")),
+    responses((status = 204), Problems))]
+async fn remove(
+    caller: Caller,
+    State(api): State<Arc<Api>>,
+    PathOf(id): PathOf<Uuid>,
+    if_match: IfMatch,
+) -> Answer<StatusCode> {
+    caller.need(Right::PlacesWrite)?;
+    let mut change = api.store.change(caller.actor()).await?;
+    let entry = change.lock_timetable_entry(&caller.scope, id).await?;
+    let entry = entry.ok_or_else(|| Problem::not_found("line of a timetable"))?;
+    if_match.check(entry.version)?;
+    change.remove_timetable_entry(&entry).await?;
+    change.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The occurrences of a line that are not as the others, by date
+#[utoipa::path(get, path = "/timetable/{id}/exceptions", tag = "courses", security(("token" = []), ("key" = [])),
+    params(("id" = Uuid, Path, description = "The line"), ListParams),
+    responses((status = 200, body = Page<ExceptionView>), Problems))]
+async fn exceptions(
+    caller: Caller,
+    State(api): State<Arc<Api>>,
+    PathOf(id): PathOf<Uuid>,
+    Params(params): Params<ListParams>,
+) -> Answer<Json<Page<ExceptionView>>> {
+    caller.need(Right::PlacesRead)?;
+    let (limit, after) = (page::limit(params.limit)?, page::after::<NaiveDate>(params.cursor.as_deref())?);
+    let entry = api.store.timetable_entry(&caller.scope, id).await?;
+    let entry = entry.ok_or_else(|| Problem::not_found("line of a timetable"))?;
+    let rows = api.store.exceptions(entry.id, after, limit).await?;
+    Ok(Json(Page::of(rows, limit, |exception| exception.date).map(ExceptionView::from)))
+}
+
+/// Cancel or move one occurrence
+#[utoipa::path(put, path = "/timetable/{id}/exceptions/{date}", tag = "courses", security(("token" = []), ("key" = [])),
+    params(("id" = Uuid, Path, description = "The line"),
+        ("date" = NaiveDate, Path, description = "The date that the weekly pattern has for it")),
+    request_body = Difference, responses((status = 200, body = ExceptionView), Problems))]
+async fn put_exception(
+    caller: Caller,
+    State(api): State<Arc<Api>>,
+    PathOf((id, date)): PathOf<(Uuid, NaiveDate)>,
+    Body(difference): Body<Difference>,
+) -> Answer<Json<ExceptionView>> {
+    caller.need(Right::PlacesWrite)?;
+    if !is_date(date) {
+        return Err(Problem::bad_request("the date must lie in the years 1 to 9999"));
+    }
+    let mut change = api.store.change(caller.actor()).await?;
+    let entry = change.lock_timetable_entry(&caller.scope, id).await?;
+    let entry = entry.ok_or_else(|| Problem::not_found("line of a timetable"))?;
+    let mut checks = Checks::default();
+    let exception = match difference {
+        Difference::Cancelled { note } => TimetableException {
+            entry_id: entry.id,
+            date,
+            kind: "cancelled".to_owned(),
+            new_date: None,
+            new_starts: None,
+            new_ends: None,
+            note,
+        },
+        Difference::Moved { date: new_date, starts, ends, note } => {
+            if !is_date(new_date) {
+                checks.add("/date", "must lie in the years 1 to 9999");
+            }
+            TimetableException {
+                entry_id: entry.id,
+                date,
+                kind: "moved".to_owned(),
+                new_date: Some(new_date),
+                new_starts: Some(checks.time("/starts", &starts)),
+                new_ends: Some(checks.time("/ends", &ends)),
+                note,
+            }
+        }
+    };
+    checks.maybe_note("/note", exception.note.as_deref());
+    checks.done()?;
+    change.put_exception(&exception).await?;
+    change.commit().await?;
+    Ok(Json(exception.into()))
+}
+
+/// Let an occurrence be as the others again
+#[utoipa::path(delete, path = "/timetable/{id}/exceptions/{date}", tag = "courses",
+    security(("token" = []), ("key" = [])),
+    params(("id" = Uuid, Path, description = "The line"),
+        ("date" = NaiveDate, Path, description = "The date that the weekly pattern has for it")),
+    responses((status = 204), Problems))]
+async fn remove_exception(
+    caller: Caller,
+    State(api): State<Arc<Api>>,
+    PathOf((id, date)): PathOf<(Uuid, NaiveDate)>,
+) -> Answer<StatusCode> {
+    caller.need(Right::PlacesWrite)?;
+    let mut change = api.store.change(caller.actor()).await?;
+    let entry = change.lock_timetable_entry(&caller.scope, id).await?;
+    let entry = entry.ok_or_else(|| Problem::not_found("line of a timetable"))?;
+    if !is_date(date) || !change.remove_exception(entry.id, date).await? {
+        return Err(Problem::not_found("exception"));
+    }
+    change.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}
