@@ -192,6 +192,11 @@ impl Schedule {
         self.occasions(room, at).of(person, None, |_| false)
     }
 
+    /// The sessions of the timetable's weekly lines that begin in `room` on a local date, each with the index of its line.
+    pub fn weekly(&self, room: &RoomId, date: NaiveDate) -> Vec<(usize, Occasion)> {
+        self.rooms.get(room).map_or_else(Vec::new, |rules| rules.weekly(room, date))
+    }
+
     pub(crate) fn occasions(&self, room: &RoomId, at: WallTime) -> Occasions {
         let at = at.clamp(FIRST, LAST);
         match self.rooms.get(room) {
@@ -271,6 +276,17 @@ impl Room {
         found.upcoming.sort_by_key(|o| o.session.starts_at);
         found.ended.sort_by_key(|o| std::cmp::Reverse(o.session.ends_at));
         found
+    }
+
+    fn weekly(&self, room: &RoomId, date: NaiveDate) -> Vec<(usize, Occasion)> {
+        let lines = &self.by_day[date.weekday().num_days_from_monday() as usize];
+        let held = lines.iter().map(|&line| (line, &self.entries[line]));
+        held.filter(|(_, entry)| (entry.valid_from..=entry.valid_to).contains(&date))
+            .map(|(line, entry)| {
+                let Range { start, end } = local::bounds(self.time_zone, date, entry.start, entry.end);
+                (line, entry.occasion(room, date, start, end))
+            })
+            .collect()
     }
 
     fn day(&self, room: &RoomId, date: NaiveDate) -> Occasion {

@@ -60,6 +60,7 @@ table!(RawServer {
     rate_per_minute: i64 = 6_000,
     address_rate_per_minute: i64 = 12_000,
     login_rate_per_minute: i64 = 10,
+    media_dir: Option<PathBuf> = None,
 });
 
 table!(RawLog { format: LogFormat = LogFormat::Pretty, level: LogLevel = LogLevel::Info, names: bool = false });
@@ -110,7 +111,13 @@ table!(RawDecisions {
     unknown_spoof: SpoofOrUnknown = SpoofOrUnknown::Spoof,
 });
 
-table!(RawAttendance { debounce_s: i64 = 30, early_min: i64 = 15, grace_min: i64 = 5, leave_min: i64 = 15 });
+table!(RawAttendance {
+    debounce_s: i64 = 30,
+    early_min: i64 = 15,
+    grace_min: i64 = 5,
+    leave_min: i64 = 15,
+    absences_wait_h: i64 = 24,
+});
 
 table!(RawSpool { max_mb: i64 = 256 });
 

@@ -76,6 +76,8 @@ pub struct ServerConfig {
     pub address_rate_per_minute: Option<NonZeroU32>,
     /// Tries to log in a minute, of one address and for one login.
     pub login_rate_per_minute: NonZeroU32,
+    /// Below it lie the recordings that cameras made through the API may name; `None`: they may name none.
+    pub media_dir: Option<PathBuf>,
 }
 
 /// How log lines look.
@@ -176,6 +178,31 @@ pub struct LaneConfig {
     pub shutdown: Duration,
 }
 
+/// What a frame costs in memory as far as the configuration can know: 1920×1080 in I420 or NV12.
+const FRAME_BYTES: u64 = 1920 * 1080 * 3 / 2;
+
+/// Frames between the mux and the end of `track`, all cameras together (see `lane.rs`), and those in the decoders' hands.
+const FRAMES_IN_FLIGHT: u64 = 16;
+
+impl LaneConfig {
+    /// Whether the waiting frames of so many cameras keep within the budget.
+    ///
+    /// # Errors
+    /// How much they could need, and what to do.
+    pub fn room_for(&self, cameras: usize) -> Result<(), String> {
+        let frames_per_camera = self.frames_per_camera;
+        let needed = (cameras as u64 * frames_per_camera as u64 + FRAMES_IN_FLIGHT) * FRAME_BYTES;
+        if needed <= self.memory_budget_bytes {
+            return Ok(());
+        }
+        let mb = needed.div_ceil(1 << 20);
+        Err(format!(
+            "{cameras} cameras with {frames_per_camera} frames of 1920x1080 each need {mb} MB: raise it, lower \
+             lane.frames_per_camera or use fewer cameras"
+        ))
+    }
+}
+
 /// Finding faces. `None` here and below: what suits the models in use.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DetectionConfig {
@@ -269,6 +296,8 @@ pub struct AttendanceConfig {
     pub grace: Duration,
     /// For so long after it ended those who were there may be seen leaving.
     pub leave: Duration,
+    /// Absences wait so long for cameras that were offline; then they are written all the same.
+    pub absences_wait: Duration,
 }
 
 /// The disk spool.

@@ -2,6 +2,7 @@
 
 mod cameras;
 mod check;
+mod elsewhere;
 mod rooms;
 mod server;
 
@@ -20,12 +21,6 @@ use super::types::{
     LogConfig, ModelsConfig, RecognitionConfig, RetentionConfig, SiteConfig, SpoolConfig,
 };
 
-/// What a frame costs in memory as far as the configuration can know: 1920×1080 in I420 or NV12.
-const FRAME_BYTES: u64 = 1920 * 1080 * 3 / 2;
-
-/// Frames between the mux and the end of `track`, all cameras together (see `lane.rs`), and those in the decoders' hands.
-const FRAMES_IN_FLIGHT: u64 = 16;
-
 /// Checks everything. `None` only if a part that has no stand-in is missing; otherwise the configuration counts if
 /// `problems` is still empty.
 pub(super) fn validate(
@@ -41,6 +36,9 @@ pub(super) fn validate(
         early: c.minutes("attendance.early_min", raw.attendance.early_min),
         grace: c.minutes("attendance.grace_min", raw.attendance.grace_min),
         leave: c.minutes("attendance.leave_min", raw.attendance.leave_min),
+        absences_wait: Duration::from_secs(
+            3600 * c.int::<u64>("attendance.absences_wait_h", raw.attendance.absences_wait_h, 1..=720, "hours"),
+        ),
     };
     let rooms = rooms::rooms(&mut c, &raw.rooms, site_zone.unwrap_or_default(), &attendance);
     let cameras = cameras::cameras(&mut c, &raw.cameras, &rooms);
@@ -85,24 +83,16 @@ pub(super) fn validate(
 fn lane(c: &mut Checker<'_>, raw: &RawLane, cameras: usize) -> LaneConfig {
     let frames_per_camera = c.int("lane.frames_per_camera", raw.frames_per_camera, 1..=32, "frames");
     let budget = c.int::<u64>("lane.memory_budget_mb", raw.memory_budget_mb, 32..=65_536, "megabytes") << 20;
-    let frames = cameras as u64 * frames_per_camera as u64 + FRAMES_IN_FLIGHT;
-    let needed = frames * FRAME_BYTES;
-    if needed > budget {
-        let mb = needed.div_ceil(1 << 20);
-        c.add(
-            "lane.memory_budget_mb",
-            format!(
-                "{cameras} cameras with {frames_per_camera} frames of 1920x1080 each need {mb} MB: raise it, lower \
-                 lane.frames_per_camera or use fewer cameras"
-            ),
-        );
-    }
-    LaneConfig {
+    let lane = LaneConfig {
         frames_per_camera,
         memory_budget_bytes: budget,
         stuck_after: c.seconds("lane.stuck_after_s", raw.stuck_after_s, 5..=600),
         shutdown: c.seconds("lane.shutdown_s", raw.shutdown_s, 1..=300),
+    };
+    if let Err(why) = lane.room_for(cameras) {
+        c.add("lane.memory_budget_mb", why);
     }
+    lane
 }
 
 /// How long something is kept; 0 = for ever.
@@ -172,27 +162,10 @@ fn liveness(c: &mut Checker<'_>, raw: &RawLiveness) -> LivenessConfig {
     }
 }
 
-/// Least rate at which blinks are seen: eyes are shut for 0.1 s in a short blink, so looks 0.1 s apart do not miss it, and the
-/// next ones see them open again well within the 0.4 s of a long one. In recordings 94 % of all blinks were found at 10 a
-/// second, 69 % at 5.
-const BLINK_FPS: f64 = 10.0;
-
 fn blinks_can_be_seen(c: &mut Checker<'_>, raw: &RawConfig) {
-    if !raw.liveness.enabled || raw.liveness.blink != Blink::Required {
-        return;
-    }
-    for (i, camera) in raw.cameras.iter().enumerate() {
-        // 0 analyses every frame.
-        if camera.analysis_fps > 0.0 && camera.analysis_fps < BLINK_FPS {
-            c.add(
-                format!("cameras[{i}].analysis_fps"),
-                format!(
-                    "{} a second is too slow to see blinks, and liveness.blink is \"required\": set {BLINK_FPS} or more, or \
-                     liveness.blink = \"off\"",
-                    camera.analysis_fps
-                ),
-            );
-        }
+    if raw.liveness.enabled && raw.liveness.blink == Blink::Required {
+        let cameras = raw.cameras.iter().enumerate();
+        cameras.for_each(|(i, camera)| cameras::blinks_can_be_seen(c, &format!("cameras[{i}]"), camera));
     }
 }
 
