@@ -97,40 +97,50 @@ begin
     -- Somebody who was deleted leaves nothing behind.
     perform from people where id = the_person;
     if not found then return; end if;
-    select status, captured_at, first_seen_at, last_exit_at, last_seen_at, event_id, camera, similarity into m
-        from marks where session_id = the_session and person_id = the_person and session_date = s.local_date;
-    select verdict, reason into f from findings where session_id = the_session and person_id = the_person;
-    select kind, reason into c from corrections where session_id = the_session and person_id = the_person
-        order by ordinal desc limit 1;
-    if c.kind is not null and c.kind <> 'restore' then
-        new_source := 'correction';
-        new_reason := c.reason;
-        new_status := case c.kind when 'excuse' then 'excused' else c.kind end;
-    elsif f.verdict = 'absent' and (m.status is null or f.reason <> 'not_seen') then
-        new_source := 'closing';
-        new_reason := f.reason;
-        new_status := 'absent';
-    elsif m.status is not null then
-        new_source := 'camera';
-        new_reason := case when f.verdict = 'attended' then f.reason end;
-        new_status := m.status;
-    else
-        delete from register where session_id = the_session and person_id = the_person;
-        return;
-    end if;
-    insert into register (session_id, person_id, site_id, room_id, course_id, starts_at, local_date, status, source, reason,
-                          arrived_at, left_at, minutes_from_start, left_early, event_id, camera, similarity)
-    values (s.id, the_person, s.site_id, s.room_id, s.course_id, s.starts_at, s.local_date, new_status, new_source, new_reason,
-            m.first_seen_at, m.last_exit_at,
-            case when s.kind = 'timetabled' then extract(epoch from m.first_seen_at - s.starts_at) / 60 end,
-            coalesce(f.reason = 'left_early', false), m.event_id, m.camera, m.similarity)
-    on conflict (session_id, person_id) do update set
-        site_id = excluded.site_id, room_id = excluded.room_id, course_id = excluded.course_id,
-        starts_at = excluded.starts_at, local_date = excluded.local_date, status = excluded.status,
-        source = excluded.source, reason = excluded.reason, arrived_at = excluded.arrived_at, left_at = excluded.left_at,
-        minutes_from_start = excluded.minutes_from_start, left_early = excluded.left_early, event_id = excluded.event_id,
-        camera = excluded.camera, similarity = excluded.similarity,
-        updated_at = clock_timestamp(), version = register.version + 1;
+    loop
+        -- Whoever changes the row holds it until their commit, and each statement below sees what was committed before:
+        -- of a mark and a correction at the same time the later refresh knows both.
+        perform from register where session_id = the_session and person_id = the_person for update;
+        select status, captured_at, first_seen_at, last_exit_at, last_seen_at, event_id, camera, similarity into m
+            from marks where session_id = the_session and person_id = the_person and session_date = s.local_date;
+        select verdict, reason into f from findings where session_id = the_session and person_id = the_person;
+        select kind, reason into c from corrections where session_id = the_session and person_id = the_person
+            order by ordinal desc limit 1;
+        if c.kind is not null and c.kind <> 'restore' then
+            new_source := 'correction';
+            new_reason := c.reason;
+            new_status := case c.kind when 'excuse' then 'excused' else c.kind end;
+        elsif f.verdict = 'absent' and (m.status is null or f.reason <> 'not_seen') then
+            new_source := 'closing';
+            new_reason := f.reason;
+            new_status := 'absent';
+        elsif m.status is not null then
+            new_source := 'camera';
+            new_reason := case when f.verdict = 'attended' then f.reason end;
+            new_status := m.status;
+        else
+            delete from register where session_id = the_session and person_id = the_person;
+            return;
+        end if;
+        update register set
+            site_id = s.site_id, room_id = s.room_id, course_id = s.course_id, starts_at = s.starts_at,
+            local_date = s.local_date, status = new_status, source = new_source, reason = new_reason,
+            arrived_at = m.first_seen_at, left_at = m.last_exit_at,
+            minutes_from_start = case when s.kind = 'timetabled' then extract(epoch from m.first_seen_at - s.starts_at) / 60 end,
+            left_early = coalesce(f.reason = 'left_early', false), event_id = m.event_id, camera = m.camera,
+            similarity = m.similarity, updated_at = clock_timestamp(), version = register.version + 1
+            where session_id = the_session and person_id = the_person;
+        if found then return; end if;
+        insert into register (session_id, person_id, site_id, room_id, course_id, starts_at, local_date, status, source, reason,
+                              arrived_at, left_at, minutes_from_start, left_early, event_id, camera, similarity)
+        values (s.id, the_person, s.site_id, s.room_id, s.course_id, s.starts_at, s.local_date, new_status, new_source,
+                new_reason, m.first_seen_at, m.last_exit_at,
+                case when s.kind = 'timetabled' then extract(epoch from m.first_seen_at - s.starts_at) / 60 end,
+                coalesce(f.reason = 'left_early', false), m.event_id, m.camera, m.similarity)
+        on conflict (session_id, person_id) do nothing;
+        if found then return; end if;
+        -- Somebody else made it in the meantime: look again.
+    end loop;
 end
 $$;
 
