@@ -7,7 +7,7 @@ use sqlx::{Acquire, SqlSafeStr};
 
 use crate::{Store, StoreError};
 
-const MIGRATIONS: [(&str, &str); 10] = [
+const MIGRATIONS: [(&str, &str); 11] = [
     ("people", include_str!("../../migrations/0001_people.sql")),
     ("attendance", include_str!("../../migrations/0002_attendance.sql")),
     ("events", include_str!("../../migrations/0003_events.sql")),
@@ -18,6 +18,7 @@ const MIGRATIONS: [(&str, &str); 10] = [
     ("timetables", include_str!("../../migrations/0008_timetables.sql")),
     ("register", include_str!("../../migrations/0009_register.sql")),
     ("feed", include_str!("../../migrations/0010_feed.sql")),
+    ("tallies", include_str!("../../migrations/0011_tallies.sql")),
 ];
 
 fn migrator() -> Migrator {
