@@ -13,6 +13,14 @@ create table feed (
 
 create index feed_at on feed (at);
 
+-- How far it was forgotten.
+create table feed_state (
+    only      boolean primary key default true check (only),
+    pruned_to bigint  not null default 0
+);
+
+insert into feed_state default values;
+
 -- An id is given out before its transaction commits. One writer at a time, so that whoever has read up to an id has
 -- missed none below it.
 create function feed_in_order() returns trigger language plpgsql as $$
@@ -72,3 +80,32 @@ create trigger reviews_told_new after insert on review_items referencing new tab
     for each statement execute function feed_reviews();
 create trigger reviews_told_changed after update on review_items referencing new table as fresh
     for each statement execute function feed_reviews();
+
+-- A camera goes silent, or comes back.
+create function feed_cameras() returns trigger language plpgsql as $$
+begin
+    insert into feed (kind, site_id, room_id, payload)
+    values ('camera', (select site_id from rooms where rooms.id = new.room_id), new.room_id,
+            jsonb_build_object('camera', new.camera_id, 'room_id', new.room_id, 'delivers', new.offline_reason is null,
+                               'reason', new.offline_reason, 'since', new.offline_since));
+    return null;
+end
+$$;
+
+create trigger cameras_told_new after insert on camera_deliveries for each row execute function feed_cameras();
+create trigger cameras_told_changed after update on camera_deliveries for each row
+    when (old.offline_reason is distinct from new.offline_reason) execute function feed_cameras();
+
+create function feed_sessions() returns trigger language plpgsql as $$
+begin
+    insert into feed (kind, site_id, room_id, payload)
+    values ('session', (select site_id from rooms where rooms.id = new.room_id), new.room_id,
+            jsonb_build_object('session_id', new.id, 'room_id', new.room_id, 'course_id', new.course_id, 'name', new.name,
+                               'state', new.state, 'starts_at', new.starts_at, 'ends_at', new.ends_at));
+    return null;
+end
+$$;
+
+create trigger sessions_told after update on sessions for each row
+    when ((old.state, old.starts_at, old.ends_at, old.room_id) is distinct from (new.state, new.starts_at, new.ends_at, new.room_id))
+    execute function feed_sessions();

@@ -8,6 +8,7 @@ mod cameras;
 mod courses;
 pub mod extract;
 mod health;
+mod live;
 mod metrics;
 mod openapi;
 pub mod page;
@@ -41,6 +42,7 @@ use utoipa_axum::router::OpenApiRouter;
 pub use caller::{API_KEY_HEADER, Caller, REQUEST_ID_HEADER, digest};
 pub use cameras::CameraView;
 pub use health::{Part, Readiness};
+pub use live::Live;
 pub use metrics::{Metrics, MetricsError};
 pub use openapi::document;
 pub use problem::{Answer, FieldError, Problem};
@@ -74,7 +76,7 @@ fn operations() -> OpenApiRouter<Arc<Api>> {
 
 fn nouns() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::new()
-        .merge(cameras::router())
+        .merge(cameras::router()).merge(live::router())
         .merge(courses::router())
         .merge(rooms::router())
         .merge(sessions::router())

@@ -6,6 +6,7 @@ use rollcall_pipeline::Clock;
 use rollcall_store::Store;
 
 use crate::Daemon;
+use crate::live::Live;
 use crate::ports::faces::Faces;
 
 /// The parts behind the API.
@@ -16,6 +17,8 @@ pub struct Api {
     pub daemon: Arc<dyn Daemon>,
     /// What looks at faces.
     pub faces: Arc<dyn Faces>,
+    /// What happens, for those who follow it.
+    pub live: Live,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
 }

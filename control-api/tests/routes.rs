@@ -9,7 +9,7 @@ use rollcall_control_api::ports::faces::{
     Certainty, EnrolAsk, FaceView, Faces, FacesTrouble, GalleryView, Later, Likeness, LiveShot, Matched,
     PictureOutcome, PictureReport, Turn,
 };
-use rollcall_control_api::{Api, CameraView, Daemon, Metrics, ModelView, Part, Readiness, VersionView, router};
+use rollcall_control_api::{Api, CameraView, Daemon, Live, Metrics, ModelView, Part, Readiness, VersionView, router};
 use rollcall_pipeline::{CameraId, Embedding, ModelId, PersonId, SystemClock};
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -89,8 +89,13 @@ impl Faces for NoFaces {
 
 async fn get(database: Part, path: &str) -> (StatusCode, String) {
     let store = rollcall_store::testing::store().await;
-    let api =
-        Api { store, daemon: Arc::new(Fake { database }), faces: Arc::new(NoFaces), clock: Arc::new(SystemClock) };
+    let api = Api {
+        store,
+        daemon: Arc::new(Fake { database }),
+        faces: Arc::new(NoFaces),
+        live: Live::default(),
+        clock: Arc::new(SystemClock),
+    };
     let router = router(Arc::new(api), Metrics::detached().unwrap());
     let response = router.oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
     let status = response.status();

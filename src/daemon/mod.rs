@@ -24,10 +24,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use anyhow::Context;
-use chrono::Days;
+use chrono::{Days, TimeDelta};
 use parking_lot::Mutex;
 use rollcall_attendance::{Register, Schedule};
-use rollcall_control_api::{Api, Metrics, router, serve};
+use rollcall_control_api::{Api, Live, Metrics, router, serve};
 use rollcall_faces::LiveShots;
 use rollcall_pipeline::config::{Config, Reload, RetentionConfig};
 use rollcall_pipeline::lane::{Lane, LaneOptions};
@@ -40,6 +40,7 @@ use rollcall_store::{Retention, Store};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::cli::Place;
 use crate::compose::{Stages, Vision, recognition_settings};
@@ -55,6 +56,8 @@ use status::Status;
 const TICK: Duration = Duration::from_secs(1);
 /// How often partitions are made ahead, and what is too old is forgotten.
 const PARTITIONS_EVERY: Duration = Duration::from_secs(6 * 3600);
+/// How long live views may go on where they stopped.
+const FEED_KEPT: TimeDelta = TimeDelta::hours(24);
 /// How often is looked whether the database was there for the first time.
 const PREPARED_EVERY: Duration = Duration::from_secs(5);
 
@@ -85,6 +88,9 @@ pub(crate) struct Daemon {
     database: Database,
     people: Arc<People>,
     faces: Arc<FaceDesk>,
+    live: Live,
+    /// What feeds it.
+    feeding: JoinHandle<()>,
     /// The thread that follows them.
     following: Option<Worker>,
     lane: Arc<Lane>,
@@ -146,9 +152,17 @@ impl Daemon {
             models,
             site,
         );
+        let live = Live::default();
+        let (feed, rows) = (live.clone(), database.store.clone());
+        let feeding = runtime.spawn(async move { feed.follow(rows).await });
         let (stopping, mut stopped) = watch::channel(false);
-        let api =
-            Api { store: database.store.clone(), daemon: Arc::new(status), faces: Arc::clone(&faces) as _, clock };
+        let api = Api {
+            store: database.store.clone(),
+            daemon: Arc::new(status),
+            faces: Arc::clone(&faces) as _,
+            live: live.clone(),
+            clock,
+        };
         let routes = router(Arc::new(api), metrics.clone());
         let address = listener.local_addr()?;
         runtime.spawn(async move {
@@ -170,6 +184,8 @@ impl Daemon {
             database,
             people,
             faces,
+            live,
+            feeding,
             following: None,
             lane,
             cameras,
@@ -297,8 +313,11 @@ impl Daemon {
         leaving.join(STOP_PATIENCE.min(patience / 2));
         let drained = self.lane.shutdown(patience.saturating_sub(clock.mono().since(begun)));
         self.stopping.send_replace(true);
-        let Self { runtime, database, supervisor, place, following, .. } = self;
+        // What was seen last is told; then whoever follows is told to come back.
+        self.live.stop();
+        let Self { runtime, database, supervisor, place, following, feeding, .. } = self;
         // It holds a connection.
+        drop(runtime.block_on(async { tokio::time::timeout(Duration::from_secs(2), feeding).await }));
         drop(following.map(|worker| worker.join_within(Duration::from_secs(2))));
         database.close(&runtime);
         runtime.shutdown_timeout(Duration::from_secs(2));
@@ -357,6 +376,9 @@ async fn keep_partitions(store: Store, clock: Arc<dyn Clock>, keep: RetentionCon
             Ok(0) => {}
             Ok(months) => tracing::info!(months, "forgot events that are too old"),
             Err(error) => tracing::warn!(%error, "what is too old was not forgotten; tried again in six hours"),
+        }
+        if let Err(error) = store.prune_feed(clock.wall() - FEED_KEPT).await {
+            tracing::warn!(%error, "the feed keeps what is too old; tried again in six hours");
         }
         tokio::time::sleep(PARTITIONS_EVERY).await;
     }
