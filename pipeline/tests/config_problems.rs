@@ -279,3 +279,42 @@ fn a_reload_touches_only_what_changed() {
     let rules = diff(&format!("{GOOD}{second}[attendance]\ngrace_min = 1\n[spool]\nmax_mb = 1\n"));
     assert_eq!(rules, Reload { rules: true, needs_restart: vec!["spool"], ..Reload::default() });
 }
+
+#[test]
+fn cameras_made_elsewhere_pass_the_same_check_and_may_open_less() {
+    let dir = tempfile::tempdir().unwrap();
+    let media = dir.path().join("media");
+    std::fs::create_dir(&media).unwrap();
+    std::fs::write(media.join("clip.mp4"), "x").unwrap();
+    std::fs::write(dir.path().join("secret.mp4"), "x").unwrap();
+    std::os::unix::fs::symlink(dir.path(), media.join("link")).unwrap();
+    let text = format!("[server]\nmedia_dir = {media:?}\n[liveness]\nblink = \"required\"\n");
+    let config = parse(&text, &[]).unwrap();
+    let told = |config: &Config, mut settings: serde_json::Value| -> Vec<String> {
+        if settings["analysis_fps"].is_null() {
+            settings["analysis_fps"] = 10.into();
+        }
+        let outcome = config.camera("door", "hall", settings, None);
+        outcome.err().into_iter().flatten().map(|problem| problem.to_string()).collect()
+    };
+    let detect = |address: &str| serde_json::json!({ "streams": { "detect": address } });
+    for good in ["rtsp://192.0.2.1/live", "v4l2:///dev/video0", "file:clip.mp4", "file:not-there-yet.mp4"] {
+        assert_eq!(told(&config, detect(good)), Vec::<String>::new(), "{good}");
+    }
+    for outside in ["file:../secret.mp4", "file:/etc/passwd", "file:link/secret.mp4", "file:./../secret.mp4"] {
+        assert!(told(&config, detect(outside))[0].contains("outside of server.media_dir"), "{outside}");
+    }
+    assert!(told(&Config::defaults(), detect("file:clip.mp4"))[0].contains("is not configured"));
+    for device in ["v4l2:///dev/sda", "v4l2:///dev/video", "v4l2:///dev/video0/../sda"] {
+        assert!(told(&config, detect(device))[0].contains("is no video device"), "{device}");
+    }
+    let wrong = serde_json::json!({
+        "streams": { "detect": "rtsp://192.0.2.1/live" }, "analysis_fps": 5, "detect_size": 1, "password_env": "HOME",
+    });
+    let told = told(&config, wrong);
+    assert!(told[0].starts_with("settings.password_env: does not belong here"), "{told:?}");
+    assert!(told[1].starts_with("settings.detect_size: 1 is out of bounds"), "{told:?}");
+    assert!(told[2].starts_with("settings.analysis_fps: 5 a second is too slow to see blinks"), "{told:?}");
+    let lane = Config::defaults().lane;
+    assert!(lane.room_for(1).is_ok() && lane.room_for(1_000).unwrap_err().contains("5981 MB"));
+}

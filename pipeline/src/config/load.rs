@@ -135,7 +135,8 @@ fn plain_words(path: &[Segment], message: &str) -> String {
     }
 }
 
-fn display(path: &[Segment]) -> String {
+/// A path as it stands in problems.
+pub(super) fn display(path: &[Segment]) -> String {
     let mut text = String::new();
     for segment in path {
         match segment {

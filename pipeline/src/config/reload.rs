@@ -1,5 +1,6 @@
 //! What a changed configuration means for a running daemon.
 
+use super::camera::CameraConfig;
 use super::types::Config;
 use crate::ids::CameraId;
 
@@ -23,19 +24,7 @@ pub struct Reload {
 impl Reload {
     /// Compares two configurations.
     pub fn diff(old: &Config, new: &Config) -> Self {
-        let mut reload = Self::default();
-        for camera in &new.cameras {
-            match old.cameras.iter().find(|c| c.id == camera.id) {
-                None => reload.added.push(camera.id.clone()),
-                Some(was) if (&was.streams, was.mounting) != (&camera.streams, camera.mounting) => {
-                    reload.restart.push(camera.id.clone());
-                }
-                Some(was) if was.tuning != camera.tuning => reload.retune.push(camera.id.clone()),
-                Some(_) => {}
-            }
-        }
-        let gone = old.cameras.iter().filter(|c| !new.cameras.iter().any(|n| n.id == c.id));
-        reload.removed = gone.map(|c| c.id.clone()).collect();
+        let mut reload = Self::cameras(&old.cameras, &new.cameras);
         reload.rules = (&old.rooms, &old.decisions, &old.attendance, old.site.time_zone)
             != (&new.rooms, &new.decisions, &new.attendance, new.site.time_zone);
         reload.needs_restart = [
@@ -54,6 +43,24 @@ impl Reload {
         .into_iter()
         .filter_map(|(section, same)| (!same).then_some(section))
         .collect();
+        reload
+    }
+
+    /// Compares cameras alone.
+    pub fn cameras(old: &[CameraConfig], new: &[CameraConfig]) -> Self {
+        let mut reload = Self::default();
+        for camera in new {
+            match old.iter().find(|c| c.id == camera.id) {
+                None => reload.added.push(camera.id.clone()),
+                Some(was) if (&was.streams, was.mounting) != (&camera.streams, camera.mounting) => {
+                    reload.restart.push(camera.id.clone());
+                }
+                Some(was) if was.tuning != camera.tuning => reload.retune.push(camera.id.clone()),
+                Some(_) => {}
+            }
+        }
+        let gone = old.iter().filter(|c| !new.iter().any(|n| n.id == c.id));
+        reload.removed = gone.map(|c| c.id.clone()).collect();
         reload
     }
 

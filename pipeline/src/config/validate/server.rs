@@ -29,6 +29,7 @@ pub(super) fn server(c: &mut Checker<'_>, raw: &RawServer) -> ServerConfig {
         rate_per_minute: rate(c, "server.rate_per_minute", raw.rate_per_minute),
         address_rate_per_minute: rate(c, "server.address_rate_per_minute", raw.address_rate_per_minute),
         login_rate_per_minute: NonZeroU32::new(login).unwrap_or(NonZeroU32::MIN),
+        media_dir: raw.media_dir.as_deref().map(|dir| c.path(dir)),
     }
 }
 
