@@ -14,8 +14,9 @@ setup: ## system packages, ONNX Runtime, models and demo media; nothing if they 
 demo: setup ## test cameras, faces, the daemon and PostgreSQL, end to end
 	$(CARGO) run --release --locked -- demo
 
-test: setup ## the whole test suite
+test: setup ## the whole test suite, and the API against its own description
 	$(CARGO) test --workspace --locked --no-fail-fast
+	.venv/bin/python tests/schemathesis/run.py "$${CARGO_TARGET_DIR:-target}/debug/rollcall"
 
 lint: setup ## formatting, clippy and rustdoc, warnings as errors
 	$(CARGO) fmt --all --check

@@ -46,7 +46,7 @@ while [ $# -gt 0 ]; do
     shift
 done
 STEP=0
-STEPS=4
+STEPS=5
 [ -z "$MODELS_ONLY" ] || STEPS=2
 mkdir -p "$CACHE" || fail "$CACHE cannot be made"
 CACHE=$(cd "$CACHE" && pwd)
@@ -58,6 +58,8 @@ for path in "$CACHE" "$CACHE"/.[a-z]* "$CACHE"/*; do
 done
 VENV=$CACHE/.venv
 STAMP=$CACHE/.stamp
+TESTER=$ROOT/.venv
+TESTER_REQUIREMENTS=$ROOT/tests/schemathesis/requirements.txt
 
 # --- Is there anything to do? ------------------------------------------------------------------------------------------------
 
@@ -69,6 +71,10 @@ inputs_hash() {
 models_in_place() {
     [ -f "$STAMP" ] && [ "$(head -n 1 "$STAMP")" = "# $(inputs_hash)" ] &&
         (cd "$CACHE" && tail -n +2 "$STAMP" | sha256sum --check --status 2>/dev/null)
+}
+
+tester_in_place() {
+    cmp -s "$TESTER_REQUIREMENTS" "$TESTER/requirements.txt"
 }
 
 # The set-up's own interpreter: 3.11 or newer, able to make a virtual environment.
@@ -84,8 +90,8 @@ missing_packages() {
     for package in "${PACKAGES[@]}"; do
         grep -qx "installed $package" <<<"$installed" || echo "$package"
     done
-    [ -z "$MODELS_OK" ] || return 0
     python_works || printf '%s\n' python3 python3-venv
+    [ -z "$MODELS_OK" ] || return 0
     command -v npm >/dev/null || echo npm
 }
 
@@ -146,22 +152,22 @@ check_rust() {
 
 # --- Models ------------------------------------------------------------------------------------------------------------------
 
+# A private Python environment in $1 with what $2 pins.
 make_venv() {
-    local requirements=$ROOT/models/convert/requirements.txt log=$CACHE/.pip.log
+    local venv=$1 requirements=$2 log=$CACHE/.pip.log
     python_works || fail "python3 3.11 or newer with venv is missing: apt-get install python3 python3-venv"
-    command -v npm >/dev/null || fail "npm is missing: apt-get install npm"
-    if cmp -s "$requirements" "$VENV/requirements.txt"; then
+    if cmp -s "$requirements" "$venv/requirements.txt"; then
         return
     fi
-    rm -rf "$VENV"
-    python3 -m venv "$VENV" || fail "python3 -m venv failed: apt-get install python3-venv"
-    if ! "$VENV/bin/python" -m pip --disable-pip-version-check --no-input install --quiet --no-deps --require-hashes \
+    rm -rf "$venv"
+    python3 -m venv "$venv" || fail "python3 -m venv failed: apt-get install python3-venv"
+    if ! "$venv/bin/python" -m pip --disable-pip-version-check --no-input install --quiet --no-deps --require-hashes \
         --only-binary :all: -r "$requirements" >"$log" 2>&1; then
         tail -n 10 "$log" >&2
-        fail "the packages of models/convert/requirements.txt could not be installed; pip names the one to blame above"
+        fail "the packages of ${requirements#"$ROOT/"} could not be installed; pip names the one to blame above"
     fi
     rm -f "$log"
-    cp "$requirements" "$VENV/requirements.txt"
+    cp "$requirements" "$venv/requirements.txt"
 }
 
 make_models() {
@@ -186,7 +192,7 @@ if [ -z "$MODELS_ONLY" ]; then
     check_rust
     MISSING=
     [ -n "${ROLLCALL_SKIP_SYSTEM_PACKAGES:-}" ] || MISSING=$(missing_packages)
-    if [ -z "$MISSING" ] && [ -n "$MODELS_OK" ]; then
+    if [ -z "$MISSING" ] && [ -n "$MODELS_OK" ] && tester_in_place; then
         echo "set-up: everything is in place"
         exit 0
     fi
@@ -202,10 +208,15 @@ fi
 
 if [ -n "$MODELS_OK" ]; then
     echo "set-up: models are in place"
-    exit 0
+else
+    command -v npm >/dev/null || fail "npm is missing: apt-get install npm"
+    step "conversion tools (a private Python environment, removed afterwards)"
+    make_venv "$VENV" "$ROOT/models/convert/requirements.txt"
+    step "models, ONNX Runtime and demo media"
+    make_models
 fi
-step "conversion tools (a private Python environment, removed afterwards)"
-make_venv
-step "models, ONNX Runtime and demo media"
-make_models
+if [ -z "$MODELS_ONLY" ] && ! tester_in_place; then
+    step "what tries the API against its description (a private Python environment)"
+    make_venv "$TESTER" "$TESTER_REQUIREMENTS"
+fi
 echo "set-up: done"
