@@ -28,6 +28,7 @@ pub(super) struct RawConfig {
     pub(super) attendance: RawAttendance,
     pub(super) spool: RawSpool,
     pub(super) retention: RawRetention,
+    pub(super) privacy: RawPrivacy,
     pub(super) rooms: Vec<RawRoom>,
     pub(super) cameras: Vec<RawCamera>,
 }
@@ -120,6 +121,8 @@ table!(RawAttendance {
 });
 
 table!(RawSpool { max_mb: i64 = 256 });
+
+table!(RawPrivacy { consent_required: bool = false, templates_per_person: i64 = 20 });
 
 table!(RawRetention { crops_days: i64 = 30, events_days: i64 = 400 });
 

@@ -39,6 +39,7 @@ impl Reload {
             ("liveness", old.liveness == new.liveness),
             ("spool", old.spool == new.spool),
             ("retention", old.retention == new.retention),
+            ("privacy", old.privacy == new.privacy),
         ]
         .into_iter()
         .filter_map(|(section, same)| (!same).then_some(section))

@@ -44,6 +44,8 @@ pub struct Config {
     pub spool: SpoolConfig,
     /// How long things are kept.
     pub retention: RetentionConfig,
+    /// What is kept of people.
+    pub privacy: PrivacyConfig,
     /// Rooms, in the order of the file.
     pub rooms: Vec<RoomConfig>,
     /// Cameras, in the order of the file.
@@ -314,6 +316,15 @@ pub struct RetentionConfig {
     pub crops_days: Option<u32>,
     /// The event log and review items.
     pub events_days: Option<u32>,
+}
+
+/// What is kept of people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PrivacyConfig {
+    /// No template is stored of somebody whose consent is not on record.
+    pub consent_required: bool,
+    /// Templates of one person, at most, beside those of a folder.
+    pub templates_per_person: u32,
 }
 
 /// A room.

@@ -18,7 +18,7 @@ use super::raw::{RawConfig, RawDatabase, RawLane, RawLiveness, RawRecognition};
 use super::secret::Secret;
 use super::types::{
     AttendanceConfig, Blink, Config, DatabaseConfig, DecisionsConfig, DetectionConfig, LaneConfig, LivenessConfig,
-    LogConfig, ModelsConfig, RecognitionConfig, RetentionConfig, SiteConfig, SpoolConfig,
+    LogConfig, ModelsConfig, PrivacyConfig, RecognitionConfig, RetentionConfig, SiteConfig, SpoolConfig,
 };
 
 /// Checks everything. `None` only if a part that has no stand-in is missing; otherwise the configuration counts if
@@ -72,6 +72,15 @@ pub(super) fn validate(
         retention: RetentionConfig {
             crops_days: days(&mut c, "retention.crops_days", raw.retention.crops_days),
             events_days: days(&mut c, "retention.events_days", raw.retention.events_days),
+        },
+        privacy: PrivacyConfig {
+            consent_required: raw.privacy.consent_required,
+            templates_per_person: c.int(
+                "privacy.templates_per_person",
+                raw.privacy.templates_per_person,
+                1..=100,
+                "templates",
+            ),
         },
         rooms,
         cameras,
