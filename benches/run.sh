@@ -66,7 +66,7 @@ echo "Two men in turn who appear near the camera (demo media):"
 echo
 "$TARGET/release/live_latency" --seconds "$SECONDS_LIVE" | sed 's/^/- /'
 echo
-echo "People who come from afar, whose first usable face is too small to name (ROLLCALL_DOOR_CASE):"
+echo "People who come from afar (ROLLCALL_DOOR_CASE):"
 echo
 if [ -n "${ROLLCALL_DOOR_CASE:-}" ]; then
     case_files=(--video "$ROLLCALL_DOOR_CASE/probe.mp4" --people "$ROLLCALL_DOOR_CASE/people")

@@ -98,6 +98,18 @@ impl Daemon {
         Ok(Exposition::parse(&text))
     }
 
+    /// Of the decisions that were logged behind the first `skip`: the kind, and how many seconds somebody had been in view, at
+    /// any size, before their first usable face.
+    pub(crate) fn leads(&self, skip: usize) -> anyhow::Result<Vec<(String, f64)>> {
+        let text = fs::read_to_string(log(self.dir.path()))?;
+        let decided = text.lines().filter_map(|line| {
+            let line: serde_json::Value = serde_json::from_str(line).ok()?;
+            let (seen, usable) = (line["seen_for_ms"].as_f64()?, line["usable_for_ms"].as_f64()?);
+            Some((line["kind"].as_str()?.to_owned(), (seen - usable) / 1000.0))
+        });
+        Ok(decided.skip(skip).collect())
+    }
+
     pub(crate) fn usage(&self) -> anyhow::Result<Usage> {
         let read = |file: &str| fs::read_to_string(format!("/proc/{}/{file}", self.process.id()));
         let stat = read("stat")?;

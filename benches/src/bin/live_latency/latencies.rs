@@ -62,6 +62,16 @@ impl Latencies {
         self.of(|kind| NAMED.contains(&kind))
     }
 
+    /// Rows with a name, from the first face of any size: `leads` says by how much that was before the first usable one, for
+    /// each decision in order.
+    pub(crate) fn named_from_any_size(&self, leads: &[(String, f64)]) -> Quantiles {
+        let named = self.measured.iter().filter(|(kind, _)| NAMED.contains(&kind.as_str()));
+        Quantiles::new(named.flat_map(|(kind, seconds)| {
+            let leads = leads.iter().filter(move |(of, _)| of == kind);
+            seconds.iter().zip(leads).map(|(latency, (_, lead))| latency + lead)
+        }))
+    }
+
     /// All other rows.
     pub(crate) fn others(&self) -> Quantiles {
         self.of(|kind| !NAMED.contains(&kind))
@@ -69,9 +79,7 @@ impl Latencies {
 
     fn of(&self, wanted: impl Fn(&str) -> bool) -> Quantiles {
         let measured = self.measured.iter().filter(|(kind, _)| wanted(kind));
-        let mut seconds: Vec<f64> = measured.flat_map(|(_, seconds)| seconds).copied().collect();
-        seconds.sort_by(f64::total_cmp);
-        Quantiles(seconds)
+        Quantiles::new(measured.flat_map(|(_, seconds)| seconds).copied())
     }
 
     /// How many of which kind.
@@ -92,6 +100,14 @@ fn by_kind(reading: &Exposition) -> BTreeMap<String, f64> {
 /// Sorted seconds.
 #[derive(Debug)]
 pub(crate) struct Quantiles(Vec<f64>);
+
+impl Quantiles {
+    fn new(seconds: impl Iterator<Item = f64>) -> Self {
+        let mut seconds: Vec<f64> = seconds.collect();
+        seconds.sort_by(f64::total_cmp);
+        Self(seconds)
+    }
+}
 
 impl fmt::Display for Quantiles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -122,5 +138,7 @@ mod tests {
         assert_eq!(latencies.kinds(), "1 recorded, 1 unknown");
         assert_eq!(latencies.named().to_string(), "p50 0.500 s, p95 0.500 s, largest 0.500 s (1 rows)");
         assert_eq!(latencies.others().0, [4.0]);
+        let leads = [("unknown".to_owned(), 9.0), ("recorded".to_owned(), 1.25)];
+        assert_eq!(latencies.named_from_any_size(&leads).0, [1.75]);
     }
 }

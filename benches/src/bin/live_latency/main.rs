@@ -90,7 +90,7 @@ fn measure(options: &Options) -> anyhow::Result<()> {
     let cameras = Cameras::start(options)?;
     let mut daemon = Daemon::start(options, cameras.urls())?;
     daemon.wait_until_ready(&clock, START_UP)?;
-    let mut latencies = Latencies::new(&daemon.metrics()?);
+    let (earlier, mut latencies) = (daemon.leads(0)?.len(), Latencies::new(&daemon.metrics()?));
     eprintln!("watching for {} s …", options.seconds);
     let (began, before) = (clock.mono(), daemon.usage()?);
     let first = daemon.metrics()?;
@@ -100,6 +100,7 @@ fn measure(options: &Options) -> anyhow::Result<()> {
     }
     let (seconds, after) = (clock.mono().since(began).as_secs_f64(), daemon.usage()?);
     let last = daemon.metrics()?;
+    let leads = daemon.leads(earlier)?;
     daemon.stop()?;
 
     let cost = Usage { cpu: after.cpu - before.cpu, ..after };
@@ -111,7 +112,8 @@ fn measure(options: &Options) -> anyhow::Result<()> {
     );
     println!("rows: {}", latencies.kinds());
     println!("first usable face to committed row, rows with a name: {}", latencies.named());
-    println!("the same, other rows (decided when somebody has left): {}", latencies.others());
+    println!("the same from their first face of any size: {}", latencies.named_from_any_size(&leads));
+    println!("first usable face to committed row, other rows (decided when somebody has left): {}", latencies.others());
     println!(
         "daemon: {:.1} % of a core, {:.0} MB resident, {:.0} MB at most (PostgreSQL and the cameras not counted)",
         100.0 * cost.cpu.as_secs_f64() / seconds,
