@@ -16,6 +16,7 @@ mod error;
 mod event_log;
 mod events;
 mod feed;
+mod figures;
 mod gallery;
 mod grants;
 mod logins;
@@ -58,6 +59,9 @@ pub use error::StoreError;
 pub use event_log::EventRow;
 pub use events::{LastSeen, Written};
 pub use feed::{FeedBounds, FeedChanges, FeedRow, KINDS as FEED_KINDS};
+pub use figures::{
+    FiguresBy, FiguresFilter, FiguresReading, FiguresRow, QualityRow, RegisterLine, RegisterSummary, StandingRow,
+};
 pub use gallery::{Gallery, GalleryChanges, GalleryTemplate};
 pub use grants::{Grants, Missing};
 pub use logins::{Refreshed, TokenPair};
