@@ -3,8 +3,11 @@
 //! A handler reads strictly ([`extract`]), asks who calls ([`caller`]), asks the store or one of the ports in [`state`],
 //! and answers with a wire type of its own or a [`problem`]. It knows nothing of the lane and the models.
 
+mod attendance;
+mod board;
 mod caller;
 mod cameras;
+mod corrections;
 mod courses;
 pub mod extract;
 mod health;
@@ -76,7 +79,10 @@ fn operations() -> OpenApiRouter<Arc<Api>> {
 
 fn nouns() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::new()
+        .merge(attendance::router())
+        .merge(board::router())
         .merge(cameras::router()).merge(live::router())
+        .merge(corrections::router())
         .merge(courses::router())
         .merge(rooms::router())
         .merge(sessions::router())

@@ -1,0 +1,465 @@
+//! Reading the register: for each person and session what counts. It is derived by triggers; see the migration.
+
+use chrono::{NaiveDate, TimeDelta};
+use rollcall_pipeline::{PersonId, WallTime};
+use sqlx::{Postgres, QueryBuilder};
+use uuid::Uuid;
+
+use crate::row::{all, and_one, one, row};
+use crate::{Scope, Store, StoreError};
+
+row! {
+    /// A row of the register, with the names that belong to it.
+    pub struct RegisterRow {
+        /// In which session.
+        pub session_id: Uuid,
+        /// Who.
+        pub person_id: Uuid,
+        /// Their name.
+        pub name: String,
+        /// Their number in another system.
+        pub external_id: Option<String>,
+        /// The session's own name; else that of its course.
+        pub session_name: Option<String>,
+        /// The room's site.
+        pub site_id: String,
+        /// Where.
+        pub room_id: String,
+        /// The room's name.
+        pub room_name: Option<String>,
+        /// The course.
+        pub course_id: Option<Uuid>,
+        /// The course's name.
+        pub course_name: Option<String>,
+        /// Start of the session.
+        pub starts_at: WallTime,
+        /// Its end.
+        pub ends_at: WallTime,
+        /// The room's date at the start.
+        pub local_date: NaiveDate,
+        /// What counts.
+        pub status: String,
+        /// `camera`, `closing` or `correction`.
+        pub source: String,
+        /// Of a correction: why. Of closing: what was found.
+        pub reason: Option<String>,
+        /// When they were first seen.
+        pub arrived_at: Option<WallTime>,
+        /// When they were last seen at an exit.
+        pub left_at: Option<WallTime>,
+        /// From the start to the arrival.
+        pub minutes_from_start: Option<f32>,
+        /// Whether they went too early.
+        pub left_early: bool,
+        /// The event behind the mark.
+        pub event_id: Option<Uuid>,
+        /// The camera that saw them.
+        pub camera: Option<String>,
+        /// Similarity to the best template.
+        pub similarity: Option<f32>,
+        /// When the row last changed.
+        pub updated_at: WallTime,
+        /// Grows with each change.
+        pub version: i64,
+    }
+}
+
+row! {
+    /// How one person's session counts, for figures.
+    pub struct Stand {
+        /// What counts.
+        pub status: String,
+        /// From the start to the arrival.
+        pub minutes_from_start: Option<f32>,
+    }
+}
+
+row! {
+    /// Who is in a session of the board.
+    pub struct BoardPerson {
+        /// In which session.
+        pub session_id: Uuid,
+        /// Who.
+        pub person_id: Uuid,
+        /// Their name.
+        pub name: String,
+        /// Their number in another system.
+        pub external_id: Option<String>,
+        /// Whether they are expected.
+        pub expected: bool,
+        /// What counts; null while there is nothing to count.
+        pub status: Option<String>,
+        /// `camera`, `closing` or `correction`.
+        pub source: Option<String>,
+        /// When they were first seen.
+        pub arrived_at: Option<WallTime>,
+        /// When they were last seen at an exit.
+        pub left_at: Option<WallTime>,
+    }
+}
+
+row! {
+    /// How many of a session's people stand how.
+    pub struct BoardCount {
+        /// In which session.
+        pub session_id: Uuid,
+        /// Whether they are expected.
+        pub expected: bool,
+        /// What counts; null while there is nothing to count.
+        pub status: Option<String>,
+        /// How many.
+        pub people: i64,
+    }
+}
+
+/// Which rows.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RegisterFilter {
+    /// Of this person.
+    pub person: Option<PersonId>,
+    /// In this room.
+    pub room: Option<String>,
+    /// At this site.
+    pub site: Option<String>,
+    /// Of this course.
+    pub course: Option<Uuid>,
+    /// Of this session.
+    pub session: Option<Uuid>,
+    /// Of the people of this group.
+    pub group: Option<Uuid>,
+    /// From this local date on.
+    pub from: Option<NaiveDate>,
+    /// Up to and with this local date.
+    pub to: Option<NaiveDate>,
+    /// Standing like this; `void` finds what was voided.
+    pub status: Option<String>,
+    /// With what was voided.
+    pub void: bool,
+}
+
+/// What the next page begins after.
+pub type RegisterKey = (WallTime, Uuid, Uuid);
+
+const ORDER: &str = " order by g.starts_at desc, g.session_id, g.person_id limit ";
+const NAMED: &str = "select g.session_id, g.person_id, p.name, p.external_id, coalesce(s.name, c.name) as session_name,
+    g.site_id, g.room_id, r.name as room_name, g.course_id, c.name as course_name, g.starts_at, s.ends_at, g.local_date,
+    g.status, g.source, g.reason, g.arrived_at, g.left_at, g.minutes_from_start, g.left_early, g.event_id, g.camera,
+    g.similarity, g.updated_at, g.version
+    from page g join people p on p.id = g.person_id join sessions s on s.id = g.session_id join rooms r on r.id = g.room_id
+    left join courses c on c.id = g.course_id";
+
+impl RegisterFilter {
+    /// The conditions that are there, and no others: each query is planned for what it asks.
+    fn push(&self, q: &mut QueryBuilder<Postgres>, scope: &Scope, after: Option<&RegisterKey>) {
+        let (sites, rooms, own) = scope.bounds();
+        q.push(" where true");
+        if let (Some(sites), Some(rooms)) = (sites, rooms) {
+            q.push(" and (g.site_id = any(").push_bind(sites).push(") or g.room_id = any(").push_bind(rooms).push("))");
+        }
+        if let Some(own) = own {
+            q.push(" and g.person_id = ").push_bind(own);
+        }
+        if let Some(person) = self.person {
+            q.push(" and g.person_id = ").push_bind(person.0);
+        }
+        if let Some(room) = &self.room {
+            q.push(" and g.room_id = ").push_bind(room);
+        }
+        if let Some(site) = &self.site {
+            q.push(" and g.site_id = ").push_bind(site);
+        }
+        if let Some(course) = self.course {
+            q.push(" and g.course_id = ").push_bind(course);
+        }
+        if let Some(session) = self.session {
+            q.push(" and g.session_id = ").push_bind(session);
+        }
+        // The indices are by start. A date begins nowhere on earth more than 14 hours before, and ends nowhere more than 12
+        // hours after, that of UTC.
+        if let Some(from) = self.from {
+            q.push(" and g.local_date >= ").push_bind(from);
+            if let Some(earliest) = from.and_time(chrono::NaiveTime::MIN).checked_sub_signed(TimeDelta::hours(14)) {
+                q.push(" and g.starts_at >= ").push_bind(earliest.and_utc());
+            }
+        }
+        if let Some(to) = self.to {
+            q.push(" and g.local_date <= ").push_bind(to);
+            if let Some(latest) = to.and_time(chrono::NaiveTime::MIN).checked_add_signed(TimeDelta::hours(36)) {
+                q.push(" and g.starts_at < ").push_bind(latest.and_utc());
+            }
+        }
+        match (&self.status, self.void) {
+            (Some(status), _) => {
+                q.push(" and g.status = ").push_bind(status);
+            }
+            (None, false) => {
+                q.push(" and g.status <> 'void'");
+            }
+            (None, true) => {}
+        }
+        if let Some((starts_at, session, person)) = after {
+            q.push(" and g.starts_at <= ").push_bind(*starts_at).push(" and (g.starts_at < ").push_bind(*starts_at);
+            q.push(" or (g.session_id, g.person_id) > (").push_bind(*session).push(", ").push_bind(*person).push("))");
+        }
+    }
+
+    /// Whether an index finds few rows without looking at places.
+    fn is_narrow(&self) -> bool {
+        self.person.is_some() || self.room.is_some() || self.course.is_some() || self.session.is_some()
+    }
+}
+
+impl Store {
+    /// Rows of the register in `scope`, latest session first.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn register(
+        &self,
+        scope: &Scope,
+        filter: &RegisterFilter,
+        after: Option<&RegisterKey>,
+        limit: u32,
+    ) -> Result<Vec<RegisterRow>, StoreError> {
+        let mut q = QueryBuilder::new("with page as materialized (");
+        let (sites, rooms) = scope.places();
+        // What is asked of some people or some places is asked of each of them, and put together: no index has all of
+        // them in order, and walking through everybody else's rows to find them takes long.
+        let each = if let (Some(group), None) = (filter.group, filter.person) {
+            q.push("select g.* from (select person_id as each from group_members where group_id = ").push_bind(group);
+            q.push(") e cross join lateral (select * from register g");
+            Some(" and g.person_id = e.each")
+        } else if let (Scope::Places { .. }, Some(sites), Some(rooms), false) =
+            (scope, sites, rooms, filter.is_narrow())
+        {
+            q.push("select g.* from (select id as each from rooms where site_id = any(").push_bind(sites);
+            q.push(") or id = any(").push_bind(rooms).push(")) e cross join lateral (select * from register g");
+            Some(" and g.room_id = e.each")
+        } else {
+            q.push("select * from register g");
+            None
+        };
+        filter.push(&mut q, scope, after);
+        if let (Some(group), Some(_)) = (filter.group, filter.person) {
+            q.push(" and exists (select from group_members m where m.person_id = g.person_id and m.group_id = ");
+            q.push_bind(group).push(")");
+        }
+        if let Some(each) = each {
+            q.push(each).push(ORDER).push_bind(and_one(limit)).push(") g");
+        }
+        q.push(ORDER).push_bind(and_one(limit)).push(") ").push(NAMED);
+        q.push(ORDER).push_bind(and_one(limit));
+        let rows = q.build().fetch_all(&self.pool).await?;
+        all(&rows, RegisterRow::read)
+    }
+
+    /// The row of one person in one session.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn register_row(
+        &self,
+        scope: &Scope,
+        session: Uuid,
+        person: PersonId,
+    ) -> Result<Option<RegisterRow>, StoreError> {
+        let filter =
+            RegisterFilter { session: Some(session), person: Some(person), void: true, ..RegisterFilter::default() };
+        Ok(self.register(scope, &filter, None, 1).await?.into_iter().next())
+    }
+
+    /// How a person's sessions count, in the order in which they were held.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn standing(
+        &self,
+        scope: &Scope,
+        person: PersonId,
+        filter: &RegisterFilter,
+    ) -> Result<Vec<Stand>, StoreError> {
+        let filter = RegisterFilter { person: Some(person), ..filter.clone() };
+        let mut q = QueryBuilder::new("select g.status, g.minutes_from_start from register g");
+        filter.push(&mut q, scope, None);
+        q.push(" order by g.starts_at, g.session_id");
+        let rows = q.build().fetch_all(&self.pool).await?;
+        all(&rows, Stand::read)
+    }
+
+    /// Whether a caller who sees `scope` may know of a person: everybody, themselves, or whoever is expected or was seen in
+    /// the caller's places.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn is_person_in(&self, scope: &Scope, person: PersonId) -> Result<bool, StoreError> {
+        let (sites, rooms, own) = scope.bounds();
+        let sql =
+            "select exists (select from people where id = $1) and ($4::uuid is null or $4 = $1) and ($2::text[] is null
+              or exists (select from register g where g.person_id = $1 and (g.site_id = any($2) or g.room_id = any($3)))
+              or exists (select from enrolments e join courses c on c.id = e.course_id
+                         where e.person_id = $1 and (c.site_id = any($2) or exists (
+                             select from timetable_entries t where t.course_id = c.id and t.room_id = any($3))))
+              or exists (select from session_people x join sessions s on s.id = x.session_id
+                         join rooms r on r.id = s.room_id
+                         where x.person_id = $1 and (r.site_id = any($2) or r.id = any($3))))";
+        let query = sqlx::query_scalar(sql).bind(person.0).bind(sites).bind(rooms).bind(own);
+        Ok(query.fetch_one(&self.pool).await?)
+    }
+
+    /// Who is in these sessions, by name, at most `limit` of each and one more.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn board_people(&self, sessions: &[Uuid], limit: u32) -> Result<Vec<BoardPerson>, StoreError> {
+        let rows = sqlx::query(
+            "select session_id, person_id, name, external_id, expected, status, source, arrived_at, left_at from (
+                 select b.*, p.name, p.external_id, row_number() over (partition by b.session_id order by p.name, p.id) as nth
+                 from (select session_id, person_id, e.person_id is not null as expected, g.status, g.source, g.arrived_at,
+                              g.left_at
+                       from (select session_id, person_id from expected_people where session_id = any($1)) e
+                       full join (select * from register where session_id = any($1) and status <> 'void') g
+                           using (session_id, person_id)) b
+                 join people p on p.id = b.person_id) n
+             where nth <= $2 order by session_id, nth",
+        )
+        .bind(sessions)
+        .bind(and_one(limit))
+        .fetch_all(&self.pool)
+        .await?;
+        all(&rows, BoardPerson::read)
+    }
+
+    /// How many of these sessions' people stand how.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn board_counts(&self, sessions: &[Uuid]) -> Result<Vec<BoardCount>, StoreError> {
+        let rows = sqlx::query(
+            "select session_id, e.person_id is not null as expected, g.status, count(*) as people
+             from (select session_id, person_id from expected_people where session_id = any($1)) e
+             full join (select session_id, person_id, status from register where session_id = any($1) and status <> 'void') g
+                 using (session_id, person_id)
+             group by 1, 2, 3",
+        )
+        .bind(sessions)
+        .fetch_all(&self.pool)
+        .await?;
+        all(&rows, BoardCount::read)
+    }
+
+    /// Whether somebody is expected in a session.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn is_expected(&self, session: Uuid, person: PersonId) -> Result<bool, StoreError> {
+        let sql = "select exists (select from expected_people where session_id = $1 and person_id = $2)";
+        Ok(sqlx::query_scalar(sql).bind(session).bind(person.0).fetch_one(&self.pool).await?)
+    }
+
+    /// A session that a caller who sees `scope` may look at because of `person`: it lies in their places, or the person is
+    /// all they see and belongs to it.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn session_of(
+        &self,
+        scope: &Scope,
+        session: Uuid,
+        person: PersonId,
+    ) -> Result<Option<crate::SessionDetail>, StoreError> {
+        let Scope::Person(own) = scope else { return self.session(scope, session).await };
+        let sql = "select exists (select from expected_people where session_id = $1 and person_id = $2)
+                       or exists (select from register where session_id = $1 and person_id = $2)";
+        let theirs: bool = sqlx::query_scalar(sql).bind(session).bind(own.0).fetch_one(&self.pool).await?;
+        if *own != person || !theirs {
+            return Ok(None);
+        }
+        self.session(&Scope::Everywhere, session).await
+    }
+
+    /// The mark behind a row of the register, as the camera made it.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn original_mark(&self, session: Uuid, person: PersonId) -> Result<Option<OriginalMark>, StoreError> {
+        let row = sqlx::query(
+            "select m.status, m.captured_at, m.recorded_at, m.time_source, m.event_id, m.camera, m.direction, m.similarity,
+                    m.margin, m.shots, m.liveness, m.liveness_score, m.sightings, m.first_seen_at, m.last_seen_at,
+                    m.last_exit_at
+             from marks m join sessions s on s.id = m.session_id and s.local_date = m.session_date
+             where m.session_id = $1 and m.person_id = $2",
+        )
+        .bind(session)
+        .bind(person.0)
+        .fetch_optional(&self.pool)
+        .await?;
+        one(row, OriginalMark::read)
+    }
+
+    /// What closing the session found about somebody.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn finding(&self, session: Uuid, person: PersonId) -> Result<Option<FindingRow>, StoreError> {
+        let row = sqlx::query(
+            "select verdict, reason, minutes_present, found_at from findings where session_id = $1 and person_id = $2",
+        )
+        .bind(session)
+        .bind(person.0)
+        .fetch_optional(&self.pool)
+        .await?;
+        one(row, FindingRow::read)
+    }
+}
+
+row! {
+    /// What a camera saw.
+    pub struct OriginalMark {
+        /// `present`, `late`, `off_roster` or `off_schedule`.
+        pub status: String,
+        /// When the deciding picture was taken.
+        pub captured_at: WallTime,
+        /// When the row was written.
+        pub recorded_at: WallTime,
+        /// How well the time is known.
+        pub time_source: String,
+        /// The event.
+        pub event_id: Uuid,
+        /// The camera.
+        pub camera: String,
+        /// `entry` or `exit`.
+        pub direction: Option<String>,
+        /// Similarity to the best template.
+        pub similarity: f32,
+        /// Distance to the second-best person.
+        pub margin: f32,
+        /// Shots that it rests on.
+        pub shots: i32,
+        /// `live`, `spoof` or `undecided`.
+        pub liveness: String,
+        /// Mean score.
+        pub liveness_score: Option<f32>,
+        /// How often the person was seen in the session.
+        pub sightings: i32,
+        /// First time.
+        pub first_seen_at: WallTime,
+        /// Last time.
+        pub last_seen_at: WallTime,
+        /// Last time at an exit.
+        pub last_exit_at: Option<WallTime>,
+    }
+}
+
+row! {
+    /// What closing a session found about somebody.
+    pub struct FindingRow {
+        /// `absent` or `attended`.
+        pub verdict: String,
+        /// `not_seen`, `too_late`, `too_short` or `left_early`.
+        pub reason: String,
+        /// How long they were there, as far as it is known.
+        pub minutes_present: Option<f32>,
+        /// When the session was closed.
+        pub found_at: WallTime,
+    }
+}
