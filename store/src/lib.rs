@@ -8,6 +8,7 @@
 mod access;
 mod accounts;
 mod calendar;
+mod cameras;
 mod change;
 mod closing;
 mod cluster;
@@ -53,6 +54,7 @@ use tokio::sync::OnceCell;
 pub use access::{Holder, HolderKind};
 pub use accounts::{Account, AccountFields, Credentials, PasswordLink};
 pub use calendar::{RosterRow, SessionDetail, SessionFilter};
+pub use cameras::{Camera, CameraCredentials, CameraFields, StoredCamera};
 pub use change::{Actor, ActorKind, Change, Entry};
 pub use closing::{Delivery, EndedSession, Finding, Seen, Settling};
 pub use cluster::Cluster;
