@@ -104,7 +104,7 @@ pub(crate) fn policy(config: &Config) -> DecisionPolicy {
 }
 
 /// The timetables as configured. A name on a roster that nobody is enrolled under expects nobody, and is returned.
-pub(crate) fn schedule(config: &Config, people: &HashMap<String, PersonId>) -> anyhow::Result<(Schedule, Vec<String>)> {
+pub(crate) fn plan(config: &Config, people: &HashMap<String, PersonId>) -> (SitePlan, Vec<String>) {
     let mut strangers = Vec::new();
     let mut roster = |names: &[String]| {
         let (known, unknown): (Vec<_>, Vec<_>) = names.iter().partition(|name| people.contains_key(*name));
@@ -132,11 +132,13 @@ pub(crate) fn schedule(config: &Config, people: &HashMap<String, PersonId>) -> a
     }
     strangers.sort_unstable();
     strangers.dedup();
-    match Schedule::new(&SitePlan { time_zone: config.site.time_zone, rooms }) {
-        Ok(schedule) => Ok((schedule, strangers)),
-        Err(errors) => {
-            let told: Vec<_> = errors.iter().map(ToString::to_string).collect();
-            bail!("the timetables cannot be used:\n  {}", told.join("\n  "))
-        }
-    }
+    (SitePlan { time_zone: config.site.time_zone, rooms }, strangers)
+}
+
+/// A plan, checked and ready.
+pub(crate) fn schedule(plan: &SitePlan) -> anyhow::Result<Schedule> {
+    Schedule::new(plan).or_else(|errors| {
+        let told: Vec<_> = errors.iter().map(ToString::to_string).collect();
+        bail!("the timetables cannot be used:\n  {}", told.join("\n  "))
+    })
 }

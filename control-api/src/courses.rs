@@ -30,7 +30,7 @@ const MAX_ROSTER: usize = 10_000;
 /// The rules of a course, in seconds. Null: as configured for the whole installation, or no such rule.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct RulesView {
+pub(crate) struct RulesView {
     /// How long before the start people may come.
     #[schema(minimum = 0, maximum = 43200)]
     pub early_s: Option<i32>,
@@ -74,7 +74,7 @@ impl RulesView {
 
 /// A course or a shift.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
-pub struct CourseView {
+pub(crate) struct CourseView {
     /// Id.
     pub id: Uuid,
     /// The site.
@@ -111,7 +111,7 @@ impl From<Course> for CourseView {
 /// A new course.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct NewCourse {
+pub(crate) struct NewCourse {
     /// Name for people.
     #[schema(min_length = 1, max_length = 200)]
     pub name: String,
@@ -134,7 +134,7 @@ pub struct NewCourse {
 /// What is to be different about a course. Rules that are given replace all of its rules.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct CoursePatch {
+pub(crate) struct CoursePatch {
     /// Name for people.
     #[schema(min_length = 1, max_length = 200, nullable = false)]
     pub name: Option<String>,
@@ -158,7 +158,7 @@ pub struct CoursePatch {
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub struct CourseParams {
+pub(crate) struct CourseParams {
     /// Of this site.
     #[param(max_length = 40)]
     pub site_id: Option<String>,
@@ -179,7 +179,7 @@ pub struct CourseParams {
 
 /// Somebody who is enrolled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct EnrolmentView {
+pub(crate) struct EnrolmentView {
     /// Who.
     pub person_id: Uuid,
     /// Their name.
@@ -202,7 +202,7 @@ impl From<Enrolment> for EnrolmentView {
 /// From when to when somebody is enrolled.
 #[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct EnrolmentDates {
+pub(crate) struct EnrolmentDates {
     /// First local date; null: always.
     pub valid_from: Option<NaiveDate>,
     /// Last local date; null: always.
@@ -212,7 +212,7 @@ pub struct EnrolmentDates {
 /// Somebody on a new roster: `person_id` or `external_id`.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct RosterLine {
+pub(crate) struct RosterLine {
     /// Who.
     pub person_id: Option<Uuid>,
     /// Or their number in another system.
@@ -227,7 +227,7 @@ pub struct RosterLine {
 /// A whole roster.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct NewRoster {
+pub(crate) struct NewRoster {
     /// Everybody who is on it.
     #[schema(max_items = 10000)]
     pub people: Vec<RosterLine>,
@@ -235,7 +235,7 @@ pub struct NewRoster {
 
 /// What a roster changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct RosterChangeView {
+pub(crate) struct RosterChangeView {
     /// People on it now.
     pub enrolled: usize,
     /// New ones.

@@ -23,7 +23,7 @@ use crate::validate::{Checks, MAX_NAME};
 
 /// A room.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
-pub struct RoomView {
+pub(crate) struct RoomView {
     /// Short name.
     #[schema(example = "hall")]
     pub id: String,
@@ -58,7 +58,7 @@ impl From<Room> for RoomView {
 /// A new room.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct NewRoom {
+pub(crate) struct NewRoom {
     /// Short name.
     #[schema(pattern = "^[a-z0-9_-]{1,40}$", min_length = 1, max_length = 40)]
     pub id: String,
@@ -79,7 +79,7 @@ pub struct NewRoom {
 /// What is to be different about a room.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct RoomPatch {
+pub(crate) struct RoomPatch {
     /// Name for people; null: the id.
     #[serde(deserialize_with = "present")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 200)]
@@ -92,7 +92,7 @@ pub struct RoomPatch {
 
 /// What is on in a room.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
-pub struct RoomNowView {
+pub(crate) struct RoomNowView {
     /// The room.
     pub room: RoomView,
     /// The session that is on.
@@ -110,7 +110,7 @@ pub struct RoomNowView {
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub struct RoomParams {
+pub(crate) struct RoomParams {
     /// Of this site.
     #[param(max_length = 40)]
     pub site_id: Option<String>,

@@ -33,7 +33,7 @@ const MAX_PEOPLE: usize = 10_000;
 /// Where a session is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Phase {
+pub(crate) enum Phase {
     /// It comes.
     Upcoming,
     /// It was opened, or has begun.
@@ -48,7 +48,7 @@ pub enum Phase {
 
 /// What absences wait for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct WaitsFor {
+pub(crate) struct WaitsFor {
     /// The camera.
     pub camera: String,
     /// Why, in plain words.
@@ -57,7 +57,7 @@ pub struct WaitsFor {
 
 /// A session.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
-pub struct SessionView {
+pub(crate) struct SessionView {
     /// Id.
     pub id: Uuid,
     /// `timetabled`, `day` (a room without a timetable) or `off_schedule`.
@@ -164,7 +164,7 @@ fn phase(session: &SessionDetail, now: DateTime<Utc>) -> Phase {
 
 /// Somebody who is expected, or was seen.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
-pub struct RosterView {
+pub(crate) struct RosterView {
     /// Who.
     pub person_id: Uuid,
     /// Their name.
@@ -191,7 +191,7 @@ impl From<RosterRow> for RosterView {
 /// State of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum SessionState {
+pub(crate) enum SessionState {
     /// It opens and closes by the clock.
     Planned,
     /// It was opened by hand.
@@ -205,7 +205,7 @@ pub enum SessionState {
 /// Kind of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Of a timetable, or by hand.
     Timetabled,
     /// A day in a room without timetable.
@@ -218,7 +218,7 @@ pub enum Kind {
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub struct SessionParams {
+pub(crate) struct SessionParams {
     /// Of this site.
     #[param(max_length = 40)]
     pub site_id: Option<String>,
@@ -250,7 +250,7 @@ pub struct SessionParams {
 /// A session by hand.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct NewSession {
+pub(crate) struct NewSession {
     /// Where.
     #[schema(max_length = 200)]
     pub room_id: String,
@@ -293,7 +293,7 @@ pub struct NewSession {
 /// What is to be different about a session. Room and start stay once somebody is marked in it.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct SessionPatch {
+pub(crate) struct SessionPatch {
     /// Where.
     #[schema(max_length = 200, nullable = false)]
     pub room_id: Option<String>,
@@ -335,7 +335,7 @@ pub struct SessionPatch {
 /// Why a session is cancelled.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Cancellation {
+pub(crate) struct Cancellation {
     /// The reason; it stands with everybody who was marked before.
     #[schema(min_length = 1, max_length = 1000)]
     pub reason: String,

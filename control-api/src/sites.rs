@@ -22,7 +22,7 @@ use crate::validate::{Checks, MAX_NAME, is_date};
 
 /// A place with a time zone.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
-pub struct SiteView {
+pub(crate) struct SiteView {
     /// Short name.
     #[schema(example = "main")]
     pub id: String,
@@ -47,7 +47,7 @@ impl From<Site> for SiteView {
 /// A new site.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct NewSite {
+pub(crate) struct NewSite {
     /// Short name.
     #[schema(pattern = "^[a-z0-9_-]{1,40}$", min_length = 1, max_length = 40)]
     pub id: String,
@@ -62,7 +62,7 @@ pub struct NewSite {
 /// What is to be different about a site.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct SitePatch {
+pub(crate) struct SitePatch {
     /// Name for people.
     #[schema(min_length = 1, max_length = 200, nullable = false)]
     pub name: Option<String>,
@@ -73,7 +73,7 @@ pub struct SitePatch {
 
 /// A day without sessions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct HolidayView {
+pub(crate) struct HolidayView {
     /// When.
     pub date: NaiveDate,
     /// Why.
@@ -89,7 +89,7 @@ impl From<Holiday> for HolidayView {
 /// A holiday's name.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct NewHoliday {
+pub(crate) struct NewHoliday {
     /// Why.
     #[schema(min_length = 1, max_length = 200)]
     pub name: String,
@@ -99,7 +99,7 @@ pub struct NewHoliday {
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub struct ListParams {
+pub(crate) struct ListParams {
     /// Most rows of the answer.
     #[param(minimum = 1, maximum = 500, default = 50)]
     pub limit: Option<u32>,

@@ -27,7 +27,7 @@ const MAX_ENTRIES: i64 = 200;
 
 /// A line of a timetable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct EntryView {
+pub(crate) struct EntryView {
     /// Id.
     pub id: Uuid,
     /// The course.
@@ -61,7 +61,7 @@ impl From<TimetableEntry> for EntryView {
 /// A new line of a timetable.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct NewEntry {
+pub(crate) struct NewEntry {
     /// Where it meets.
     #[schema(max_length = 40)]
     pub room_id: String,
@@ -85,7 +85,7 @@ pub struct NewEntry {
 /// What is to be different about a line.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct EntryPatch {
+pub(crate) struct EntryPatch {
     /// Where it meets.
     #[schema(max_length = 40, nullable = false)]
     pub room_id: Option<String>,
@@ -111,7 +111,7 @@ pub struct EntryPatch {
 /// What is different about one occurrence: cancelled, or moved to another date and time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Difference {
+pub(crate) enum Difference {
     /// It is not held.
     Cancelled {
         /// Why.
@@ -138,7 +138,7 @@ pub enum Difference {
 
 /// One occurrence that is not as the others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct ExceptionView {
+pub(crate) struct ExceptionView {
     /// The date that the weekly pattern has for it.
     pub date: NaiveDate,
     /// What is different.

@@ -40,7 +40,7 @@ impl Problem {
 
 fn check(file: &Path, json: bool) -> anyhow::Result<ExitCode> {
     let checked =
-        Config::load(file).map_err(Problem::of).and_then(|config| match rules::schedule(&config, &HashMap::new()) {
+        Config::load(file).map_err(Problem::of).and_then(|config| match rules::schedule(&rules::plan(&config, &HashMap::new()).0) {
             Ok(_) => Ok(config),
             Err(error) => Err(vec![Problem { key: "rooms".to_owned(), message: format!("{error:#}") }]),
         });

@@ -11,10 +11,12 @@
 
 mod cameras;
 mod faces;
+mod closing;
 mod people;
 mod signals;
 mod status;
 
+mod timetables;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -49,6 +51,7 @@ use crate::rules::{self, Rules};
 
 use cameras::{Cameras, STOP_PATIENCE};
 use faces::FaceDesk;
+use closing::Closer;
 use people::People;
 use status::Status;
 
@@ -144,6 +147,14 @@ impl Daemon {
 
         let site = config.site.name.clone();
         let status = Status::new(
+        let closer = Closer {
+            store: database.store.clone(),
+            people: Arc::clone(&people),
+            cameras: Arc::clone(&cameras),
+            lane: Arc::clone(&lane),
+            sink: monitor.clone(),
+            clock: Arc::clone(&clock),
+        };
             Arc::clone(&people),
             monitor,
             Arc::clone(&lane),
@@ -157,6 +168,13 @@ impl Daemon {
         let feeding = runtime.spawn(async move { feed.follow(rows).await });
         let (stopping, mut stopped) = watch::channel(false);
         let api = Api {
+        let (planner, store, mut over) = (Arc::clone(&people), database.store.clone(), stopped.clone());
+        runtime.spawn(async move {
+            tokio::select! {
+                ((), ()) = async { tokio::join!(planner.follow_places(store), closer.run()) } => {}
+                _ = over.wait_for(|stop| *stop) => {}
+            }
+        });
             store: database.store.clone(),
             daemon: Arc::new(status),
             faces: Arc::clone(&faces) as _,

@@ -14,10 +14,11 @@ use rollcall_pipeline::config::Config;
 use rollcall_pipeline::metrics::record_gallery;
 use rollcall_pipeline::{Clock, GalleryVersion, MarkStatus, ModelId, PersonId, SystemClock};
 use rollcall_stages::matching::{Gallery, GalleryHandle};
-use rollcall_store::{RestoredMark, Store};
+use rollcall_store::{Places, RestoredMark, Store};
+use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
-use super::Control;
+use super::{Control, timetables};
 use crate::rules::{self, Rules};
 
 const FIRST_RETRY: Duration = Duration::from_millis(500);
@@ -35,12 +36,17 @@ pub(super) struct People {
     /// What the rules are made of beside the people.
     config: ArcSwap<Config>,
     known: Mutex<Known>,
+    loaded: watch::Sender<bool>,
+    /// Tells whoever plans that the configuration changed.
+    pub(super) replan_soon: Notify,
 }
 
 #[derive(Default)]
 struct Known {
     loaded: bool,
     by_name: HashMap<String, PersonId>,
+    /// Rooms and sessions of the database.
+    places: Places,
     /// Why the database cannot be followed.
     trouble: Option<String>,
 }
@@ -48,12 +54,34 @@ struct Known {
 impl People {
     pub(super) fn new(model: ModelId, gallery: GalleryHandle, rules: Rules, config: &Config) -> Self {
         let config = ArcSwap::from_pointee(config.clone());
-        Self { model, gallery, rules, config, known: Mutex::default() }
+        let loaded = watch::Sender::new(false);
+        Self { model, gallery, rules, config, known: Mutex::default(), loaded, replan_soon: Notify::new() }
     }
 
     /// Whether they were there at least once.
     pub(super) fn is_loaded(&self) -> bool {
         self.known.lock().loaded
+    }
+
+    /// Waits until they were there.
+    pub(super) async fn until_loaded(&self) {
+        // The sender lives as long as this does.
+        drop(self.loaded.subscribe().wait_for(|loaded| *loaded).await);
+    }
+
+    /// The configuration in force, and who its names are.
+    pub(super) fn configured(&self) -> (Arc<Config>, HashMap<String, PersonId>) {
+        (self.config.load_full(), self.known.lock().by_name.clone())
+    }
+
+    /// Puts other rooms and sessions of the database in force.
+    pub(super) fn put_places_in_force(&self, places: Places) -> anyhow::Result<()> {
+        let mut known = self.known.lock();
+        if known.places != places {
+            self.put_in_force(&self.config.load(), &known.by_name, &places)?;
+            known.places = places;
+        }
+        Ok(())
     }
 
     /// Why the database cannot be followed now.
@@ -64,13 +92,20 @@ impl People {
     /// Puts the rules of a new configuration in force.
     pub(super) fn apply(&self, config: &Config) -> anyhow::Result<()> {
         let known = self.known.lock();
-        self.put_in_force(config, &known.by_name)?;
+        self.put_in_force(config, &known.by_name, &known.places)?;
         self.config.store(Arc::new(config.clone()));
+        self.replan_soon.notify_one();
         Ok(())
     }
 
-    fn put_in_force(&self, config: &Config, by_name: &HashMap<String, PersonId>) -> anyhow::Result<()> {
-        let (schedule, strangers) = rules::schedule(config, by_name)?;
+    fn put_in_force(
+        &self,
+        config: &Config,
+        by_name: &HashMap<String, PersonId>,
+        places: &Places,
+    ) -> anyhow::Result<()> {
+        let (plan, strangers) = rules::plan(config, by_name);
+        let schedule = timetables::schedule(plan, places, &config.attendance)?;
         if !strangers.is_empty() {
             let names = config.log.names.then(|| strangers.join(", "));
             tracing::warn!(people = strangers.len(), names, "on a roster, but not enrolled under that name");
@@ -112,6 +147,10 @@ impl People {
         }
         loop {
             let version = self.load(store).await?;
+            if !self.is_loaded() {
+                // Before the first camera: what it sees belongs to the session that is on.
+                self.replan(store).await?;
+            }
             *wait = FIRST_RETRY;
             let first = {
                 let mut known = self.known.lock();
@@ -123,6 +162,7 @@ impl People {
             if first {
                 // Nobody listens any more when the daemon ends.
                 drop(control.send(Control::Loaded));
+                self.loaded.send_replace(true);
             }
             loop {
                 if let Ok(told) = timeout(ASK_AFTER, changes.changed()).await {
@@ -165,7 +205,7 @@ impl People {
         self.rules.name(loaded.names);
         let mut known = self.known.lock();
         // Before the gallery: whoever is recognised from now on is on the roster already.
-        self.put_in_force(&self.config.load(), &by_name).context("the configured timetables")?;
+        self.put_in_force(&self.config.load(), &by_name, &known.places).context("the configured timetables")?;
         known.by_name = by_name;
         self.gallery.swap(gallery);
         Ok(loaded.version)
