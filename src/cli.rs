@@ -48,6 +48,11 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Make the first admin, or find a way back in
+    Admin {
+        #[command(subcommand)]
+        command: AdminCommand,
+    },
     /// Bring the database up to date; `run` does it by itself
     Migrate,
     /// Look at the configuration
@@ -175,6 +180,40 @@ pub(crate) struct LivenessOptions {
 fn positive(text: &str) -> Result<f32, String> {
     let value: f32 = text.parse().map_err(|_| "not a number".to_owned())?;
     if value.is_finite() && value > 0.0 { Ok(value) } else { Err("must be above 0".to_owned()) }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AdminCommand {
+    /// Add an account that may do everything
+    Create {
+        /// What to log in with
+        #[arg(long)]
+        login: String,
+        /// Name of the person [default: the login]
+        #[arg(long)]
+        name: Option<String>,
+        #[command(flatten)]
+        password: PasswordSource,
+    },
+    /// Give any account another password; all its logins end
+    ResetPassword {
+        /// What it logs in with
+        #[arg(long)]
+        login: String,
+        #[command(flatten)]
+        password: PasswordSource,
+    },
+}
+
+/// Where a password comes from.
+#[derive(Args, Debug)]
+pub(crate) struct PasswordSource {
+    /// Read the password from standard input [default: make one and print it]
+    #[arg(long)]
+    pub(crate) password_stdin: bool,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Subcommand)]

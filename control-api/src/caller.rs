@@ -1,17 +1,19 @@
 //! Who asks: read from the token or the key of the request. A handler that takes no [`Caller`] is open to everybody, and
 //! a test names those that are.
 
-use std::net::SocketAddr;
+use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, FromRequestParts};
-use axum::http::header::AUTHORIZATION;
+use axum::extract::FromRequestParts;
+use axum::http::header::{AUTHORIZATION, USER_AGENT};
 use axum::http::request::Parts;
 use rollcall_pipeline::PersonId;
 use rollcall_store::{Actor, ActorKind, Holder, HolderKind, Scope};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::guard::{ClientAddress, Refused};
 use crate::problem::Problem;
 use crate::rights::{Right, Role};
 use crate::state::Api;
@@ -22,6 +24,11 @@ pub const API_KEY_HEADER: &str = "x-api-key";
 pub const REQUEST_ID_HEADER: &str = "x-request-id";
 /// Longest token or key that is looked at.
 const MAX_SECRET: usize = 200;
+/// What is kept of the name of a program.
+const MAX_AGENT: usize = 200;
+/// What is kept of a request id.
+const MAX_REQUEST_ID: usize = 100;
+const HOW: &str = "send Authorization: Bearer TOKEN, or X-API-Key: KEY";
 
 /// Whoever asks, with what they may do and see.
 #[derive(Clone, Debug)]
@@ -67,6 +74,24 @@ impl Caller {
     /// What they may do.
     pub fn rights(&self) -> &[Right] {
         &self.rights
+    }
+
+    /// Whether nothing but a change of the password is allowed.
+    pub(crate) fn must_change_password(&self) -> bool {
+        self.must_change_password
+    }
+
+    /// Refuses who would give somebody rights that they do not have themselves.
+    ///
+    /// # Errors
+    /// 403.
+    pub fn need_all(&self, rights: &[Right]) -> Result<(), Problem> {
+        match rights.iter().find(|right| !self.may(**right)) {
+            Some(right) => {
+                Err(Problem::forbidden(format!("nobody gives what they do not have: the right {}", right.as_str())))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Whose record is all they see.
@@ -120,15 +145,20 @@ impl Caller {
             rate_per_minute,
             must_change_password,
             rights,
-            address: address(parts).map(|a| a.ip().to_string()),
-            request_id: parts.headers.get(REQUEST_ID_HEADER).and_then(|id| id.to_str().ok()).map(str::to_owned),
+            address: address(parts).map(|address| address.to_string()),
+            request_id: request_id(parts),
         }
     }
 }
 
-/// Where a request comes from.
-pub(crate) fn address(parts: &Parts) -> Option<SocketAddr> {
-    parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0)
+fn address(parts: &Parts) -> Option<IpAddr> {
+    parts.extensions.get::<ClientAddress>().map(|address| address.0)
+}
+
+/// Bounded: callers choose it, and it is kept.
+fn request_id(parts: &Parts) -> Option<String> {
+    let id = parts.headers.get(REQUEST_ID_HEADER)?.to_str().ok()?;
+    Some(id.chars().take(MAX_REQUEST_ID).collect())
 }
 
 /// The digest under which a token or key is kept.
@@ -136,14 +166,9 @@ pub fn digest(secret: &str) -> [u8; 32] {
     Sha256::digest(secret.as_bytes()).into()
 }
 
-impl FromRequestParts<Arc<Api>> for Caller {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
-        // Middleware that asked first left it here.
-        if let Some(caller) = parts.extensions.get::<Self>() {
-            return Ok(caller.clone());
-        }
+impl Caller {
+    /// Whoever's token or key a request carries; `None` if it carries neither.
+    pub(crate) async fn find(parts: &Parts, api: &Api) -> Result<Option<Self>, Problem> {
         let now = api.clock.wall();
         let header = |name: &str| parts.headers.get(name).map(|value| value.to_str().unwrap_or_default());
         let holder = if let Some(key) = header(API_KEY_HEADER) {
@@ -151,19 +176,75 @@ impl FromRequestParts<Arc<Api>> for Caller {
             if key.len() > MAX_SECRET {
                 return Err(Problem::unauthorized("this is no key of ours"));
             }
-            api.store.api_key_by_digest(&digest(key), now).await?
+            let holder = api.store.api_key_by_digest(&digest(key), now).await?;
+            if let Some(key) = holder.as_ref().filter(|key| api.access.touch(key.id, now)).map(|key| key.id) {
+                let store = api.store.clone();
+                tokio::spawn(async move {
+                    if let Err(error) = store.touch_api_key(key, now).await {
+                        tracing::warn!(%error, "when a key was last used was not written");
+                    }
+                });
+            }
+            holder
         } else if let Some(value) = header(AUTHORIZATION.as_str()) {
             let token = value.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
             let Some((_, token)) = token.filter(|(_, token)| token.len() <= MAX_SECRET) else {
-                return Err(Problem::unauthorized("send Authorization: Bearer TOKEN, or X-API-Key: KEY"));
+                return Err(Problem::unauthorized(HOW));
             };
             api.store.account_by_access_token(&digest(token.trim()), now).await?
         } else {
-            return Err(Problem::unauthorized("send Authorization: Bearer TOKEN, or X-API-Key: KEY"));
+            return Ok(None);
         };
         let holder = holder.ok_or_else(|| Problem::unauthorized("the token or key is unknown, expired or revoked"))?;
-        let caller = Self::of(holder, parts);
-        parts.extensions.insert(caller.clone());
-        Ok(caller)
+        Ok(Some(Self::of(holder, parts)))
+    }
+}
+
+impl FromRequestParts<Arc<Api>> for Caller {
+    type Rejection = Problem;
+
+    /// As the guard found it.
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<Api>) -> Result<Self, Problem> {
+        if let Some(caller) = parts.extensions.get::<Self>() {
+            return Ok(caller.clone());
+        }
+        let refused = parts.extensions.get::<Refused>().map(|refused| refused.0.clone());
+        Err(refused.unwrap_or_else(|| Problem::unauthorized(HOW)))
+    }
+}
+
+/// Somebody who has not said who they are.
+#[derive(Clone, Debug)]
+pub(crate) struct Visitor {
+    /// Where they are.
+    pub(crate) address: Option<IpAddr>,
+    /// Their program.
+    pub(crate) user_agent: Option<String>,
+    request_id: Option<String>,
+}
+
+impl Visitor {
+    /// As the author of a change, once it is known who it is.
+    pub(crate) fn actor(&self, kind: ActorKind, id: Option<Uuid>, name: &str) -> Actor {
+        Actor {
+            kind,
+            id,
+            name: name.to_owned(),
+            address: self.address.map(|address| address.to_string()),
+            request_id: self.request_id.clone(),
+        }
+    }
+}
+
+impl FromRequestParts<Arc<Api>> for Visitor {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<Api>) -> Result<Self, Infallible> {
+        let agent = parts.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
+        Ok(Self {
+            address: address(parts),
+            user_agent: agent.map(|agent| agent.chars().take(MAX_AGENT).collect()),
+            request_id: request_id(parts),
+        })
     }
 }

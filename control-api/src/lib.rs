@@ -3,21 +3,30 @@
 //! A handler reads strictly ([`extract`]), asks who calls ([`caller`]), asks the store or one of the ports in [`state`],
 //! and answers with a wire type of its own or a [`problem`]. It knows nothing of the lane and the models.
 
+mod access;
+mod accounts;
 mod attendance;
+mod auth;
 mod board;
 mod caller;
 mod cameras;
 mod corrections;
 mod courses;
 pub mod extract;
+mod grants;
+mod guard;
 mod health;
+mod idempotency;
+mod limits;
 mod live;
 mod metrics;
 mod openapi;
 pub mod page;
+mod passwords;
 pub mod ports;
 pub mod problem;
 mod rights;
+mod secrets;
 mod rooms;
 mod sessions;
 mod sites;
@@ -35,6 +44,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderName, StatusCode};
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::IntoResponse;
 use tokio::net::TcpListener;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -42,14 +52,18 @@ use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetReques
 use tower_http::timeout::TimeoutLayer;
 use utoipa_axum::router::OpenApiRouter;
 
+pub use access::Access;
+pub use accounts::AccountView;
 pub use caller::{API_KEY_HEADER, Caller, REQUEST_ID_HEADER, digest};
 pub use cameras::CameraView;
 pub use health::{Part, Readiness};
 pub use live::Live;
 pub use metrics::{Metrics, MetricsError};
 pub use openapi::document;
+pub use passwords::{MAX_PASSWORD, MIN_PASSWORD, hash_password, password_fault};
 pub use problem::{Answer, FieldError, Problem};
 pub use rights::{Right, Role};
+pub use secrets::{NewSecret, NoRandom, SecretKind};
 pub use state::Api;
 pub use version::{ModelView, VersionView};
 
@@ -79,10 +93,13 @@ fn operations() -> OpenApiRouter<Arc<Api>> {
 
 fn nouns() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::new()
+        .merge(accounts::router())
         .merge(attendance::router())
+        .merge(auth::router())
         .merge(board::router())
-        .merge(cameras::router()).merge(live::router())
+        .merge(cameras::router())
         .merge(corrections::router())
+        .merge(live::router())
         .merge(courses::router())
         .merge(rooms::router())
         .merge(sessions::router())
@@ -95,15 +112,19 @@ fn nouns() -> OpenApiRouter<Arc<Api>> {
 pub fn router(api: Arc<Api>, metrics: Metrics) -> Router {
     let (operations, document) = operations().split_for_parts();
     let request_id = HeaderName::from_static(REQUEST_ID_HEADER);
+    let cors = guard::cors(&api);
     operations
         .fallback(problem::no_such_path)
         .method_not_allowed_fallback(problem::no_such_method)
+        .layer(from_fn_with_state(Arc::clone(&api), guard::guard))
         .with_state(api)
         .merge(openapi::router(document))
         .merge(metrics::router(metrics))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST_TIMEOUT))
         .layer(CatchPanicLayer::custom(|_| Problem::internal("a handler panicked").into_response()))
+        .layer(cors)
+        .layer(from_fn(guard::headers))
         .layer(PropagateRequestIdLayer::new(request_id.clone()))
         .layer(SetRequestIdLayer::new(request_id, MakeRequestUuid))
 }

@@ -8,6 +8,7 @@ use rollcall_store::Store;
 use crate::Daemon;
 use crate::live::Live;
 use crate::ports::faces::Faces;
+use crate::access::Access;
 
 /// The parts behind the API.
 pub struct Api {
@@ -17,6 +18,8 @@ pub struct Api {
     pub daemon: Arc<dyn Daemon>,
     /// What looks at faces.
     pub faces: Arc<dyn Faces>,
+    /// What decides who comes in.
+    pub access: Access,
     /// What happens, for those who follow it.
     pub live: Live,
     /// What time it is.

@@ -9,7 +9,8 @@ use rollcall_control_api::ports::faces::{
     Certainty, EnrolAsk, FaceView, Faces, FacesTrouble, GalleryView, Later, Likeness, LiveShot, Matched,
     PictureOutcome, PictureReport, Turn,
 };
-use rollcall_control_api::{Api, CameraView, Daemon, Live, Metrics, ModelView, Part, Readiness, VersionView, router};
+use rollcall_control_api::{Access, Api, CameraView, Daemon, Live, Metrics, ModelView, Part, Readiness, VersionView, router};
+use rollcall_pipeline::config::Config;
 use rollcall_pipeline::{CameraId, Embedding, ModelId, PersonId, SystemClock};
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -94,6 +95,7 @@ async fn get(database: Part, path: &str) -> (StatusCode, String) {
         daemon: Arc::new(Fake { database }),
         faces: Arc::new(NoFaces),
         live: Live::default(),
+        access: Access::new(Config::defaults().server),
         clock: Arc::new(SystemClock),
     };
     let router = router(Arc::new(api), Metrics::detached().unwrap());

@@ -1,5 +1,6 @@
 //! One file a command.
 
+mod admin;
 mod completion;
 mod config;
 mod demo;
@@ -25,6 +26,7 @@ pub(crate) fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Run => run::run(&place),
         Command::Demo { stay, json } => demo::run(&place, stay, json),
         Command::Enroll { dir, json } => enroll::run(&place, &dir, json),
+        Command::Admin { command } => admin::run(&place, command),
         Command::Migrate => migrate::run(&place),
         Command::Config { command } => config::run(command),
         Command::Models { command } => models::run(&place, command),

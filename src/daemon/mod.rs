@@ -9,14 +9,15 @@
 //! Cameras start when the gallery is there for the first time: before that everybody would be a stranger. After that the
 //! database may go: events are spooled, the gallery stays as it was.
 
+mod access;
 mod cameras;
-mod faces;
 mod closing;
+mod faces;
 mod people;
 mod signals;
 mod status;
-
 mod timetables;
+
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -29,7 +30,7 @@ use anyhow::Context;
 use chrono::{Days, TimeDelta};
 use parking_lot::Mutex;
 use rollcall_attendance::{Register, Schedule};
-use rollcall_control_api::{Api, Live, Metrics, router, serve};
+use rollcall_control_api::{Access, Api, Live, Metrics, router, serve};
 use rollcall_faces::LiveShots;
 use rollcall_pipeline::config::{Config, Reload, RetentionConfig};
 use rollcall_pipeline::lane::{Lane, LaneOptions};
@@ -50,8 +51,8 @@ use crate::database::{self, Database};
 use crate::rules::{self, Rules};
 
 use cameras::{Cameras, STOP_PATIENCE};
-use faces::FaceDesk;
 use closing::Closer;
+use faces::FaceDesk;
 use people::People;
 use status::Status;
 
@@ -146,7 +147,6 @@ impl Daemon {
         let lane = Arc::new(Lane::spawn(stages, Box::new(sink), &mux, &supervisor, options)?);
 
         let site = config.site.name.clone();
-        let status = Status::new(
         let closer = Closer {
             store: database.store.clone(),
             people: Arc::clone(&people),
@@ -155,6 +155,7 @@ impl Daemon {
             sink: monitor.clone(),
             clock: Arc::clone(&clock),
         };
+        let status = Status::new(
             Arc::clone(&people),
             monitor,
             Arc::clone(&lane),
@@ -167,7 +168,6 @@ impl Daemon {
         let (feed, rows) = (live.clone(), database.store.clone());
         let feeding = runtime.spawn(async move { feed.follow(rows).await });
         let (stopping, mut stopped) = watch::channel(false);
-        let api = Api {
         let (planner, store, mut over) = (Arc::clone(&people), database.store.clone(), stopped.clone());
         runtime.spawn(async move {
             tokio::select! {
@@ -175,10 +175,12 @@ impl Daemon {
                 _ = over.wait_for(|stop| *stop) => {}
             }
         });
+        let api = Api {
             store: database.store.clone(),
             daemon: Arc::new(status),
             faces: Arc::clone(&faces) as _,
             live: live.clone(),
+            access: Access::new(config.server.clone()),
             clock,
         };
         let routes = router(Arc::new(api), metrics.clone());
@@ -247,6 +249,16 @@ impl Daemon {
         let (store, clock) = (self.database.store.clone(), Arc::clone(self.supervisor.clock()));
         let retention = self.config.retention;
         self.runtime.spawn(async move { keep_partitions(store, clock, retention).await });
+        let (store, clock) = (self.database.store.clone(), Arc::clone(self.supervisor.clock()));
+        let (address, public_url) = (self.address, self.config.server.public_url.clone());
+        self.runtime.spawn(async move {
+            while !store.is_prepared() {
+                tokio::time::sleep(PREPARED_EVERY).await;
+            }
+            if let Err(error) = access::offer_set_up(store, clock, address, public_url).await {
+                tracing::warn!("the first admin has to be made with `rollcall admin create`: {error:#}");
+            }
+        });
         let (lane, over) = (Arc::clone(&self.lane), self.control.clone());
         self.supervisor.spawn("lane-watch", move |_| {
             // The error is told at the shutdown that this begins.
@@ -397,6 +409,9 @@ async fn keep_partitions(store: Store, clock: Arc<dyn Clock>, keep: RetentionCon
         }
         if let Err(error) = store.prune_feed(clock.wall() - FEED_KEPT).await {
             tracing::warn!(%error, "the feed keeps what is too old; tried again in six hours");
+        }
+        if let Err(error) = store.forget_expired_access(clock.wall()).await {
+            tracing::warn!(%error, "expired tokens were not forgotten; tried again in six hours");
         }
         tokio::time::sleep(PARTITIONS_EVERY).await;
     }

@@ -99,6 +99,19 @@ impl Store {
         };
         Ok(Some(Holder { id: row.try_get("id")?, name: row.try_get("name")?, kind, scope: scope(&row)? }))
     }
+
+    /// Writes down when a key was last used.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn touch_api_key(&self, key: Uuid, now: WallTime) -> Result<(), StoreError> {
+        sqlx::query("update api_keys set last_used_at = greatest(last_used_at, $2) where id = $1")
+            .bind(key)
+            .bind(now)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
 }
 
 fn scope(row: &sqlx::postgres::PgRow) -> Result<Scope, sqlx::Error> {

@@ -61,7 +61,8 @@ impl Account {
     }
 }
 
-const COLUMNS: &str = "a.id, a.login, a.name, a.role, a.person_id, a.everywhere, a.disabled_at, a.created_at, a.version,
+const COLUMNS: &str =
+    "a.id, a.login, a.name, a.role, a.person_id, a.everywhere, a.disabled_at, a.created_at, a.version,
     a.must_change_password, a.password_hash is not null as has_password,
     (select max(l.created_at) from logins l where l.account_id = a.id) as last_login_at,
     array(select site_id from grants where holder_id = a.id and site_id is not null order by 1) as sites,
@@ -185,11 +186,7 @@ const HAS_ADMIN: &str =
     "select exists(select from accounts where role = 'admin' and disabled_at is null and password_hash is not null)";
 
 fn credentials(row: &PgRow) -> Result<Credentials, StoreError> {
-    Ok(Credentials {
-        id: row.try_get("id")?,
-        name: row.try_get("name")?,
-        password_hash: row.try_get("password_hash")?,
-    })
+    Ok(Credentials { id: row.try_get("id")?, name: row.try_get("name")?, password_hash: row.try_get("password_hash")? })
 }
 
 impl Change<'_> {

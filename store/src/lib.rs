@@ -21,6 +21,7 @@ mod feed;
 mod figures;
 mod gallery;
 mod grants;
+mod idempotency;
 mod logins;
 mod marks;
 mod migrate;
@@ -69,6 +70,7 @@ pub use figures::{
 };
 pub use gallery::{Gallery, GalleryChanges, GalleryTemplate};
 pub use grants::{Grants, Missing};
+pub use idempotency::Claim;
 pub use logins::{Refreshed, TokenPair};
 pub use marks::{MarkRow, RestoredMark};
 pub use partitions::Retention;

@@ -1,5 +1,8 @@
 //! Runs the program as a user does, and waits for what it says.
-#![allow(dead_code, reason = "each test file uses a part")]
+#![allow(dead_code, unused_imports, reason = "each test file uses a part")]
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod site;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -10,6 +13,8 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+
+pub(crate) use site::{Answer, Client, PASSWORD, Site, make_admin};
 
 /// Much longer than anything takes on a busy machine; a test that waits so long has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
@@ -63,26 +68,43 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Starts `rollcall run` and waits until it serves.
     pub(crate) fn start(data_dir: &Path, config: &Path) -> Self {
-        let mut child = rollcall(data_dir)
-            .args(["run", "--config", config.to_str().unwrap()])
+        Self::start_with(data_dir, config, &[])
+    }
+
+    /// The same with more environment.
+    pub(crate) fn start_with(data_dir: &Path, config: &Path, env: &[(&str, &str)]) -> Self {
+        let mut plain = rollcall(data_dir);
+        plain.args(["run", "--config", config.to_str().unwrap()]);
+        // Nobody drops what is static: the daemon ends with the thread that started it, and that with the process.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "--"]).arg(plain.get_program()).args(plain.get_args());
+        for (name, value) in plain.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command
             .env("ROLLCALL__LOG__FORMAT", "json")
             .env("ROLLCALL__SERVER__LISTEN", "127.0.0.1:0")
+            .envs(env.iter().copied())
             .stderr(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
+            .stdout(Stdio::null());
+        let (started, child) = channel();
         let (told, lines) = channel();
         std::thread::Builder::new()
             .spawn(move || {
+                let mut child = command.spawn().expect("setpriv, of util-linux");
+                let stderr = BufReader::new(child.stderr.take().unwrap());
+                started.send(child).unwrap();
                 for line in stderr.lines().map_while(Result::ok) {
                     let value = serde_json::from_str(&line).unwrap_or(serde_json::Value::String(line));
-                    if told.send(value).is_err() {
-                        return;
-                    }
+                    // Read on when nobody listens: a pipe that is full would stop the daemon.
+                    drop(told.send(value));
                 }
             })
             .unwrap();
+        let child = child.recv().unwrap();
         let mut daemon = Self { child, lines, address: String::new() };
         let serving = daemon.wait_for(|line| message(line).starts_with("serving"));
         daemon.address = serving["address"].as_str().unwrap().to_owned();

@@ -1,0 +1,94 @@
+//! What decides who comes in: limits, passwords, and the addresses behind proxies.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use chrono::Duration;
+use parking_lot::Mutex;
+use rollcall_pipeline::WallTime;
+use rollcall_pipeline::config::ServerConfig;
+use uuid::Uuid;
+
+use crate::limits::Limits;
+use crate::passwords::Passwords;
+
+/// When a key was last used is written so often at most.
+const TOUCH_EVERY: Duration = Duration::minutes(1);
+/// Keys of which that is remembered.
+const MAX_TOUCHED: usize = 10_000;
+
+/// What decides who comes in.
+pub struct Access {
+    pub(crate) config: ServerConfig,
+    pub(crate) limits: Limits,
+    pub(crate) passwords: Passwords,
+    touched: Mutex<HashMap<Uuid, WallTime>>,
+}
+
+impl Access {
+    /// As configured.
+    pub fn new(config: ServerConfig) -> Self {
+        Self { limits: Limits::new(&config), passwords: Passwords::new(), config, touched: Mutex::default() }
+    }
+
+    /// Whether cookies travel over TLS only.
+    pub(crate) fn secure(&self) -> bool {
+        self.config.public_url.as_ref().is_some_and(|url| url.starts_with("https://"))
+    }
+
+    /// Whether the use of a key is to be written down again.
+    pub(crate) fn touch(&self, key: Uuid, now: WallTime) -> bool {
+        let mut touched = self.touched.lock();
+        if touched.get(&key).is_some_and(|at| now - *at < TOUCH_EVERY) {
+            return false;
+        }
+        if touched.len() >= MAX_TOUCHED {
+            touched.clear();
+        }
+        touched.insert(key, now);
+        true
+    }
+
+    /// Who asks, behind the proxies that are believed: the last address of `forwarded` that is none of theirs.
+    pub(crate) fn client(&self, peer: IpAddr, forwarded: &[&str]) -> IpAddr {
+        let believed = |address: IpAddr| self.config.trusted_proxies.iter().any(|net| net.contains(&address));
+        let mut client = peer.to_canonical();
+        let hops = forwarded.iter().rev().flat_map(|line| line.rsplit(','));
+        for hop in hops {
+            if !believed(client) {
+                break;
+            }
+            let hop = hop.trim().trim_start_matches('[').trim_end_matches(']');
+            // Beyond something that is no address nothing can be believed.
+            let Ok(address) = hop.parse::<IpAddr>() else { break };
+            client = address.to_canonical();
+        }
+        client
+    }
+}
+
+impl std::fmt::Debug for Access {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Access")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rollcall_pipeline::config::Config;
+
+    use super::*;
+
+    #[test]
+    fn only_proxies_of_ours_are_believed() {
+        let mut config = Config::defaults().server;
+        config.trusted_proxies = vec!["10.0.0.0/8".parse().expect("a network")];
+        let access = Access::new(config);
+        let client = |peer: &str, lines: &[&str]| access.client(peer.parse().expect("an address"), lines).to_string();
+        assert_eq!(client("192.0.2.9", &["198.51.100.1"]), "192.0.2.9", "a stranger says what it likes");
+        assert_eq!(client("10.0.0.1", &["198.51.100.7, 198.51.100.1, 10.0.0.2"]), "198.51.100.1");
+        assert_eq!(client("10.0.0.1", &["198.51.100.1", "10.0.0.2"]), "198.51.100.1");
+        assert_eq!(client("10.0.0.1", &["198.51.100.1, nonsense"]), "10.0.0.1");
+        assert_eq!(client("::ffff:10.0.0.1", &["[2001:db8::1]"]), "2001:db8::1");
+    }
+}

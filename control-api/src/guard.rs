@@ -1,0 +1,101 @@
+//! Before every operation: where it comes from, who asks, and whether they ask too often.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::header::{self, HeaderName, HeaderValue};
+use axum::http::request::Parts;
+use axum::http::{Method, Uri};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+use crate::caller::{API_KEY_HEADER, Caller, REQUEST_ID_HEADER};
+use crate::idempotency;
+use crate::problem::Problem;
+use crate::state::Api;
+
+/// Where a request comes from, behind the proxies that are believed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ClientAddress(pub(crate) IpAddr);
+
+/// Who was asked for and refused: asked once a request, told only by operations that want to know.
+#[derive(Clone, Debug)]
+pub(crate) struct Refused(pub(crate) Problem);
+
+/// Asks all of that.
+pub(crate) async fn guard(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let address = client_address(&api, &parts);
+    if let Some(address) = address {
+        parts.extensions.insert(ClientAddress(address));
+    }
+    if !parts.uri.path().starts_with("/api/") {
+        return next.run(Request::from_parts(parts, body)).await;
+    }
+    if let Some(Err(problem)) = address.map(|address| api.access.limits.address(address)) {
+        return problem.into_response();
+    }
+    let caller = match Caller::find(&parts, &api).await {
+        Ok(Some(caller)) => caller,
+        Ok(None) => return next.run(Request::from_parts(parts, body)).await,
+        Err(refused) => {
+            parts.extensions.insert(Refused(refused));
+            return next.run(Request::from_parts(parts, body)).await;
+        }
+    };
+    if let Err(problem) = api.access.limits.caller(&caller) {
+        return problem.into_response();
+    }
+    parts.extensions.insert(caller.clone());
+    let request = Request::from_parts(parts, body);
+    if idempotency::is_asked_for(&request) {
+        return idempotency::once(api, caller, request, next).await.unwrap_or_else(IntoResponse::into_response);
+    }
+    next.run(request).await
+}
+
+fn client_address(api: &Api, parts: &Parts) -> Option<IpAddr> {
+    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>()?.0.ip();
+    let lines = parts.headers.get_all("x-forwarded-for");
+    let lines: Vec<_> = lines.iter().map(|line| line.to_str().unwrap_or_default()).collect();
+    Some(api.access.client(peer, &lines))
+}
+
+/// What browsers are told about every answer.
+pub(crate) async fn headers(uri: Uri, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    // The page of the document brings scripts of its own; everything else is data.
+    let policy = if uri.path().starts_with("/docs") {
+        "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'"
+    } else {
+        "default-src 'none'; frame-ancestors 'none'"
+    };
+    let mut set = |name: HeaderName, value: &'static str| {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    };
+    set(header::CONTENT_SECURITY_POLICY, policy);
+    set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set(header::X_FRAME_OPTIONS, "DENY");
+    set(header::REFERRER_POLICY, "no-referrer");
+    set(HeaderName::from_static("cross-origin-resource-policy"), "same-origin");
+    if uri.path().starts_with("/api/v1/") {
+        set(header::CACHE_CONTROL, "no-store");
+    }
+    response
+}
+
+/// Which pages of other origins may use the API.
+pub(crate) fn cors(api: &Api) -> CorsLayer {
+    let origins = api.access.config.cors_origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok());
+    let names = |names: &[&'static str]| names.iter().map(|name| HeaderName::from_static(name)).collect::<Vec<_>>();
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::list(origins))
+        .allow_credentials(true)
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
+        .allow_headers(names(&["authorization", "content-type", "if-match", API_KEY_HEADER, idempotency::HEADER]))
+        .expose_headers(names(&["etag", "location", "retry-after", REQUEST_ID_HEADER, "content-disposition"]))
+        .max_age(std::time::Duration::from_secs(600))
+}

@@ -1,0 +1,151 @@
+//! `Idempotency-Key`: a POST that is sent twice is done once and answered twice.
+
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use chrono::Duration;
+use rollcall_store::Claim;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::caller::Caller;
+use crate::extract::too_large;
+use crate::problem::Problem;
+use crate::state::Api;
+
+/// The header.
+pub(crate) const HEADER: &str = "idempotency-key";
+/// Says that an answer is one of before.
+const REPLAYED: &str = "idempotency-replayed";
+/// Longest key.
+const MAX_KEY: usize = 200;
+/// Largest request that is remembered. Uploads may be that large.
+const MAX_REQUEST: usize = 32 << 20;
+/// Largest answer that is kept.
+const MAX_ANSWER: usize = 1 << 20;
+/// Longer than any request takes: whoever did not answer by then died.
+const ABANDONED_AFTER: Duration = Duration::minutes(2);
+/// Headers that belong to the answer and not to its journey.
+const KEPT: [HeaderName; 3] = [header::CONTENT_TYPE, header::LOCATION, header::ETAG];
+
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    status: u16,
+    headers: Vec<(String, String)>,
+    #[serde(with = "base64_text")]
+    body: Vec<u8>,
+}
+
+mod base64_text {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        STANDARD.decode(String::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
+/// Whether a request is to be done once.
+pub(crate) fn is_asked_for(request: &Request) -> bool {
+    request.method() == Method::POST
+        && request.headers().contains_key(HEADER)
+        // Tokens are made anew each time.
+        && !request.uri().path().starts_with("/api/v1/auth/")
+}
+
+/// Does it, or tells again what came of it.
+pub(crate) async fn once(api: Arc<Api>, caller: Caller, request: Request, next: Next) -> Result<Response, Problem> {
+    let key = key(request.headers())?;
+    let (parts, body) = request.into_parts();
+    let body = to_bytes(body, MAX_REQUEST).await.map_err(|_| {
+        too_large("the body did not come in whole, or is larger than a request with an Idempotency-Key")
+    })?;
+    let mut digest = Sha256::new();
+    let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
+    digest.update((target.len() as u64).to_be_bytes());
+    digest.update(target);
+    digest.update(&body);
+    let now = api.clock.wall();
+    let claim = api.store.claim_request(caller.id, &key, &digest.finalize().into(), now, now - ABANDONED_AFTER).await?;
+    match claim {
+        Claim::Ours => {}
+        Claim::UnderWay => {
+            return Err(Problem::conflict("the request with this Idempotency-Key is under way; ask again in a moment"));
+        }
+        Claim::Taken => {
+            return Err(Problem::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "idempotency-key",
+                "Used for another request",
+                "this Idempotency-Key came with another request before: take a new one for each",
+            ));
+        }
+        Claim::Done(answer) => return replay(answer),
+    }
+    // Not cut short when the caller hangs up: that is when they will ask again.
+    let done = tokio::spawn(async move {
+        let response = next.run(Request::from_parts(parts, Body::from(body))).await;
+        keep(&api, &caller, &key, response).await
+    });
+    done.await.map_err(Problem::internal)
+}
+
+fn key(headers: &HeaderMap) -> Result<String, Problem> {
+    let key = headers.get(HEADER).and_then(|key| key.to_str().ok()).unwrap_or_default().trim();
+    if (1..=MAX_KEY).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic()) {
+        return Ok(key.to_owned());
+    }
+    Err(Problem::bad_request(format!("Idempotency-Key must be 1 to {MAX_KEY} letters, such as a random UUID")))
+}
+
+/// Keeps the answer if the request was done; what was refused may be tried again.
+async fn keep(api: &Api, caller: &Caller, key: &str, response: Response) -> Response {
+    let status = response.status();
+    if !status.is_success() {
+        log(api.store.give_claim_back(caller.id, key).await);
+        return response;
+    }
+    let (parts, body) = response.into_parts();
+    // Only what creates gets here: its answers are small and whole.
+    let Ok(body) = to_bytes(body, MAX_REQUEST).await else {
+        log(api.store.keep_answer(caller.id, key, status.as_u16(), None).await);
+        return Problem::internal("an answer could not be kept").into_response();
+    };
+    let text = |name: &HeaderName| Some((name.to_string(), parts.headers.get(name)?.to_str().ok()?.to_owned()));
+    let headers = KEPT.iter().filter_map(text).collect();
+    let kept = Kept { status: status.as_u16(), headers, body: body.to_vec() };
+    let bytes = (body.len() <= MAX_ANSWER).then(|| serde_json::to_vec(&kept).ok()).flatten();
+    log(api.store.keep_answer(caller.id, key, status.as_u16(), bytes.as_deref()).await);
+    Response::from_parts(parts, Body::from(body))
+}
+
+fn log(result: Result<(), rollcall_store::StoreError>) {
+    if let Err(error) = result {
+        tracing::warn!(%error, "an answer was not kept: the same request will be done again");
+    }
+}
+
+fn replay(answer: Option<Vec<u8>>) -> Result<Response, Problem> {
+    let Some(bytes) = answer else {
+        return Err(Problem::conflict("this was done before, but its answer was too large to be kept"));
+    };
+    let kept: Kept = serde_json::from_slice(&bytes).map_err(Problem::internal)?;
+    let status = StatusCode::from_u16(kept.status).map_err(Problem::internal)?;
+    let mut response = (status, Body::from(Bytes::from(kept.body))).into_response();
+    for (name, value) in kept.headers {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    Ok(response)
+}
