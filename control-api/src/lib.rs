@@ -13,6 +13,7 @@ mod cameras;
 mod corrections;
 mod courses;
 pub mod extract;
+mod faces;
 mod grants;
 mod guard;
 mod health;
@@ -32,6 +33,7 @@ mod sessions;
 mod sites;
 mod state;
 mod timetables;
+pub mod upload;
 pub mod validate;
 mod version;
 
@@ -101,6 +103,7 @@ fn nouns() -> OpenApiRouter<Arc<Api>> {
         .merge(corrections::router())
         .merge(live::router())
         .merge(courses::router())
+        .merge(faces::router())
         .merge(rooms::router())
         .merge(sessions::router())
         .merge(sites::router())

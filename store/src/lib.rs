@@ -25,6 +25,7 @@ mod idempotency;
 mod logins;
 mod marks;
 mod migrate;
+mod names;
 mod partitions;
 mod people;
 mod places;

@@ -39,24 +39,24 @@ const MAX_MESSAGE: usize = 4 << 10;
 
 /// Something that happened.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct LiveEvent {
+struct LiveEvent {
     /// Give it back as `Last-Event-ID` to go on after it.
-    pub id: String,
+    id: String,
     /// When it was written down.
-    pub at: DateTime<Utc>,
+    at: DateTime<Utc>,
     /// `mark`, `sighting`, `review`, `camera` or `session`; `reset` when events were missed that are not kept any more: load
     /// everything anew.
     #[schema(example = "mark")]
-    pub kind: String,
+    kind: String,
     /// Where.
-    pub site_id: Option<String>,
+    site_id: Option<String>,
     /// Where.
-    pub room_id: Option<String>,
+    room_id: Option<String>,
     /// Whom it is about.
-    pub person_id: Option<Uuid>,
+    person_id: Option<Uuid>,
     /// What happened; the fields depend on the kind.
     #[schema(value_type = Object)]
-    pub data: serde_json::Value,
+    data: serde_json::Value,
 }
 
 impl LiveEvent {

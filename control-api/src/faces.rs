@@ -1,0 +1,488 @@
+//! `/api/v1/faces`: faces in pictures that the caller sends. Nothing of them is kept.
+//!
+//! For systems with a roster of their own: they encode their people once, keep the embeddings, and have pictures matched
+//! against them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use rollcall_pipeline::{Embedding, ModelId};
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use crate::caller::Caller;
+use crate::ports::faces::{
+    Certainty, FaceView, FacesTrouble, Likeness, MAX_FACES, MAX_PICTURE_BYTES, MAX_PICTURES, Matched, PictureReport,
+};
+use crate::problem::{Answer, FieldError, Problem, Problems};
+use crate::rights::Right;
+use crate::state::Api;
+use crate::upload::{self, Upload, UploadLimits};
+
+const DEFAULT_FACES: u32 = 16;
+const DEFAULT_MATCHES: u32 = 3;
+const MAX_MATCHES: u32 = 50;
+/// Embeddings of the caller's own list.
+const MAX_CANDIDATES: usize = 10_000;
+const MAX_VALUES: usize = 2_048;
+const MAX_LABEL: usize = 200;
+/// All pictures of one request together.
+const MAX_BATCH_BYTES: usize = 48 << 20;
+/// Pictures of a batch are begun for so long; an answer that takes longer never arrives.
+const BATCH_TIME: Duration = Duration::from_secs(20);
+
+const ONE: UploadLimits = UploadLimits { fields: &["image"], files: 1, file_bytes: MAX_PICTURE_BYTES };
+const TWO: UploadLimits = UploadLimits { fields: &["source", "target"], files: 2, file_bytes: MAX_PICTURE_BYTES };
+const SEVERAL: UploadLimits = UploadLimits { fields: &["images"], files: MAX_PICTURES, file_bytes: MAX_PICTURE_BYTES };
+
+/// A picture.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "describes what upload reads")]
+struct PictureForm {
+    /// JPEG, PNG, WebP, GIF or BMP of at most 20 MB and 64 megapixels; in JSON in Base64.
+    #[schema(value_type = String, format = Binary)]
+    image: Vec<u8>,
+    /// Most faces of the answer.
+    #[schema(minimum = 1, maximum = 64, default = 16)]
+    max_faces: Option<u32>,
+}
+
+/// A picture, and nothing else.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "describes what upload reads")]
+struct PlainPictureForm {
+    /// JPEG, PNG, WebP, GIF or BMP of at most 20 MB and 64 megapixels; in JSON in Base64.
+    #[schema(value_type = String, format = Binary)]
+    image: Vec<u8>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PictureOptions {
+    max_faces: Option<u32>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoOptions {}
+
+/// A picture and whom it may show.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "describes what upload reads")]
+struct MatchForm {
+    /// JPEG, PNG, WebP, GIF or BMP of at most 20 MB; in JSON in Base64.
+    #[schema(value_type = String, format = Binary)]
+    image: Vec<u8>,
+    /// The caller's own list, in a form as JSON; without it, everybody who is enrolled here, which needs `people:read`.
+    #[schema(max_items = 10000)]
+    candidates: Option<Vec<Labelled>>,
+    /// Most faces of the answer.
+    #[schema(minimum = 1, maximum = 64, default = 16)]
+    max_faces: Option<u32>,
+    /// Most matches of a face.
+    #[schema(minimum = 1, maximum = 50, default = 3)]
+    max_matches: Option<u32>,
+}
+
+/// Pictures and whom they may show.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "describes what upload reads")]
+struct BatchForm {
+    /// 1 to 32 pictures, together at most 48 MB; in JSON in Base64.
+    #[schema(value_type = Vec<String>, min_items = 1, max_items = 32)]
+    images: Vec<Vec<u8>>,
+    /// As for one picture.
+    #[schema(max_items = 10000)]
+    candidates: Option<Vec<Labelled>>,
+    /// Most faces of a picture.
+    #[schema(minimum = 1, maximum = 64, default = 16)]
+    max_faces: Option<u32>,
+    /// Most matches of a face.
+    #[schema(minimum = 1, maximum = 50, default = 3)]
+    max_matches: Option<u32>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MatchOptions {
+    candidates: Option<Vec<Labelled>>,
+    max_faces: Option<u32>,
+    max_matches: Option<u32>,
+}
+
+/// Two pictures.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "describes what upload reads")]
+struct VerifyForm {
+    /// A picture of one person; the best view counts. In JSON in Base64.
+    #[schema(value_type = String, format = Binary)]
+    source: Vec<u8>,
+    /// Another one.
+    #[schema(value_type = String, format = Binary)]
+    target: Vec<u8>,
+}
+
+/// A face as a vector. It is biometric data.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EmbeddingView {
+    /// The model that made it: only embeddings of one model can be compared.
+    #[schema(max_length = 100)]
+    pub(crate) model: String,
+    /// The vector.
+    #[schema(min_items = 1, max_items = 2048)]
+    pub(crate) values: Vec<f32>,
+}
+
+/// Somebody of the caller's own list.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Labelled {
+    /// What the caller calls them; the same label may come several times.
+    #[schema(min_length = 1, max_length = 200)]
+    label: String,
+    /// Their face, as `/faces/encode` told it.
+    embedding: EmbeddingView,
+}
+
+/// The faces of a picture.
+#[derive(Debug, Serialize, ToSchema)]
+struct FacesView {
+    /// Best view first.
+    faces: Vec<FaceView>,
+}
+
+/// A face with its embedding.
+#[derive(Debug, Serialize, ToSchema)]
+struct EncodedFace {
+    #[serde(flatten)]
+    face: FaceView,
+    /// The face as a vector.
+    embedding: EmbeddingView,
+}
+
+/// The faces of a picture with their embeddings.
+#[derive(Debug, Serialize, ToSchema)]
+struct EncodedView {
+    /// Best view first.
+    faces: Vec<EncodedFace>,
+}
+
+/// Somebody a face is like.
+#[derive(Debug, Serialize, ToSchema)]
+struct MatchView {
+    /// Of the caller's own list.
+    label: Option<String>,
+    /// Of those who are enrolled here.
+    person_id: Option<Uuid>,
+    /// Their name.
+    name: Option<String>,
+    #[serde(flatten)]
+    likeness: Likeness,
+}
+
+/// A face and whom it is like.
+#[derive(Debug, Serialize, ToSchema)]
+struct MatchedFace {
+    #[serde(flatten)]
+    face: FaceView,
+    /// What may be said about the first match.
+    certainty: Certainty,
+    /// Best first, each person once.
+    matches: Vec<MatchView>,
+}
+
+/// The faces of a picture and whom they are like.
+#[derive(Debug, Serialize, ToSchema)]
+struct MatchedView {
+    /// Best view first.
+    faces: Vec<MatchedFace>,
+}
+
+/// What became of a picture of a batch.
+#[derive(Debug, Serialize, ToSchema)]
+struct BatchItem {
+    /// Its place among the pictures, from 0.
+    index: usize,
+    /// Its faces, best view first; null where it could not be looked at.
+    faces: Option<Vec<MatchedFace>>,
+    /// Why not, as a word; `busy`: ask again.
+    code: Option<&'static str>,
+    /// Why not, and what to do.
+    detail: Option<String>,
+}
+
+/// What became of each picture, in their order.
+#[derive(Debug, Serialize, ToSchema)]
+struct BatchView {
+    /// One a picture.
+    pictures: Vec<BatchItem>,
+}
+
+/// Whether two pictures show one person.
+#[derive(Debug, Serialize, ToSchema)]
+struct VerifiedView {
+    /// What may be said.
+    certainty: Certainty,
+    #[serde(flatten)]
+    likeness: Likeness,
+    /// The face of the first picture.
+    source: FaceView,
+    /// The face of the second.
+    target: FaceView,
+}
+
+pub(crate) fn router() -> OpenApiRouter<Arc<Api>> {
+    let body = |bytes| DefaultBodyLimit::max(UploadLimits::body(bytes));
+    let one = OpenApiRouter::new().routes(routes!(detect)).routes(routes!(encode)).routes(routes!(examine));
+    let more = OpenApiRouter::new().routes(routes!(match_one)).routes(routes!(verify));
+    let batch = OpenApiRouter::new().routes(routes!(match_batch));
+    // A list of ten thousand is larger than a picture.
+    one.layer(body(MAX_PICTURE_BYTES))
+        .merge(more.layer(body(2 * MAX_PICTURE_BYTES)))
+        .merge(batch.layer(body(MAX_BATCH_BYTES)))
+}
+
+fn bounded(name: &str, value: Option<u32>, default: u32, most: u32, wrong: &mut Vec<FieldError>) -> usize {
+    let value = value.unwrap_or(default);
+    if !(1..=most).contains(&value) {
+        wrong.push(FieldError::body(&format!("/{name}"), format!("must be 1 to {most}")));
+    }
+    value as usize
+}
+
+fn faces_of(max_faces: Option<u32>) -> Answer<usize> {
+    let mut wrong = Vec::new();
+    let most = bounded("max_faces", max_faces, DEFAULT_FACES, MAX_FACES as u32, &mut wrong);
+    if wrong.is_empty() { Ok(most) } else { Err(Problem::invalid(wrong)) }
+}
+
+/// Find the faces of a picture
+///
+/// With the quality of each view, and whether it is alive as far as one picture tells.
+#[utoipa::path(post, path = "/faces/detect", tag = "faces", security(("token" = []), ("key" = [])),
+    request_body(content((PictureForm = "multipart/form-data"), (PictureForm = "application/json"))),
+    responses((status = 200, body = FacesView), Problems))]
+async fn detect(caller: Caller, State(api): State<Arc<Api>>, request: Request) -> Answer<Json<FacesView>> {
+    caller.need(Right::FacesUse)?;
+    let mut upload: Upload<PictureOptions> = upload::read(request, ONE).await?;
+    let most = faces_of(upload.options.max_faces)?;
+    let faces = api.faces.detect(upload.one("image")?, most).await?;
+    Ok(Json(FacesView { faces }))
+}
+
+/// Make embeddings of the faces of a picture
+///
+/// For callers who keep a list of their own people. Needs the right `faces:embed` beside `faces:use`.
+#[utoipa::path(post, path = "/faces/encode", tag = "faces", security(("token" = []), ("key" = [])),
+    request_body(content((PictureForm = "multipart/form-data"), (PictureForm = "application/json"))),
+    responses((status = 200, body = EncodedView), Problems))]
+async fn encode(caller: Caller, State(api): State<Arc<Api>>, request: Request) -> Answer<Json<EncodedView>> {
+    caller.need(Right::FacesUse)?;
+    caller.need(Right::FacesEmbed)?;
+    let mut upload: Upload<PictureOptions> = upload::read(request, ONE).await?;
+    let most = faces_of(upload.options.max_faces)?;
+    let faces = api.faces.encode(upload.one("image")?, most).await?;
+    let told = |(face, embedding): (FaceView, Embedding)| EncodedFace {
+        face,
+        embedding: EmbeddingView { model: embedding.model().to_string(), values: embedding.values().to_vec() },
+    };
+    Ok(Json(EncodedView { faces: faces.into_iter().map(told).collect() }))
+}
+
+/// Try whether somebody could be enrolled with a picture
+///
+/// Every limit with what was measured. Stores nothing.
+#[utoipa::path(post, path = "/faces/examine", tag = "faces", security(("token" = []), ("key" = [])),
+    request_body(content((PlainPictureForm = "multipart/form-data"), (PlainPictureForm = "application/json"))),
+    responses((status = 200, body = PictureReport), Problems))]
+async fn examine(caller: Caller, State(api): State<Arc<Api>>, request: Request) -> Answer<Json<PictureReport>> {
+    caller.need(Right::FacesUse)?;
+    let mut upload: Upload<NoOptions> = upload::read(request, ONE).await?;
+    Ok(Json(api.faces.examine(upload.one("image")?).await?))
+}
+
+/// Say who is in a picture
+///
+/// Against the caller's own list, or against everybody who is enrolled here.
+#[utoipa::path(post, path = "/faces/match", tag = "faces", security(("token" = []), ("key" = [])),
+    request_body(content((MatchForm = "multipart/form-data"), (MatchForm = "application/json"))),
+    responses((status = 200, body = MatchedView), Problems))]
+async fn match_one(caller: Caller, State(api): State<Arc<Api>>, request: Request) -> Answer<Json<MatchedView>> {
+    caller.need(Right::FacesUse)?;
+    let mut upload: Upload<MatchOptions> = upload::read(request, ONE).await?;
+    let picture = upload.one("image")?;
+    let search = Search::new(&caller, upload.options)?;
+    let faces = search.look(&api, picture).await?;
+    let names = search.names(&api, &faces).await?;
+    Ok(Json(MatchedView { faces: faces.into_iter().map(|face| face.told(&names)).collect() }))
+}
+
+/// Say who is in each of several pictures
+#[utoipa::path(post, path = "/faces/match-batch", tag = "faces", security(("token" = []), ("key" = [])),
+    request_body(content((BatchForm = "multipart/form-data"), (BatchForm = "application/json"))),
+    responses((status = 200, body = BatchView), Problems))]
+async fn match_batch(caller: Caller, State(api): State<Arc<Api>>, request: Request) -> Answer<Json<BatchView>> {
+    caller.need(Right::FacesUse)?;
+    let upload: Upload<MatchOptions> = upload::read(request, SEVERAL).await?;
+    if upload.files.is_empty() {
+        return Err(Problem::invalid_field("/images", "is missing: send 1 to 32 pictures"));
+    }
+    let search = Search::new(&caller, upload.options)?;
+    let begun = Instant::now();
+    let mut looked: Vec<Result<Vec<Found>, FacesTrouble>> = Vec::new();
+    for (_, picture) in upload.files {
+        let found = if begun.elapsed() < BATCH_TIME {
+            search.look(&api, picture).await
+        } else {
+            let detail = "there was no time for it; ask for it again".to_owned();
+            Err(FacesTrouble::Busy { detail, retry_after: Duration::from_secs(1) })
+        };
+        match found {
+            // Nothing is done yet: the caller may as well ask for all of it again.
+            Err(busy @ FacesTrouble::Busy { .. }) if looked.is_empty() => return Err(busy.into()),
+            Err(FacesTrouble::Failed(cause)) => return Err(Problem::internal(cause)),
+            found => looked.push(found),
+        }
+    }
+    let names = search.names(&api, looked.iter().flatten().flatten()).await?;
+    let told = |(index, found): (usize, Result<Vec<Found>, FacesTrouble>)| match found {
+        Ok(faces) => {
+            let faces = faces.into_iter().map(|face| face.told(&names)).collect();
+            BatchItem { index, faces: Some(faces), code: None, detail: None }
+        }
+        Err(FacesTrouble::Refused { code, detail }) => {
+            BatchItem { index, faces: None, code: Some(code), detail: Some(detail) }
+        }
+        Err(FacesTrouble::Busy { detail, .. } | FacesTrouble::Failed(detail)) => {
+            BatchItem { index, faces: None, code: Some("busy"), detail: Some(detail) }
+        }
+    };
+    Ok(Json(BatchView { pictures: looked.into_iter().enumerate().map(told).collect() }))
+}
+
+/// Say whether two pictures show one person
+#[utoipa::path(post, path = "/faces/verify", tag = "faces", security(("token" = []), ("key" = [])),
+    request_body(content((VerifyForm = "multipart/form-data"), (VerifyForm = "application/json"))),
+    responses((status = 200, body = VerifiedView), Problems))]
+async fn verify(caller: Caller, State(api): State<Arc<Api>>, request: Request) -> Answer<Json<VerifiedView>> {
+    caller.need(Right::FacesUse)?;
+    let mut upload: Upload<NoOptions> = upload::read(request, TWO).await?;
+    let (source, target) = (upload.one("source")?, upload.one("target")?);
+    let (source, a) = best_face(&api, source, "source").await?;
+    let (target, b) = best_face(&api, target, "target").await?;
+    let (certainty, likeness) = api.faces.verify(&a, &b)?;
+    Ok(Json(VerifiedView { certainty, likeness, source, target }))
+}
+
+/// The best view of a picture.
+async fn best_face(api: &Api, picture: Vec<u8>, field: &str) -> Answer<(FaceView, Embedding)> {
+    let mut found = api.faces.encode(picture, 1).await?;
+    found.pop().ok_or_else(|| Problem::invalid_field(&format!("/{field}"), "there is no face in the picture"))
+}
+
+/// Whom faces are compared with.
+struct Search {
+    /// `None`: everybody who is enrolled here.
+    list: Option<Vec<(String, Embedding)>>,
+    max_faces: usize,
+    max_matches: usize,
+}
+
+/// A face and whom it is like.
+struct Found {
+    face: FaceView,
+    certainty: Certainty,
+    /// Label or person.
+    ranking: Vec<(Result<String, Uuid>, Likeness)>,
+}
+
+impl Search {
+    fn new(caller: &Caller, options: MatchOptions) -> Answer<Self> {
+        let mut wrong = Vec::new();
+        let max_faces = bounded("max_faces", options.max_faces, DEFAULT_FACES, MAX_FACES as u32, &mut wrong);
+        let max_matches = bounded("max_matches", options.max_matches, DEFAULT_MATCHES, MAX_MATCHES, &mut wrong);
+        let list = options.candidates.map(|candidates| read_list(candidates, &mut wrong));
+        if !wrong.is_empty() {
+            return Err(Problem::invalid(wrong));
+        }
+        if list.is_none() {
+            caller.need(Right::PeopleRead)?;
+            // A face of any place may be among those who are enrolled.
+            caller.need_everywhere()?;
+        }
+        Ok(Self { list, max_faces, max_matches })
+    }
+
+    async fn look(&self, api: &Api, picture: Vec<u8>) -> Result<Vec<Found>, FacesTrouble> {
+        let faces = api.faces.encode(picture, self.max_faces).await?;
+        faces.into_iter().map(|(face, embedding)| self.compare(api, face, &embedding)).collect()
+    }
+
+    fn compare(&self, api: &Api, face: FaceView, embedding: &Embedding) -> Result<Found, FacesTrouble> {
+        let Some(list) = &self.list else {
+            let Matched { certainty, ranking } = api.faces.match_gallery(embedding, self.max_matches);
+            let ranking = ranking.into_iter().map(|(person, likeness)| (Err(person.0), likeness)).collect();
+            return Ok(Found { face, certainty, ranking });
+        };
+        let Matched { certainty, ranking } = api.faces.match_list(embedding, list, self.max_matches)?;
+        let ranking = ranking.into_iter().map(|(label, likeness)| (Ok(label), likeness)).collect();
+        Ok(Found { face, certainty, ranking })
+    }
+
+    /// The names of everybody who was found.
+    async fn names(&self, api: &Api, found: impl IntoIterator<Item = &Found>) -> Answer<HashMap<Uuid, String>> {
+        let people =
+            found.into_iter().flat_map(|f| f.ranking.iter().filter_map(|(who, _)| who.as_ref().err().copied()));
+        let mut people: Vec<Uuid> = people.collect();
+        people.sort_unstable();
+        people.dedup();
+        if people.is_empty() { Ok(HashMap::new()) } else { Ok(api.store.names_of(&people).await?) }
+    }
+}
+
+impl Found {
+    fn told(self, names: &HashMap<Uuid, String>) -> MatchedFace {
+        let told = |(who, likeness): (Result<String, Uuid>, Likeness)| {
+            let person_id = who.as_ref().err().copied();
+            let name = person_id.and_then(|id| names.get(&id).cloned());
+            MatchView { label: who.ok(), person_id, name, likeness }
+        };
+        let matches = self.ranking.into_iter().map(told).collect();
+        MatchedFace { face: self.face, certainty: self.certainty, matches }
+    }
+}
+
+fn read_list(candidates: Vec<Labelled>, wrong: &mut Vec<FieldError>) -> Vec<(String, Embedding)> {
+    if candidates.len() > MAX_CANDIDATES {
+        wrong.push(FieldError::body("/candidates", format!("at most {MAX_CANDIDATES}; ask in parts")));
+        return Vec::new();
+    }
+    let mut list = Vec::with_capacity(candidates.len());
+    for (i, Labelled { label, embedding }) in candidates.into_iter().enumerate() {
+        let mut add = |field: &str, detail: String| {
+            wrong.push(FieldError::body(&format!("/candidates/{i}/{field}"), detail));
+        };
+        if !(1..=MAX_LABEL).contains(&label.chars().count()) || label.chars().any(char::is_control) {
+            add("label", format!("must be 1 to {MAX_LABEL} characters long, without control characters"));
+        }
+        let fits = (1..=MAX_VALUES).contains(&embedding.values.len()) && embedding.model.len() <= 100;
+        let read = fits.then(|| Embedding::normalized(ModelId::new(embedding.model), embedding.values)).flatten();
+        match read {
+            Some(read) => list.push((label, read)),
+            None => add("embedding", "not an embedding: take it as /faces/encode told it".to_owned()),
+        }
+        // The rest is likely to be as wrong.
+        if wrong.len() > 20 {
+            break;
+        }
+    }
+    list
+}

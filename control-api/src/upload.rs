@@ -1,0 +1,169 @@
+//! Pictures and clips that come in: as a multipart form, or in JSON as Base64. Bounded in number and size before anything
+//! looks into them. What they are is told by their content; names and media types of files are not believed, nor kept.
+
+use axum::extract::{FromRequest, Multipart, Request};
+use axum::http::{StatusCode, header};
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::extract::{too_large, unreadable, unsupported};
+use crate::problem::{Answer, Problem};
+
+/// With or without padding.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+/// Fields of a form, at most, beside the files.
+const MAX_TEXTS: usize = 32;
+
+/// What may come in.
+#[derive(Clone, Copy, Debug)]
+pub struct UploadLimits {
+    /// The fields that are files; each may come several times.
+    pub fields: &'static [&'static str],
+    /// Files in all.
+    pub files: usize,
+    /// Bytes of a file.
+    pub file_bytes: usize,
+}
+
+impl UploadLimits {
+    /// Bytes of a body that keeps to it, in whatever form; for `DefaultBodyLimit::max`.
+    pub const fn body(file_bytes: usize) -> usize {
+        file_bytes / 3 * 4 + (2 << 20)
+    }
+}
+
+/// Files and what was said about them.
+#[derive(Debug)]
+pub struct Upload<O> {
+    /// Field and content, in the order in which they came.
+    pub files: Vec<(&'static str, Vec<u8>)>,
+    /// Everything else.
+    pub options: O,
+}
+
+impl<O> Upload<O> {
+    /// The only file of that field.
+    ///
+    /// # Errors
+    /// When there is none, or more than one.
+    pub fn one(&mut self, field: &str) -> Answer<Vec<u8>> {
+        let mut found: Vec<_> = self.files.extract_if(.., |(name, _)| *name == field).collect();
+        match found.len() {
+            1 => Ok(found.remove(0).1),
+            0 => Err(Problem::invalid_field(&format!("/{field}"), "is missing: send a picture")),
+            _ => Err(Problem::invalid_field(&format!("/{field}"), "must come once")),
+        }
+    }
+}
+
+/// Reads files and options, from a form or from JSON. `O` must have `deny_unknown_fields`.
+///
+/// # Errors
+/// When something is too large, too much, of the wrong type or not known.
+pub async fn read<O: DeserializeOwned>(request: Request, limits: UploadLimits) -> Answer<Upload<O>> {
+    let media_type = request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let (files, options) = match essence.as_str() {
+        "multipart/form-data" => form(request, limits).await?,
+        "application/json" => json(request, limits).await?,
+        _ => return Err(unsupported("multipart/form-data, or application/json with the pictures in Base64")),
+    };
+    let text = Value::Object(options).to_string();
+    Ok(Upload { files, options: crate::extract::read_json(text.as_bytes())? })
+}
+
+type Read = (Vec<(&'static str, Vec<u8>)>, Map<String, Value>);
+
+async fn form(request: Request, limits: UploadLimits) -> Answer<Read> {
+    let mut form =
+        Multipart::from_request(request, &()).await.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
+    let (mut files, mut options) = (Vec::new(), Map::new());
+    loop {
+        let field = form.next_field().await.map_err(|error| broken(&error))?;
+        let Some(mut field) = field else { return Ok((files, options)) };
+        let name = field.name().unwrap_or_default().to_owned();
+        let file = limits.fields.iter().copied().find(|known| *known == name);
+        let most = if file.is_some() { limits.file_bytes } else { 16 << 20 };
+        let mut bytes = Vec::new();
+        while let Some(chunk) = field.chunk().await.map_err(|error| broken(&error))? {
+            if bytes.len() + chunk.len() > most {
+                return Err(too_large(format!("{name}: at most {} MB", most >> 20)));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        match file {
+            Some(_) if files.len() >= limits.files => return Err(too_many(limits.files)),
+            Some(field) => files.push((field, bytes)),
+            None => {
+                if options.len() >= MAX_TEXTS {
+                    return Err(Problem::bad_request(format!(
+                        "a form has at most {MAX_TEXTS} fields beside its files"
+                    )));
+                }
+                let text = String::from_utf8(bytes)
+                    .map_err(|_| Problem::invalid_field(&format!("/{name}"), "must be text in UTF-8"))?;
+                options.insert(name, value(text));
+            }
+        }
+    }
+}
+
+/// Numbers, lists and the like stand in forms as text.
+fn value(text: String) -> Value {
+    match serde_json::from_str(&text) {
+        Ok(value @ (Value::Number(_) | Value::Bool(_) | Value::Array(_) | Value::Object(_))) => value,
+        _ => Value::String(text),
+    }
+}
+
+async fn json(request: Request, limits: UploadLimits) -> Answer<Read> {
+    let bytes = axum::body::Bytes::from_request(request, &()).await.map_err(unreadable)?;
+    let mut options: Map<String, Value> = crate::extract::read_json(&bytes)?;
+    let mut files = Vec::new();
+    for field in limits.fields {
+        let texts = match options.remove(*field) {
+            None | Some(Value::Null) => Vec::new(),
+            Some(Value::Array(several)) => several,
+            Some(one) => vec![one],
+        };
+        for text in texts {
+            if files.len() >= limits.files {
+                return Err(too_many(limits.files));
+            }
+            let picture = text.as_str().and_then(decode);
+            let picture =
+                picture.ok_or_else(|| Problem::invalid_field(&format!("/{field}"), "must be a picture in Base64"))?;
+            if picture.len() > limits.file_bytes {
+                return Err(too_large(format!("{field}: at most {} MB", limits.file_bytes >> 20)));
+            }
+            files.push((*field, picture));
+        }
+    }
+    Ok((files, options))
+}
+
+/// Base64, also as a `data:` address.
+pub fn decode(text: &str) -> Option<Vec<u8>> {
+    let text = match text.strip_prefix("data:") {
+        Some(address) => address.split_once(";base64,")?.1,
+        None => text,
+    };
+    BASE64.decode(text.trim()).ok()
+}
+
+fn too_many(most: usize) -> Problem {
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Too large", format!("at most {most} files; ask in parts"))
+}
+
+fn broken(error: &axum::extract::multipart::MultipartError) -> Problem {
+    if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        return too_large("the body is larger than this operation reads");
+    }
+    Problem::bad_request(format!("the form cannot be read: {}", error.body_text()))
+}
