@@ -15,7 +15,7 @@ create index feed_at on feed (at);
 
 -- How far it was forgotten.
 create table feed_state (
-    only      boolean primary key default true check (only),
+    one       boolean primary key default true check (one),
     pruned_to bigint  not null default 0
 );
 
