@@ -13,6 +13,7 @@ mod cameras;
 mod corrections;
 mod courses;
 pub mod extract;
+mod figures;
 mod faces;
 mod grants;
 mod guard;
@@ -26,6 +27,7 @@ pub mod page;
 mod passwords;
 pub mod ports;
 pub mod problem;
+mod reports;
 mod rights;
 mod secrets;
 mod rooms;
@@ -104,6 +106,7 @@ fn nouns() -> OpenApiRouter<Arc<Api>> {
         .merge(live::router())
         .merge(courses::router())
         .merge(faces::router())
+        .merge(reports::router())
         .merge(rooms::router())
         .merge(sessions::router())
         .merge(sites::router())
