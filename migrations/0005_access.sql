@@ -112,9 +112,9 @@ create function audit_log_is_append_only() returns trigger language plpgsql as $
 begin
     -- The right to erasure is stronger than the log: what was said of an erased person goes, that it was done stays.
     if tg_op = 'UPDATE' and current_setting('rollcall.erasing', true) = 'on' then
-        if row(new.id, new.at, new.actor_kind, new.actor_name, new.action, new.object_kind, new.object_id)
+        if row(new.id, new.at, new.actor_kind, new.action, new.object_kind)
            is not distinct from
-           row(old.id, old.at, old.actor_kind, old.actor_name, old.action, old.object_kind, old.object_id) then
+           row(old.id, old.at, old.actor_kind, old.action, old.object_kind) then
             return new;
         end if;
     end if;

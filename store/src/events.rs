@@ -3,13 +3,15 @@
 //! Everything follows from which events are new. An event that is in the log already was delivered before: it makes no
 //! mark, adds no sighting, opens no review. So a batch may be delivered any number of times, in whole or in part.
 
-use std::collections::{BTreeMap, HashSet};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use rollcall_pipeline::{CameraId, PersonId, WallTime};
 use sqlx::types::Json;
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
+use crate::review::review_kind;
 use crate::{EventRecord, MarkRecord, Store, StoreError};
 
 /// What became of a batch.
@@ -51,14 +53,23 @@ impl Store {
         let mut seen = HashSet::new();
         let events: Vec<&EventRecord> = batch.iter().filter(|event| seen.insert(event.id)).collect();
         let mut tx = self.pool.begin().await?;
+        let known = lock_people(&mut tx, &events).await?;
+        let is_known = |person: &Uuid| known.contains(person);
+        let orphans: HashSet<Uuid> = events
+            .iter()
+            .filter(|e| !e.is_debounced() && e.mark.as_ref().is_some_and(|mark| !is_known(&mark.person)))
+            .map(|e| e.id)
+            .collect();
+        // Of whoever was erased while their events waited, nothing is written down.
+        let events: Vec<Cow<'_, EventRecord>> = events.into_iter().map(|event| without(event, is_known)).collect();
+        let events: Vec<&EventRecord> = events.iter().map(Cow::as_ref).collect();
         let fresh = insert_events(&mut tx, &events).await?;
         let new: Vec<&EventRecord> = events.into_iter().filter(|event| fresh.contains(&event.id)).collect();
         let marking: Vec<(&EventRecord, &MarkRecord)> =
             new.iter().filter(|e| !e.is_debounced()).filter_map(|e| Some((*e, e.mark.as_ref()?))).collect();
-        let (marked, known) = insert_marks(&mut tx, &marking).await?;
-        let not_marked = || marking.iter().filter(|(event, _)| !marked.contains(&event.id));
-        let repeated: Vec<_> = not_marked().filter(|(_, mark)| known.contains(&mark.person)).copied().collect();
-        let orphaned = not_marked().filter(|(_, mark)| !known.contains(&mark.person)).map(|(e, _)| e.id).collect();
+        let marked = insert_marks(&mut tx, &marking).await?;
+        let repeated: Vec<_> = marking.iter().filter(|(event, _)| !marked.contains(&event.id)).copied().collect();
+        let orphaned = orphans.intersection(&fresh).copied().collect();
         count_repeated(&mut tx, &repeated).await?;
         count_debounced(&mut tx, &new).await?;
         insert_reviews(&mut tx, &new).await?;
@@ -98,6 +109,38 @@ impl Store {
             sqlx::query_as("select kind, count(*) from events group by kind").fetch_all(&self.pool).await?;
         Ok(rows.into_iter().map(|(kind, count)| (kind, count.unsigned_abs())).collect())
     }
+}
+
+/// The people that a batch names and that exist, locked so that nobody of them is erased before the batch is written.
+async fn lock_people(tx: &mut PgConnection, events: &[&EventRecord]) -> Result<HashSet<Uuid>, StoreError> {
+    let people: BTreeSet<Uuid> = events.iter().flat_map(|event| named(event)).collect();
+    if people.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let known: Vec<Uuid> = sqlx::query_scalar("select id from people where id = any($1) order by id for key share")
+        .bind(people.into_iter().collect::<Vec<_>>())
+        .fetch_all(tx)
+        .await?;
+    Ok(known.into_iter().collect())
+}
+
+/// Everybody whom an event names.
+fn named(event: &EventRecord) -> impl Iterator<Item = Uuid> {
+    let candidates = event.candidates.iter().map(|candidate| candidate.person);
+    candidates.chain(event.person).chain(event.mark.as_ref().map(|mark| mark.person))
+}
+
+/// An event without those who are not known (any more). The face may be theirs, so it goes too.
+fn without(event: &EventRecord, is_known: impl Fn(&Uuid) -> bool) -> Cow<'_, EventRecord> {
+    if named(event).all(|person| is_known(&person)) {
+        return Cow::Borrowed(event);
+    }
+    let mut event = event.clone();
+    event.person = event.person.filter(&is_known);
+    event.candidates.retain(|candidate| is_known(&candidate.person));
+    event.mark = event.mark.filter(|mark| is_known(&mark.person));
+    event.sealed_crop = None;
+    Cow::Owned(event)
 }
 
 async fn insert_events(tx: &mut PgConnection, events: &[&EventRecord]) -> Result<HashSet<Uuid>, StoreError> {
@@ -140,17 +183,17 @@ async fn insert_events(tx: &mut PgConnection, events: &[&EventRecord]) -> Result
     Ok(rows.iter().map(|row| row.try_get("id")).collect::<Result<_, _>>()?)
 }
 
-/// Makes rooms, sessions and marks. Returns the events that made a mark, and the people that exist.
+/// Makes rooms, sessions and marks. Returns the events that made a mark.
 async fn insert_marks(
     tx: &mut PgConnection,
     marking: &[(&EventRecord, &MarkRecord)],
-) -> Result<(HashSet<Uuid>, HashSet<Uuid>), StoreError> {
+) -> Result<HashSet<Uuid>, StoreError> {
     if marking.is_empty() {
         return Ok(Default::default());
     }
     let sessions: BTreeMap<_, _> = marking.iter().map(|(_, mark)| (mark.session.id, &mark.session)).collect();
     let sessions: Vec<_> = sessions.into_values().collect();
-    let rooms: std::collections::BTreeSet<_> = sessions.iter().map(|s| s.room.as_str()).collect();
+    let rooms: BTreeSet<_> = sessions.iter().map(|s| s.room.as_str()).collect();
     sqlx::query("insert into rooms (id) select unnest($1::text[]) on conflict do nothing")
         .bind(rooms.into_iter().collect::<Vec<_>>())
         .execute(&mut *tx)
@@ -171,20 +214,11 @@ async fn insert_marks(
     .bind(column(&sessions, |s| s.local_date))
     .execute(&mut *tx)
     .await?;
-    let mut people: Vec<Uuid> = marking.iter().map(|(_, mark)| mark.person).collect();
-    people.sort_unstable();
-    people.dedup();
-    // Locked, so that nobody is deleted between this statement and the next.
-    let known: Vec<Uuid> = sqlx::query_scalar("select id from people where id = any($1) order by id for key share")
-        .bind(people)
-        .fetch_all(&mut *tx)
-        .await?;
-    let known: HashSet<Uuid> = known.into_iter().collect();
-    let mut rows: Vec<_> = marking.iter().filter(|(_, mark)| known.contains(&mark.person)).collect();
+    let mut rows: Vec<_> = marking.iter().collect();
     // Always in the same order, so that two writers of the same marks wait for each other instead of locking each other
     // out; and within one mark by time: of two in one batch the earlier is made.
     rows.sort_by_key(|(event, mark)| (mark.session.id, mark.person, event.captured_at, event.id));
-    let marked = sqlx::query_scalar(
+    let marked: Vec<Uuid> = sqlx::query_scalar(
         "insert into marks (session_id, person_id, session_date, status, captured_at, time_source, event_id, camera,
              direction, similarity, margin, shots, gallery_version, model_id, liveness, liveness_score, first_seen_at,
              last_seen_at, last_exit_at)
@@ -216,7 +250,7 @@ async fn insert_marks(
     .bind(column(&rows, |(e, _)| e.first_usable_at))
     .fetch_all(tx)
     .await?;
-    Ok((marked.into_iter().collect(), known))
+    Ok(marked.into_iter().collect())
 }
 
 /// Counts second marks of the same person and session on the first.
@@ -296,7 +330,7 @@ async fn insert_reviews(tx: &mut PgConnection, new: &[&EventRecord]) -> Result<(
          on conflict do nothing",
     )
     .bind(column(&rows, |e| e.id))
-    .bind(column(&rows, |e| e.kind.as_str()))
+    .bind(column(&rows, |e| review_kind(e)))
     .bind(column(&rows, |e| e.room.as_str()))
     .bind(column(&rows, |e| e.camera.as_str()))
     .bind(column(&rows, |e| e.captured_at))

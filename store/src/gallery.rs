@@ -59,7 +59,7 @@ impl Store {
         Ok(Gallery { version: GalleryVersion(version.unsigned_abs()), templates, names })
     }
 
-    fn open_template(&self, model: &ModelId, row: &PgRow) -> Result<Option<GalleryTemplate>, StoreError> {
+    pub(crate) fn open_template(&self, model: &ModelId, row: &PgRow) -> Result<Option<GalleryTemplate>, StoreError> {
         let (id, person): (Uuid, Uuid) = (row.try_get("id")?, row.try_get("person_id")?);
         let sealed: &[u8] = row.try_get("sealed")?;
         match self.sealer.open(&templates::place(id, person, model.as_str()), sealed) {

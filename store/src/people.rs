@@ -1,11 +1,16 @@
 //! People.
 
+use std::collections::BTreeMap;
+
 use rollcall_pipeline::{PersonId, WallTime};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
+use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::{Store, StoreError};
+use crate::change::Entry;
+use crate::row::{all, and_one, one, row};
+use crate::{Change, Scope, Store, StoreError};
 
 /// Somebody who can be recognised.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +32,86 @@ fn person(row: &PgRow) -> Result<Person, sqlx::Error> {
         external_id: row.try_get("external_id")?,
         created_at: row.try_get("created_at")?,
     })
+}
+
+/// A group as it stands beside a person.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct GroupName {
+    /// Id.
+    pub id: Uuid,
+    /// Name.
+    pub name: String,
+}
+
+/// What a site notes of a person.
+pub type Attributes = BTreeMap<String, String>;
+
+row! {
+    /// A person with what is known of them.
+    pub struct PersonDetail {
+        /// Id.
+        pub id: Uuid,
+        /// Display name.
+        pub name: String,
+        /// Number in another system.
+        pub external_id: Option<String>,
+        /// Whatever the site notes.
+        pub attributes: Json<Attributes>,
+        /// Their groups, by name.
+        pub groups: Json<Vec<GroupName>>,
+        /// How many templates there are.
+        pub templates: i64,
+        /// Which text they consented to, if that is in force.
+        pub consent: Option<String>,
+        /// When the person was added.
+        pub created_at: WallTime,
+        /// Grows with each change.
+        pub version: i64,
+    }
+}
+
+const PERSON: &str = "p.id, p.name, p.external_id, p.attributes, p.created_at, p.version,
+    coalesce((select jsonb_agg(jsonb_build_object('id', g.id, 'name', g.name) order by g.name)
+              from group_members m join groups g on g.id = m.group_id where m.person_id = p.id), '[]') as groups,
+    (select count(*) from templates t where t.person_id = p.id) as templates,
+    (select c.text_version from consents c where c.person_id = p.id and c.withdrawn_at is null) as consent
+    from people p";
+
+/// Whoever is limited to places sees the people that are expected there or were there.
+pub(crate) const IN_SCOPE: &str = "($1::text[] is null
+    or exists (select from enrolments e join courses c on c.id = e.course_id
+               where e.person_id = p.id and (c.site_id = any($1)
+                   or exists (select from timetable_entries t where t.course_id = c.id and t.room_id = any($2))
+                   or exists (select from sessions x where x.course_id = c.id and x.room_id = any($2))))
+    or exists (select from session_people e join sessions x on x.id = e.session_id join rooms r on r.id = x.room_id
+               where e.person_id = p.id and (r.site_id = any($1) or r.id = any($2)))
+    or exists (select from register n where n.person_id = p.id and (n.site_id = any($1) or n.room_id = any($2))))
+    and ($3::uuid is null or p.id = $3)";
+
+/// Which people.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PersonFilter {
+    /// Part of the name or of the external id, whatever the case.
+    pub text: Option<String>,
+    /// Members of this group.
+    pub group: Option<Uuid>,
+    /// With or without templates.
+    pub has_template: Option<bool>,
+    /// The one with this external id.
+    pub external_id: Option<String>,
+}
+
+/// What a person is to be like.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PersonFields {
+    /// Display name.
+    pub name: String,
+    /// Number in another system.
+    pub external_id: Option<String>,
+    /// Whatever the site notes.
+    pub attributes: Attributes,
+    /// Ids of their groups.
+    pub groups: Vec<Uuid>,
 }
 
 impl Store {
@@ -51,6 +136,58 @@ impl Store {
             .fetch_optional(&self.pool)
             .await?;
         Ok(row.as_ref().map(person).transpose()?)
+    }
+
+    /// The people in `scope` that `filter` lets through, by name.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn people_in(
+        &self,
+        scope: &Scope,
+        filter: &PersonFilter,
+        after: Option<&(String, Uuid)>,
+        limit: u32,
+    ) -> Result<Vec<PersonDetail>, StoreError> {
+        let (sites, rooms, own) = scope.bounds();
+        let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "select {PERSON} where {IN_SCOPE}
+               and ($4::text is null or strpos(lower(p.name), lower($4)) > 0 or strpos(lower(p.external_id), lower($4)) > 0)
+               and ($5::uuid is null or exists (select from group_members m where m.person_id = p.id and m.group_id = $5))
+               and ($6::boolean is null or $6 = exists (select from templates t where t.person_id = p.id))
+               and ($7::text is null or p.external_id = $7)
+               and ($8::text is null or (p.name, p.id) > ($8, $9))
+             order by p.name, p.id limit $10"
+        )))
+        .bind(sites)
+        .bind(rooms)
+        .bind(own)
+        .bind(&filter.text)
+        .bind(filter.group)
+        .bind(filter.has_template)
+        .bind(&filter.external_id)
+        .bind(after.map(|(name, _)| name))
+        .bind(after.map(|(_, id)| id))
+        .bind(and_one(limit))
+        .fetch_all(&self.pool)
+        .await?;
+        all(&rows, PersonDetail::read)
+    }
+
+    /// One person with what is known of them.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn person_in(&self, scope: &Scope, id: PersonId) -> Result<Option<PersonDetail>, StoreError> {
+        let (sites, rooms, own) = scope.bounds();
+        let row = sqlx::query(sqlx::AssertSqlSafe(format!("select {PERSON} where {IN_SCOPE} and p.id = $4")))
+            .bind(sites)
+            .bind(rooms)
+            .bind(own)
+            .bind(id.0)
+            .fetch_optional(&self.pool)
+            .await?;
+        one(row, PersonDetail::read)
     }
 
     /// The person of that name, added if there is none; the flag tells which. Two calls at once add one person.
@@ -81,13 +218,94 @@ impl Store {
             several => Err(StoreError::AmbiguousName { name: name.to_owned(), count: several.len() }),
         }
     }
+}
 
-    /// Deletes a person with their templates and marks. Whether there was one.
+impl Change<'_> {
+    /// A person, until the end of the change nobody else's.
     ///
     /// # Errors
     /// When the database is away.
-    pub async fn delete_person(&self, id: PersonId) -> Result<bool, StoreError> {
-        let done = sqlx::query("delete from people where id = $1").bind(id.0).execute(&self.pool).await?;
-        Ok(done.rows_affected() > 0)
+    pub async fn lock_person(&mut self, scope: &Scope, id: PersonId) -> Result<Option<PersonDetail>, StoreError> {
+        let (sites, rooms, own) = scope.bounds();
+        // Locked by a statement of its own: what follows is then read as it is after any wait. Marks may still be made.
+        sqlx::query("select from people where id = $1 for no key update").bind(id.0).execute(self.connection()).await?;
+        let row = sqlx::query(sqlx::AssertSqlSafe(format!("select {PERSON} where {IN_SCOPE} and p.id = $4")))
+            .bind(sites)
+            .bind(rooms)
+            .bind(own)
+            .bind(id.0)
+            .fetch_optional(self.connection())
+            .await?;
+        one(row, PersonDetail::read)
+    }
+
+    pub(crate) async fn person_now(&mut self, id: Uuid) -> Result<PersonDetail, StoreError> {
+        let row = sqlx::query(sqlx::AssertSqlSafe(format!("select {PERSON} where p.id = $1")))
+            .bind(id)
+            .fetch_one(self.connection())
+            .await?;
+        Ok(PersonDetail::read(&row)?)
+    }
+
+    /// Adds a person.
+    ///
+    /// # Errors
+    /// When somebody has the external id, there is no such group, or the database is away.
+    pub async fn add_person(&mut self, fields: &PersonFields) -> Result<PersonDetail, StoreError> {
+        let id = Uuid::now_v7();
+        sqlx::query("insert into people (id, name, external_id, attributes) values ($1, $2, $3, $4)")
+            .bind(id)
+            .bind(&fields.name)
+            .bind(&fields.external_id)
+            .bind(Json(&fields.attributes))
+            .execute(self.connection())
+            .await?;
+        self.put_groups_of(id, &fields.groups).await?;
+        let person = self.person_now(id).await?;
+        self.audit(Entry { person: Some(PersonId(id)), ..Entry::created("person.create", "person", id, &person) })
+            .await?;
+        Ok(person)
+    }
+
+    /// Makes a locked person different.
+    ///
+    /// # Errors
+    /// When somebody else has the external id, there is no such group, or the database is away.
+    pub async fn replace_person(
+        &mut self,
+        before: &PersonDetail,
+        fields: &PersonFields,
+    ) -> Result<PersonDetail, StoreError> {
+        let id = before.id;
+        sqlx::query(
+            "update people set name = $2, external_id = $3, attributes = $4, version = version + 1 where id = $1",
+        )
+        .bind(id)
+        .bind(&fields.name)
+        .bind(&fields.external_id)
+        .bind(Json(&fields.attributes))
+        .execute(self.connection())
+        .await?;
+        self.put_groups_of(id, &fields.groups).await?;
+        let person = self.person_now(id).await?;
+        let entry = Entry::changed("person.update", "person", id, before, &person);
+        self.audit(Entry { person: Some(PersonId(id)), ..entry }).await?;
+        Ok(person)
+    }
+
+    async fn put_groups_of(&mut self, person: Uuid, groups: &[Uuid]) -> Result<(), StoreError> {
+        sqlx::query("delete from group_members where person_id = $1 and group_id <> all($2)")
+            .bind(person)
+            .bind(groups)
+            .execute(self.connection())
+            .await?;
+        sqlx::query(
+            "insert into group_members (group_id, person_id) select distinct unnest($2::uuid[]), $1 on conflict do nothing",
+        )
+        .bind(person)
+        .bind(groups)
+        .execute(self.connection())
+        .await?;
+        Ok(())
     }
 }

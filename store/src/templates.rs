@@ -1,10 +1,13 @@
 //! Templates: faces at rest, sealed.
 
-use rollcall_pipeline::{Embedding, PersonId};
+use rollcall_pipeline::{Embedding, ModelId, PersonId, WallTime};
+use sqlx::types::Json;
 use uuid::Uuid;
 
+use crate::change::Entry;
+use crate::row::{all, and_one, row};
 use crate::seal::Bound;
-use crate::{Store, StoreError};
+use crate::{Change, Store, StoreError};
 
 /// A template to be stored.
 #[derive(Clone, Debug)]
@@ -17,7 +20,7 @@ pub struct NewTemplate<'a> {
     pub model_licence: &'a str,
     /// Weight of the shot, 0 to 1.
     pub quality: f32,
-    /// Digest of the picture's file.
+    /// Digest of what it was made from: the picture's file, or the pixels of a face before a camera.
     pub source_sha256: [u8; 32],
 }
 
@@ -71,13 +74,166 @@ impl Store {
         .await?;
         Ok(done.rows_affected() > 0)
     }
+}
 
-    /// Deletes all templates of a person, and returns how many there were.
+row! {
+    /// What is told of a template: everything but the face.
+    pub struct TemplateRow {
+        /// Id.
+        pub id: Uuid,
+        /// Whose.
+        pub person_id: Uuid,
+        /// The model that made it.
+        pub model_id: String,
+        /// The licence under which that was used.
+        pub model_licence: String,
+        /// Weight of the shot, 0 to 1.
+        pub quality: f32,
+        /// Digest of what it was made from, in hexadecimal.
+        pub source_sha256: String,
+        /// `picture`, `camera`, `review` or `folder`.
+        pub source: String,
+        /// What the quality gates measured.
+        pub report: Option<serde_json::Value>,
+        /// When it was stored.
+        pub created_at: WallTime,
+    }
+}
+
+const TEMPLATE: &str = "id, person_id, model_id, model_licence, quality,
+    encode(source_sha256, 'hex') as source_sha256, source, report, created_at";
+
+/// Where a template comes from, and what was measured.
+#[derive(Clone, Debug)]
+pub struct TemplateOrigin<'a> {
+    /// `picture`, `camera` or `review`.
+    pub source: &'a str,
+    /// What the quality gates measured.
+    pub report: serde_json::Value,
+}
+
+impl Store {
+    /// The templates of a person, oldest first.
     ///
     /// # Errors
     /// When the database is away.
-    pub async fn delete_templates(&self, person: PersonId) -> Result<u64, StoreError> {
-        let done = sqlx::query("delete from templates where person_id = $1").bind(person.0).execute(&self.pool).await?;
-        Ok(done.rows_affected())
+    pub async fn templates(
+        &self,
+        person: PersonId,
+        after: Option<Uuid>,
+        limit: u32,
+    ) -> Result<Vec<TemplateRow>, StoreError> {
+        let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "select {TEMPLATE} from templates where person_id = $1 and ($2::uuid is null or id > $2) order by id limit $3"
+        )))
+        .bind(person.0)
+        .bind(after)
+        .bind(and_one(limit))
+        .fetch_all(&self.pool)
+        .await?;
+        all(&rows, TemplateRow::read)
+    }
+
+    /// The faces of a person that `model` made, with the digests of what they were made from. What does not open is left
+    /// out.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn faces_of(&self, person: PersonId, model: &ModelId) -> Result<Vec<(Embedding, Vec<u8>)>, StoreError> {
+        let rows = sqlx::query(
+            "select id, person_id, sealed, source_sha256 from templates where person_id = $1 and model_id = $2 order by id",
+        )
+        .bind(person.0)
+        .bind(model.as_str())
+        .fetch_all(&self.pool)
+        .await?;
+        let mut faces = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let digest: Vec<u8> = sqlx::Row::try_get(row, "source_sha256")?;
+            faces.extend(self.open_template(model, row)?.map(|template| (template.embedding, digest)));
+        }
+        Ok(faces)
+    }
+}
+
+impl Change<'_> {
+    /// How many templates a locked person has.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn template_count(&mut self, person: PersonId) -> Result<u64, StoreError> {
+        let count: i64 = sqlx::query_scalar("select count(*) from templates where person_id = $1")
+            .bind(person.0)
+            .fetch_one(self.connection())
+            .await?;
+        Ok(count.unsigned_abs())
+    }
+
+    /// Stores templates of a locked person, all at once: one change of the gallery. A picture that is there for the same
+    /// model makes none. Returns those that are new.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn add_templates(
+        &mut self,
+        person: PersonId,
+        new: &[(NewTemplate<'_>, TemplateOrigin<'_>)],
+    ) -> Result<Vec<TemplateRow>, StoreError> {
+        if new.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids: Vec<Uuid> = new.iter().map(|_| Uuid::now_v7()).collect();
+        let sealed: Vec<Vec<u8>> = new
+            .iter()
+            .zip(&ids)
+            .map(|((template, _), id)| {
+                let place = place(*id, person.0, template.embedding.model().as_str());
+                self.store.sealer.seal(&place, &to_bytes(template.embedding.values()))
+            })
+            .collect();
+        let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "insert into templates (id, person_id, model_id, model_licence, sealed, quality, source_sha256, source, report)
+             select id, $1, model, licence, sealed, quality, sha, source, report
+             from unnest($2::uuid[], $3::text[], $4::text[], $5::bytea[], $6::real[], $7::bytea[], $8::text[], $9::jsonb[])
+                  as t(id, model, licence, sealed, quality, sha, source, report)
+             on conflict (person_id, model_id, source_sha256) do nothing returning {TEMPLATE}"
+        )))
+        .bind(person.0)
+        .bind(ids)
+        .bind(new.iter().map(|(t, _)| t.embedding.model().as_str()).collect::<Vec<_>>())
+        .bind(new.iter().map(|(t, _)| t.model_licence).collect::<Vec<_>>())
+        .bind(sealed)
+        .bind(new.iter().map(|(t, _)| t.quality).collect::<Vec<_>>())
+        .bind(new.iter().map(|(t, _)| t.source_sha256.as_slice()).collect::<Vec<_>>())
+        .bind(new.iter().map(|(_, o)| o.source).collect::<Vec<_>>())
+        .bind(new.iter().map(|(_, o)| Json(&o.report)).collect::<Vec<_>>())
+        .fetch_all(self.connection())
+        .await?;
+        let made = all(&rows, TemplateRow::read)?;
+        for row in &made {
+            let entry = Entry::created("template.create", "template", row.id, row);
+            self.audit(Entry { person: Some(person), ..entry }).await?;
+        }
+        Ok(made)
+    }
+
+    /// Erases one template of a locked person, or all of them. Returns how many there were.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn remove_templates(&mut self, person: PersonId, id: Option<Uuid>) -> Result<u64, StoreError> {
+        let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "delete from templates where person_id = $1 and ($2::uuid is null or id = $2) returning {TEMPLATE}"
+        )))
+        .bind(person.0)
+        .bind(id)
+        .fetch_all(self.connection())
+        .await?;
+        let gone = all(&rows, TemplateRow::read)?;
+        for row in &gone {
+            let entry = Entry::removed("template.delete", "template", row.id, row);
+            self.audit(Entry { person: Some(person), ..entry }).await?;
+        }
+        Ok(gone.len() as u64)
     }
 }

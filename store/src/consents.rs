@@ -1,0 +1,132 @@
+//! Consents: that somebody's face may be stored. Never changed, only withdrawn.
+
+use rollcall_pipeline::{PersonId, WallTime};
+use uuid::Uuid;
+
+use crate::change::Entry;
+use crate::row::{all, and_one, one, row};
+use crate::{Change, Store, StoreError};
+
+row! {
+    /// A consent.
+    pub struct Consent {
+        /// Id.
+        pub id: Uuid,
+        /// Whose face it is about.
+        pub person_id: Uuid,
+        /// Which text they agreed to.
+        pub text_version: String,
+        /// Who agreed: the person, or for example a parent.
+        pub given_by: String,
+        /// When they did.
+        pub given_at: WallTime,
+        /// Account or key that recorded it.
+        pub recorded_by: String,
+        /// When it was recorded.
+        pub recorded_at: WallTime,
+        /// Since when it is not in force any more.
+        pub withdrawn_at: Option<WallTime>,
+        /// Account or key that recorded that.
+        pub withdrawn_recorded_by: Option<String>,
+    }
+}
+
+const CONSENT: &str = "id, person_id, text_version, given_by, given_at, recorded_by, recorded_at, withdrawn_at,
+    withdrawn_recorded_by";
+
+/// A consent that was given.
+#[derive(Clone, Copy, Debug)]
+pub struct NewConsent<'a> {
+    /// Which text they agreed to.
+    pub text_version: &'a str,
+    /// Who agreed.
+    pub given_by: &'a str,
+    /// When they did.
+    pub given_at: WallTime,
+}
+
+impl Store {
+    /// The consents of a person, newest first.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn consents(
+        &self,
+        person: PersonId,
+        before: Option<Uuid>,
+        limit: u32,
+    ) -> Result<Vec<Consent>, StoreError> {
+        let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "select {CONSENT} from consents where person_id = $1 and ($2::uuid is null or id < $2)
+             order by id desc limit $3"
+        )))
+        .bind(person.0)
+        .bind(before)
+        .bind(and_one(limit))
+        .fetch_all(&self.pool)
+        .await?;
+        all(&rows, Consent::read)
+    }
+
+    /// Whether a person's consent is in force.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn has_consent(&self, person: PersonId) -> Result<bool, StoreError> {
+        let sql = "select exists (select from consents where person_id = $1 and withdrawn_at is null)";
+        Ok(sqlx::query_scalar(sql).bind(person.0).fetch_one(&self.pool).await?)
+    }
+}
+
+impl Change<'_> {
+    /// Records the consent of a locked person.
+    ///
+    /// # Errors
+    /// When one is in force, or the database is away.
+    pub async fn add_consent(&mut self, person: PersonId, new: &NewConsent<'_>) -> Result<Consent, StoreError> {
+        let recorded_by = self.actor().name.clone();
+        let row = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "insert into consents (id, person_id, text_version, given_by, given_at, recorded_by)
+             values ($1, $2, $3, $4, $5, $6) returning {CONSENT}"
+        )))
+        .bind(Uuid::now_v7())
+        .bind(person.0)
+        .bind(new.text_version)
+        .bind(new.given_by)
+        .bind(new.given_at)
+        .bind(recorded_by)
+        .fetch_one(self.connection())
+        .await?;
+        let consent = Consent::read(&row)?;
+        let entry = Entry::created("consent.give", "consent", consent.id, &consent);
+        self.audit(Entry { person: Some(person), ..entry }).await?;
+        Ok(consent)
+    }
+
+    /// Withdraws the consent of a locked person, and erases their templates. `None` if none is in force. Returns how many
+    /// templates there were.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn withdraw_consent(
+        &mut self,
+        person: PersonId,
+        now: WallTime,
+    ) -> Result<Option<(Consent, u64)>, StoreError> {
+        let by = self.actor().name.clone();
+        let row = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "update consents set withdrawn_at = $2, withdrawn_recorded_by = $3
+             where person_id = $1 and withdrawn_at is null returning {CONSENT}"
+        )))
+        .bind(person.0)
+        .bind(now)
+        .bind(by)
+        .fetch_optional(self.connection())
+        .await?;
+        let Some(consent) = one(row, Consent::read)? else { return Ok(None) };
+        let entry = Entry::created("consent.withdraw", "consent", consent.id, &consent);
+        self.audit(Entry { person: Some(person), ..entry }).await?;
+        let erased = self.remove_templates(person, None).await?;
+        Ok(Some((consent, erased)))
+    }
+}

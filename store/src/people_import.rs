@@ -1,0 +1,250 @@
+//! People from another system, many at once: all of them or none.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use crate::change::Entry;
+use crate::people::Attributes;
+use crate::{Change, StoreError};
+
+/// A person as another system has them. They are told apart by external id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportedPerson {
+    /// Number in the other system; each once.
+    pub external_id: String,
+    /// Display name.
+    pub name: String,
+    /// Names of their groups; `None` leaves them.
+    pub groups: Option<BTreeSet<String>>,
+    /// What is noted of them; an empty value removes the note, what is not named stays.
+    pub attributes: Attributes,
+}
+
+/// What an import did, or would do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Imported {
+    /// People that are new.
+    pub created: u64,
+    /// People that are different now.
+    pub updated: u64,
+    /// People that were like that already.
+    pub unchanged: u64,
+    /// Groups that are new.
+    pub groups_created: u64,
+}
+
+/// Most notes of a person.
+pub const MAX_ATTRIBUTES: usize = 50;
+
+/// Why nothing was imported.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// These would have more notes than [`MAX_ATTRIBUTES`].
+    #[error("more than {MAX_ATTRIBUTES} attributes")]
+    TooManyAttributes(Vec<String>),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<sqlx::Error> for ImportError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+struct Existing {
+    id: Uuid,
+    name: String,
+    attributes: Attributes,
+    groups: BTreeSet<String>,
+}
+
+/// Rows of one statement.
+const CHUNK: usize = 5_000;
+
+impl Change<'_> {
+    /// Adds and changes people. To see what it would do, drop the change afterwards.
+    ///
+    /// # Errors
+    /// When somebody would have too many notes, or the database is away.
+    pub async fn import_people(&mut self, people: &[ImportedPerson]) -> Result<Imported, ImportError> {
+        // Two imports at once would wait for each other's rows in different orders.
+        sqlx::query("select pg_advisory_xact_lock(hashtextextended('rollcall.import', 0))")
+            .execute(self.connection())
+            .await?;
+        let (groups, groups_created) = self.import_groups(people).await?;
+        let existing = self.existing(people).await?;
+        let mut told = Imported { groups_created, ..Imported::default() };
+        let mut written = Vec::new();
+        let mut overfull = Vec::new();
+        for person in people {
+            let before = existing.get(&person.external_id);
+            let mut attributes = before.map(|b| b.attributes.clone()).unwrap_or_default();
+            for (key, value) in &person.attributes {
+                if value.is_empty() {
+                    attributes.remove(key);
+                } else {
+                    attributes.insert(key.clone(), value.clone());
+                }
+            }
+            if attributes.len() > MAX_ATTRIBUTES {
+                overfull.push(person.external_id.clone());
+                continue;
+            }
+            match before {
+                None => told.created += 1,
+                Some(b)
+                    if b.name == person.name
+                        && b.attributes == attributes
+                        && person.groups.as_ref().is_none_or(|groups| *groups == b.groups) =>
+                {
+                    told.unchanged += 1;
+                    continue;
+                }
+                Some(_) => told.updated += 1,
+            }
+            let id = before.map_or_else(Uuid::now_v7, |b| b.id);
+            written.push(Row { id, person, before, attributes });
+        }
+        if !overfull.is_empty() {
+            return Err(ImportError::TooManyAttributes(overfull));
+        }
+        for rows in written.chunks(CHUNK) {
+            self.write_people(rows, &groups).await?;
+        }
+        if told.created + told.updated + told.groups_created > 0 {
+            let after = serde_json::to_value(told).ok();
+            let object_id = "import".to_owned();
+            self.audit(Entry { action: "people.import", object_kind: "people", object_id, after, ..Entry::default() })
+                .await?;
+        }
+        Ok(told)
+    }
+
+    /// The ids of all groups that are named, and how many are new.
+    async fn import_groups(&mut self, people: &[ImportedPerson]) -> Result<(HashMap<String, Uuid>, u64), StoreError> {
+        let names: BTreeSet<&str> =
+            people.iter().filter_map(|p| p.groups.as_ref()).flatten().map(String::as_str).collect();
+        let names: Vec<&str> = names.into_iter().collect();
+        let ids: Vec<Uuid> = names.iter().map(|_| Uuid::now_v7()).collect();
+        let made: Vec<(Uuid, String)> = sqlx::query_as(
+            "insert into groups (id, name) select * from unnest($1::uuid[], $2::text[]) on conflict (name) do nothing
+             returning id, name",
+        )
+        .bind(ids)
+        .bind(&names)
+        .fetch_all(self.connection())
+        .await?;
+        for (id, name) in &made {
+            let after = Some(serde_json::json!({ "id": id, "name": name }));
+            let object_id = id.to_string();
+            let entry = Entry { action: "group.create", object_kind: "group", object_id, after, ..Entry::default() };
+            self.audit(entry).await?;
+        }
+        let all: Vec<(Uuid, String)> = sqlx::query_as("select id, name from groups where name = any($1) for key share")
+            .bind(&names)
+            .fetch_all(self.connection())
+            .await?;
+        Ok((all.into_iter().map(|(id, name)| (name, id)).collect(), made.len() as u64))
+    }
+
+    async fn existing(&mut self, people: &[ImportedPerson]) -> Result<BTreeMap<String, Existing>, StoreError> {
+        let ids: Vec<&str> = people.iter().map(|p| p.external_id.as_str()).collect();
+        sqlx::query("select from people where external_id = any($1) order by id for no key update")
+            .bind(&ids)
+            .execute(self.connection())
+            .await?;
+        let rows: Vec<(Uuid, String, String, Json<Attributes>, Vec<String>)> = sqlx::query_as(
+            "select id, external_id, name, attributes,
+                 array(select g.name from group_members m join groups g on g.id = m.group_id where m.person_id = people.id)
+             from people where external_id = any($1)",
+        )
+        .bind(&ids)
+        .fetch_all(self.connection())
+        .await?;
+        let read = |(id, external_id, name, attributes, groups): (_, _, _, Json<Attributes>, Vec<String>)| {
+            (external_id, Existing { id, name, attributes: attributes.0, groups: groups.into_iter().collect() })
+        };
+        Ok(rows.into_iter().map(read).collect())
+    }
+
+    async fn write_people(&mut self, rows: &[Row<'_>], groups: &HashMap<String, Uuid>) -> Result<(), StoreError> {
+        sqlx::query(
+            "insert into people (id, name, external_id, attributes)
+             select * from unnest($1::uuid[], $2::text[], $3::text[], $4::jsonb[])
+             on conflict (id) do update set name = excluded.name, attributes = excluded.attributes,
+                 version = people.version + 1",
+        )
+        .bind(rows.iter().map(|r| r.id).collect::<Vec<_>>())
+        .bind(rows.iter().map(|r| r.person.name.as_str()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|r| r.person.external_id.as_str()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|r| Json(&r.attributes)).collect::<Vec<_>>())
+        .execute(self.connection())
+        .await?;
+        let regrouped: Vec<(Uuid, &BTreeSet<String>)> =
+            rows.iter().filter_map(|r| Some((r.id, r.person.groups.as_ref()?))).collect();
+        let wanted: Vec<(Uuid, Uuid)> = regrouped
+            .iter()
+            .flat_map(|(person, names)| names.iter().filter_map(|name| Some((*person, *groups.get(name)?))))
+            .collect();
+        let (wanted_people, wanted_groups): (Vec<Uuid>, Vec<Uuid>) = wanted.into_iter().unzip();
+        sqlx::query(
+            "delete from group_members m where person_id = any($1)
+               and not exists (select from unnest($2::uuid[], $3::uuid[]) as w(p, g)
+                               where w.p = m.person_id and w.g = m.group_id)",
+        )
+        .bind(regrouped.iter().map(|(person, _)| *person).collect::<Vec<_>>())
+        .bind(&wanted_people)
+        .bind(&wanted_groups)
+        .execute(self.connection())
+        .await?;
+        sqlx::query(
+            "insert into group_members (person_id, group_id) select * from unnest($1::uuid[], $2::uuid[])
+             on conflict do nothing",
+        )
+        .bind(&wanted_people)
+        .bind(&wanted_groups)
+        .execute(self.connection())
+        .await?;
+        self.audit_imported(rows).await
+    }
+
+    /// As [`Change::audit`] for each of them, in one statement.
+    async fn audit_imported(&mut self, rows: &[Row<'_>]) -> Result<(), StoreError> {
+        let told = |name: &str, external_id: &str, attributes: &Attributes, groups: Option<&BTreeSet<String>>| serde_json::json!({ "name": name, "external_id": external_id, "attributes": attributes, "groups": groups });
+        let before =
+            |r: &Row<'_>| r.before.map(|b| Json(told(&b.name, &r.person.external_id, &b.attributes, Some(&b.groups))));
+        let after =
+            |r: &Row<'_>| Json(told(&r.person.name, &r.person.external_id, &r.attributes, r.person.groups.as_ref()));
+        let actor = self.actor().clone();
+        sqlx::query(
+            "insert into audit_log (actor_kind, actor_id, actor_name, address, request_id, action, object_kind, object_id,
+                 person_id, before, after)
+             select $1, $2, $3, $4, $5, case when b is null then 'person.create' else 'person.update' end, 'person',
+                    p::text, p, b, a
+             from unnest($6::uuid[], $7::jsonb[], $8::jsonb[]) as t(p, b, a)",
+        )
+        .bind(actor.kind.as_str())
+        .bind(actor.id)
+        .bind(actor.name)
+        .bind(actor.address)
+        .bind(actor.request_id)
+        .bind(rows.iter().map(|r| r.id).collect::<Vec<_>>())
+        .bind(rows.iter().map(before).collect::<Vec<_>>())
+        .bind(rows.iter().map(after).collect::<Vec<_>>())
+        .execute(self.connection())
+        .await?;
+        Ok(())
+    }
+}
+
+/// A person that is written.
+struct Row<'a> {
+    id: Uuid,
+    person: &'a ImportedPerson,
+    before: Option<&'a Existing>,
+    attributes: Attributes,
+}
