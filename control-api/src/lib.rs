@@ -6,6 +6,7 @@
 mod access;
 mod accounts;
 mod attendance;
+mod audit;
 mod auth;
 mod board;
 mod caller;
@@ -19,6 +20,7 @@ mod grants;
 mod guard;
 mod health;
 mod idempotency;
+mod keys;
 mod limits;
 mod live;
 mod metrics;
@@ -50,6 +52,8 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderName, StatusCode};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::IntoResponse;
+use chrono::TimeDelta;
+use rollcall_pipeline::{PersonId, RoomId, Session, WallTime};
 use tokio::net::TcpListener;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
@@ -76,16 +80,32 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Largest body, where an operation does not say otherwise.
 const MAX_BODY_BYTES: usize = 1 << 20;
 
+/// How long before and after its start somebody may come to a session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Windows {
+    /// Before the start.
+    pub early: TimeDelta,
+    /// After the start without being late.
+    pub grace: TimeDelta,
+}
+
 /// What can be asked of a running daemon. Answers come at once, from what is known.
 pub trait Daemon: Send + Sync + 'static {
     /// Whether it can do its work, part by part.
     fn readiness(&self) -> Readiness;
 
-    /// The cameras, in the order of the configuration.
-    fn cameras(&self) -> Vec<CameraView>;
-
     /// What is running.
     fn version(&self) -> VersionView;
+
+    /// The windows of sessions that have none of their own.
+    fn windows(&self) -> Windows {
+        Windows::default()
+    }
+
+    /// The session of a moment in a room, for a person, as the rules in force have it.
+    fn session_of(&self, _room: &RoomId, _person: PersonId, _at: WallTime) -> Option<Session> {
+        None
+    }
 }
 
 /// The operations under `/api/v1`, one line a noun.
@@ -99,14 +119,16 @@ fn nouns() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::new()
         .merge(accounts::router())
         .merge(attendance::router())
+        .merge(audit::router())
         .merge(auth::router())
         .merge(board::router())
         .merge(cameras::router())
         .merge(corrections::router())
+        .merge(keys::router())
         .merge(live::router())
         .merge(courses::router())
-        .merge(faces::router())
         .merge(reports::router())
+        .merge(faces::router())
         .merge(rooms::router())
         .merge(sessions::router())
         .merge(sites::router())

@@ -7,6 +7,7 @@
 
 mod access;
 mod accounts;
+mod audit;
 mod calendar;
 mod cameras;
 mod change;
@@ -25,10 +26,12 @@ mod gallery;
 mod grants;
 mod groups;
 mod idempotency;
+mod keys;
 mod logins;
 mod marks;
 mod migrate;
 mod names;
+mod moments;
 mod partitions;
 mod people;
 mod people_import;
@@ -77,9 +80,12 @@ pub use figures::{
 pub use gallery::{Gallery, GalleryChanges, GalleryTemplate};
 pub use grants::{Grants, Missing};
 pub use groups::Group;
+pub use audit::{AuditFilter, AuditRow};
 pub use idempotency::Claim;
+pub use keys::{ApiKey, ApiKeyFields};
 pub use logins::{Refreshed, TokenPair};
 pub use marks::{MarkRow, RestoredMark};
+pub use moments::SessionAt;
 pub use partitions::Retention;
 pub use people::{Attributes, GroupName, Person, PersonDetail, PersonFields, PersonFilter};
 pub use people_import::{ImportError, Imported, ImportedPerson, MAX_ATTRIBUTES};
@@ -89,7 +95,7 @@ pub use record::{CandidateRecord, EventRecord, MarkRecord, RECORD_VERSION, Score
 pub use register::{
     BoardCount, BoardPerson, FindingRow, OriginalMark, RegisterFilter, RegisterKey, RegisterRow, Stand,
 };
-pub use review::ReviewRow;
+pub use review::{ReviewFilter, ReviewItem, ReviewKey, ReviewRow};
 pub use rooms::Room;
 pub use scope::Scope;
 pub use seal::{SealError, Sealer};

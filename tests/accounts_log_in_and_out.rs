@@ -1,0 +1,295 @@
+//! Passwords, tokens, cookies and links: who comes in, for how long, and what ends it.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod kit;
+
+use std::sync::LazyLock;
+
+use kit::{Answer, Client, PASSWORD, Site, run, stderr};
+use serde_json::json;
+
+static SITE: LazyLock<Site> = LazyLock::new(|| Site::start(""));
+
+const ME: &str = "/api/v1/auth/me";
+const LOGIN: &str = "/api/v1/auth/login";
+const REFRESH: &str = "/api/v1/auth/refresh";
+
+/// A new account that waits for its link: id, login and token of the link.
+fn made(name: &str, role: &str) -> (String, String, String) {
+    let account = json!({ "login": format!("{name}@example.org"), "name": name, "role": role, "everywhere": true });
+    let made = SITE.post("/api/v1/accounts", &account).expect(201);
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    (text(&made["account"]["id"]), text(&made["account"]["login"]), text(&made["link"]["token"]))
+}
+
+/// Sets its password.
+fn set_up(token: &str) -> Answer {
+    SITE.guest().post("/api/v1/auth/setup", &json!({ "token": token, "password": PASSWORD }))
+}
+
+fn log_in(login: &str, password: &str) -> Answer {
+    SITE.guest().post(LOGIN, &json!({ "login": login, "password": password }))
+}
+
+/// The refresh cookie of an answer, as a browser sends it back.
+fn cookie(answer: &Answer) -> String {
+    answer.header("set-cookie").split(';').next().unwrap().to_owned()
+}
+
+fn bearer(answer: Answer) -> Client {
+    let token = answer.expect(200)["access_token"].as_str().unwrap().to_owned();
+    SITE.guest().with("authorization", &format!("Bearer {token}"))
+}
+
+#[test]
+fn a_link_sets_a_password_once() {
+    let (_, login, token) = made("Ada", "operator");
+    assert_eq!(log_in(&login, PASSWORD).status, 401, "it has none yet");
+    let short = SITE.guest().post("/api/v1/auth/setup", &json!({ "token": token, "password": "short" }));
+    assert_eq!(short.expect(422)["errors"][0]["pointer"], "#/password");
+    let operator = bearer(set_up(&token));
+    let me = operator.get(ME).expect(200);
+    assert_eq!((&me["kind"], &me["role"], &me["everywhere"]), (&"account".into(), &"operator".into(), &true.into()));
+    set_up(&token).expect(401);
+    // Logins are compared without case.
+    log_in(&login.to_uppercase(), PASSWORD).expect(200);
+    let told = log_in(&login, "another password that is long").expect(401);
+    let unknown = log_in("nobody@example.org", PASSWORD).expect(401);
+    assert_eq!(told["detail"], unknown["detail"], "nobody learns which logins there are");
+}
+
+#[test]
+fn a_logout_is_at_once() {
+    let (_, login, token) = made("Grace", "viewer");
+    let first = set_up(&token);
+    let refresh = cookie(&first);
+    let viewer = bearer(first);
+    let other = bearer(log_in(&login, PASSWORD));
+    viewer.get(ME).expect(200);
+    let out = viewer.post("/api/v1/auth/logout", &json!({}));
+    assert!(out.header("set-cookie").contains("Max-Age=0"));
+    out.expect(204);
+    viewer.get(ME).expect(401);
+    SITE.guest().send("POST", REFRESH, &[("cookie", &refresh)], b"").expect(401);
+    other.get(ME).expect(200);
+}
+
+#[test]
+fn a_refresh_token_is_good_once_and_ends_everything_the_second_time() {
+    let (_, login, token) = made("Alan", "viewer");
+    set_up(&token).expect(200);
+    let first = log_in(&login, PASSWORD);
+    let told = first.header("set-cookie").to_owned();
+    for part in ["HttpOnly", "SameSite=Strict", "Path=/api/v1/auth", "Max-Age=604800"] {
+        assert!(told.contains(part), "{told}");
+    }
+    let refresh = |cookie: &str| SITE.guest().send("POST", REFRESH, &[("cookie", cookie)], b"");
+    let second = refresh(&format!("theme=dark; {}", cookie(&first)));
+    let new = cookie(&second);
+    assert_ne!(new, cookie(&first));
+    let alan = bearer(second);
+    alan.get(ME).expect(200);
+    // A thief, or the victim: one of the two has it, and nobody knows which.
+    refresh(&cookie(&first)).expect(401);
+    alan.get(ME).expect(401);
+    refresh(&new).expect(401);
+    for forged in ["rollcall_refresh=", "rollcall_refresh=rcr_x", "other=1"] {
+        refresh(forged).expect(401);
+    }
+}
+
+#[test]
+fn of_two_refreshes_at_once_one_wins_and_the_login_is_over() {
+    let (_, login, token) = made("Edsger", "viewer");
+    set_up(&token).expect(200);
+    for _ in 0..3 {
+        let answer = log_in(&login, PASSWORD);
+        let cookie = cookie(&answer);
+        let ask = || SITE.guest().send("POST", REFRESH, &[("cookie", &cookie)], b"");
+        let (a, b) = std::thread::scope(|scope| {
+            let (a, b) = (scope.spawn(ask), scope.spawn(ask));
+            (a.join().unwrap(), b.join().unwrap())
+        });
+        let mut statuses = [a.status, b.status];
+        statuses.sort_unstable();
+        assert_eq!(statuses, [200, 401]);
+        let winner = if a.status == 200 { a } else { b };
+        bearer(winner).get(ME).expect(401);
+        bearer(answer).get(ME).expect(401);
+    }
+}
+
+#[test]
+fn a_changed_password_ends_the_other_logins() {
+    let (_, login, token) = made("Barbara", "viewer");
+    let here = bearer(set_up(&token));
+    let elsewhere = bearer(log_in(&login, PASSWORD));
+    let change =
+        |old: &str, new: &str| here.post("/api/v1/auth/password", &json!({ "old_password": old, "new_password": new }));
+    assert_eq!(change("wrong", "a new one that is long").expect(422)["errors"][0]["pointer"], "#/old_password");
+    change(PASSWORD, PASSWORD).expect(422);
+    change(PASSWORD, "a new one that is long").expect(204);
+    here.get(ME).expect(200);
+    elsewhere.get(ME).expect(401);
+    log_in(&login, PASSWORD).expect(401);
+    log_in(&login, "a new one that is long").expect(200);
+}
+
+#[test]
+fn an_admin_resets_a_password_and_disables_an_account() {
+    let (id, login, token) = made("Donald", "viewer");
+    let donald = bearer(set_up(&token));
+    let path = format!("/api/v1/accounts/{id}");
+    let link = SITE.post(&format!("{path}/reset"), &json!({})).expect(200);
+    donald.get(ME).expect(401);
+    log_in(&login, PASSWORD).expect(401);
+    let donald = bearer(set_up(link["token"].as_str().unwrap()));
+    SITE.patch(&path, &json!({ "disabled": true })).expect(200);
+    donald.get(ME).expect(401);
+    log_in(&login, PASSWORD).expect(401);
+    SITE.patch(&path, &json!({ "disabled": false })).expect(200);
+    donald.get(ME).expect(401);
+    log_in(&login, PASSWORD).expect(200);
+    SITE.delete(&path).expect(204);
+    log_in(&login, PASSWORD).expect(401);
+    SITE.get(&path).expect(404);
+}
+
+#[test]
+fn the_last_admin_stays() {
+    // Of its own: others make admins meanwhile.
+    let site = Site::start("");
+    let me = site.get(ME).expect(200);
+    let path = format!("/api/v1/accounts/{}", me["id"].as_str().unwrap());
+    for refused in [
+        site.delete(&path),
+        site.patch(&path, &json!({ "disabled": true })),
+        site.patch(&path, &json!({ "role": "viewer" })),
+        site.post(&format!("{path}/reset"), &json!({})),
+    ] {
+        assert!(refused.expect(409)["detail"].as_str().unwrap().contains("last admin"));
+    }
+    site.get(ME).expect(200);
+    let second = site.as_role("admin");
+    second.patch(&path, &json!({ "role": "viewer" })).expect(200);
+    assert_eq!(site.get("/api/v1/accounts").expect(403)["status"], 403, "a role is lost at once");
+    // Two admins who remove each other at the same time leave one.
+    let account = json!({ "login": "third", "name": "Third", "role": "admin", "everywhere": true });
+    let link = second.post("/api/v1/accounts", &account).expect(201)["link"]["token"].clone();
+    site.guest().post("/api/v1/auth/setup", &json!({ "token": link, "password": PASSWORD })).expect(200);
+    let third = site.guest().log_in("third");
+    let of = |client: &Client| format!("/api/v1/accounts/{}", client.get(ME).expect(200)["id"].as_str().unwrap());
+    let (a, b) = (of(&second), of(&third));
+    let statuses = std::thread::scope(|scope| {
+        let (x, y) = (scope.spawn(|| second.delete(&b).status), scope.spawn(|| third.delete(&a).status));
+        [x.join().unwrap(), y.join().unwrap()]
+    });
+    assert!(statuses.contains(&204) && !statuses.iter().all(|s| *s == 204), "{statuses:?}");
+}
+
+#[test]
+fn the_command_line_lets_admins_in() {
+    let config = SITE.config();
+    let args = |more: &[&'static str]| {
+        let mut args = vec!["admin"];
+        args.extend(more);
+        args.extend(["--json", "--config"]);
+        let mut args: Vec<_> = args.into_iter().map(str::to_owned).collect();
+        args.push(config.display().to_string());
+        args
+    };
+    let run = |more: &[&'static str]| {
+        let args = args(more);
+        run(&SITE.data(), &args.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let made = run(&["create", "--login", "root@example.org"]);
+    assert_eq!(made.status.code(), Some(0), "{}", stderr(&made));
+    let told: serde_json::Value = serde_json::from_slice(&made.stdout).unwrap();
+    log_in("root@example.org", told["password"].as_str().unwrap()).expect(200);
+    let again = run(&["create", "--login", "ROOT@example.org"]);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(stderr(&again).contains("reset-password"), "{}", stderr(&again));
+
+    let reset = run(&["reset-password", "--login", "root@example.org"]);
+    let told: serde_json::Value = serde_json::from_slice(&reset.stdout).unwrap();
+    let password = told["password"].as_str().unwrap();
+    let root = bearer(log_in("root@example.org", password));
+    // Whoever typed the command knows it.
+    assert!(root.get("/api/v1/accounts").expect(403)["detail"].as_str().unwrap().contains("password"));
+    root.post("/api/v1/auth/password", &json!({ "old_password": password, "new_password": PASSWORD })).expect(204);
+    root.get("/api/v1/accounts").expect(200);
+    assert_eq!(run(&["reset-password", "--login", "nobody"]).status.code(), Some(1));
+}
+
+#[test]
+fn what_comes_in_is_read_strictly() {
+    let account = json!({ "login": "x@example.org", "name": "X", "role": "viewer" });
+    let with = |key: &str, value: serde_json::Value| {
+        let mut account = account.clone();
+        account[key] = value;
+        SITE.post("/api/v1/accounts", &account)
+    };
+    for (key, value, pointer) in [
+        ("colour", json!(1), "#/colour"),
+        ("login", json!("a\u{0}b"), "#/login"),
+        ("login", json!(" x"), "#/login"),
+        ("login", json!("x".repeat(201)), "#/login"),
+        ("name", json!(""), "#/name"),
+        ("role", json!("emperor"), "#/role"),
+        ("role", json!("person"), "#/person_id"),
+        ("role", json!("admin"), "#/everywhere"),
+        ("rooms", json!(["nowhere"]), "#/rooms"),
+        ("sites", json!(["'; drop table accounts; --"]), "#/sites/0"),
+        ("person_id", json!("0197a3d4-0000-7000-8000-000000000000"), "#/person_id"),
+    ] {
+        let told = with(key, value.clone()).expect(422);
+        assert_eq!(told["errors"][0]["pointer"], pointer, "{value}: {told}");
+    }
+    let odd = "Robert'); DROP TABLE accounts;--";
+    let made = with("login", json!(odd)).expect(201);
+    assert_eq!(made["account"]["login"], odd);
+    with("login", json!(odd.to_lowercase())).expect(409);
+    for body in ["", "{", "[]", "{\"login\":1,\"password\":\"x\"}", "null"] {
+        let status = SITE.guest().send("POST", LOGIN, &[("content-type", "application/json")], body.as_bytes()).status;
+        assert!(status == 400 || status == 422, "{body}: {status}");
+    }
+    SITE.guest().send("POST", LOGIN, &[("content-type", "text/plain")], b"{}").expect(415);
+    log_in("a\u{0}b", PASSWORD).expect(401);
+}
+
+#[test]
+fn somebody_who_tries_too_often_waits() {
+    let limits = [("ROLLCALL__SERVER__LOGIN_RATE_PER_MINUTE", "10"), ("ROLLCALL__SERVER__RATE_PER_MINUTE", "30")];
+    let site = Site::start_with("", &limits);
+    // Making the admin's client took one.
+    let answers: Vec<_> = (0..10)
+        .map(|_| site.guest().post(LOGIN, &json!({ "login": "admin", "password": "wrong wrong wrong" })))
+        .collect();
+    assert_eq!(answers.iter().filter(|answer| answer.status == 401).count(), 9);
+    let refused = answers.into_iter().find(|answer| answer.status == 429).unwrap();
+    let wait: u64 = refused.header("retry-after").parse().unwrap();
+    assert!((1..=60).contains(&wait), "{wait}");
+    // Whoever is in is not kept from working, but has a limit of their own.
+    let answers: Vec<_> = (0..31).map(|_| site.get(ME).status).collect();
+    assert_eq!((answers[0], answers[30]), (200, 429));
+    site.guest().get("/health/live").expect(200);
+}
+
+#[test]
+fn the_log_offers_a_way_in_while_there_is_no_admin() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("rollcall.toml");
+    std::fs::write(&config, "[server]\npublic_url = \"https://rollcall.example.org\"\n").unwrap();
+    let daemon = kit::Daemon::start(&dir.path().join("data"), &config);
+    let offer = daemon.wait_for(|line| kit::message(line).starts_with("there is no admin yet"));
+    let token = offer["token"].as_str().unwrap();
+    assert_eq!(offer["url"], format!("https://rollcall.example.org/setup#{token}"));
+    let guest = Client::new(&daemon.address);
+    let set_up = json!({ "token": token, "login": "first", "password": PASSWORD });
+    guest.post("/api/v1/auth/setup", &json!({ "token": token, "password": PASSWORD })).expect(422);
+    let first = guest.post("/api/v1/auth/setup", &set_up);
+    assert!(first.header("set-cookie").ends_with("; Secure"), "behind TLS");
+    assert_eq!(first.expect(200)["account"]["role"], "admin");
+    guest.post("/api/v1/auth/setup", &set_up).expect(401);
+    guest.log_in("first").get("/api/v1/accounts").expect(200);
+}
