@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use rollcall_attendance::{DecisionPolicy, MadeMark, Register, RoomPlan, Roster, Schedule, SessionPlan, SitePlan};
 use rollcall_pipeline::config::Config;
 use rollcall_pipeline::ports::{Expectations, Judge};
-use rollcall_pipeline::{AttendanceEvent, Decision, PersonId, RoomId, WallTime};
+use rollcall_pipeline::{AttendanceEvent, Decision, PersonId, RoomId, Session, WallTime};
 
 /// The rules of the moment. Cloning shares them.
 #[derive(Clone)]
@@ -60,6 +60,11 @@ impl Rules {
     /// Who everybody is.
     pub(crate) fn name(&self, names: HashMap<PersonId, String>) {
         self.names.store(Arc::new(names));
+    }
+
+    /// The session of a moment in a room, for somebody who has no mark yet.
+    pub(crate) fn session_of(&self, room: &RoomId, person: PersonId, at: WallTime) -> Session {
+        self.current.load().schedule.occasion_for(room, at, person).session
     }
 
     /// The port that `match` asks for rosters.

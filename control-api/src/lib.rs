@@ -30,6 +30,7 @@ mod passwords;
 pub mod ports;
 pub mod problem;
 mod reports;
+mod review;
 mod rights;
 mod secrets;
 mod rooms;
@@ -129,6 +130,7 @@ fn nouns() -> OpenApiRouter<Arc<Api>> {
         .merge(courses::router())
         .merge(reports::router())
         .merge(faces::router())
+        .merge(review::router())
         .merge(rooms::router())
         .merge(sessions::router())
         .merge(sites::router())

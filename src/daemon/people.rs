@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use rollcall_attendance::{MadeMark, Register};
 use rollcall_pipeline::config::Config;
 use rollcall_pipeline::metrics::record_gallery;
-use rollcall_pipeline::{Clock, GalleryVersion, MarkStatus, ModelId, PersonId, SystemClock};
+use rollcall_pipeline::{Clock, GalleryVersion, MarkStatus, ModelId, PersonId, RoomId, Session, SystemClock, WallTime};
 use rollcall_stages::matching::{Gallery, GalleryHandle};
 use rollcall_store::{Places, RestoredMark, Store};
 use tokio::sync::{Notify, watch};
@@ -82,6 +82,11 @@ impl People {
             known.places = places;
         }
         Ok(())
+    }
+
+    /// The session of a moment in a room, as the rules in force have it.
+    pub(super) fn session_of(&self, room: &RoomId, person: PersonId, at: WallTime) -> Session {
+        self.rules.session_of(room, person, at)
     }
 
     /// Why the database cannot be followed now.

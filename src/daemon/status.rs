@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use chrono::TimeDelta;
 use parking_lot::Mutex;
 use rollcall_control_api as api;
-use rollcall_control_api::{CameraView, ModelView, Part, Readiness, VersionView};
+use rollcall_control_api::{CameraView, ModelView, Part, Readiness, VersionView, Windows};
 use rollcall_pipeline::config::CameraConfig;
 use rollcall_pipeline::lane::{Lane, LaneState};
-use rollcall_pipeline::{Clock, Direction, TimeSource};
+use rollcall_pipeline::{Clock, Direction, PersonId, RoomId, Session, TimeSource, WallTime};
 use rollcall_sinks::SinkMonitor;
 use rollcall_stages::decode::{CameraSnapshot, CameraState};
 
@@ -113,5 +114,16 @@ impl api::Daemon for Status {
             site: self.site.clone(),
             models: self.models.clone(),
         }
+    }
+
+    fn windows(&self) -> Windows {
+        let rules = &self.people.configured().0.attendance;
+        let delta = |window| TimeDelta::from_std(window).unwrap_or_default();
+        Windows { early: delta(rules.early), grace: delta(rules.grace) }
+    }
+
+    fn session_of(&self, room: &RoomId, person: PersonId, at: WallTime) -> Option<Session> {
+        // Before the timetables are there every session would be a day.
+        self.people.is_loaded().then(|| self.people.session_of(room, person, at))
     }
 }

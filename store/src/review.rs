@@ -1,20 +1,22 @@
 //! The review queue: decisions that a human should take. Items are written with their events, see `events`.
 
-use rollcall_pipeline::{CameraId, EventId, RoomId, WallTime};
-use sqlx::Row;
+use rollcall_pipeline::{CameraId, EventId, PersonId, RoomId, WallTime};
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
+use sqlx::{Postgres, QueryBuilder, Row};
 use uuid::Uuid;
 
+use crate::change::Entry;
+use crate::row::{all, and_one, one, row};
 use crate::seal::Bound;
-use crate::{CandidateRecord, Store, StoreError};
+use crate::{CandidateRecord, Change, EventRecord, Scope, Store, StoreError};
 
 /// An item of the queue.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReviewRow {
     /// The event it is about.
     pub event: EventId,
-    /// `unknown`, `ambiguous` or `spoof`.
+    /// `unknown`, `ambiguous`, `spoof` or `undecided`.
     pub kind: String,
     /// Where.
     pub room: RoomId,
@@ -28,6 +30,87 @@ pub struct ReviewRow {
     pub status: String,
     /// There is a picture of the face.
     pub has_crop: bool,
+}
+
+row! {
+    /// An item of the queue as people look at it.
+    pub struct ReviewItem {
+        /// The event it is about.
+        pub event_id: Uuid,
+        /// `unknown`, `ambiguous`, `spoof` or `undecided`.
+        pub kind: String,
+        /// `open`, `confirmed`, `assigned` or `rejected`.
+        pub status: String,
+        /// Where.
+        pub room_id: String,
+        /// The room's name.
+        pub room_name: Option<String>,
+        /// The room's site.
+        pub site_id: String,
+        /// Which camera.
+        pub camera: String,
+        /// When.
+        pub captured_at: WallTime,
+        /// The best people: `[{"person_id", "name", "similarity"}]`; the name is null of whoever was erased.
+        pub candidates: serde_json::Value,
+        /// There is a picture of the face.
+        pub has_face: bool,
+        /// Who it was decided to be.
+        pub person_id: Option<Uuid>,
+        /// Their name.
+        pub person_name: Option<String>,
+        /// Who decided.
+        pub decided_by: Option<String>,
+        /// When.
+        pub decided_at: Option<WallTime>,
+        /// What they wrote.
+        pub note: Option<String>,
+        /// The stranger it is taken for.
+        pub visitor_id: Option<Uuid>,
+        /// Grows with each change.
+        pub version: i64,
+    }
+}
+
+/// Which items.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReviewFilter {
+    /// Of this kind.
+    pub kind: Option<String>,
+    /// In this state.
+    pub status: Option<String>,
+    /// In this room.
+    pub room: Option<String>,
+    /// At this site.
+    pub site: Option<String>,
+    /// Of this camera.
+    pub camera: Option<String>,
+    /// Of this stranger.
+    pub visitor: Option<Uuid>,
+}
+
+/// What the next page begins after.
+pub type ReviewKey = (WallTime, Uuid);
+
+const ITEM: &str = "select i.event_id, i.kind, i.status, i.room as room_id, r.name as room_name, r.site_id, i.camera,
+    i.captured_at, i.sealed_crop is not null as has_face, i.person_id, w.name as person_name, i.decided_by, i.decided_at,
+    i.note, i.visitor_id, i.version,
+    (select coalesce(jsonb_agg(jsonb_build_object('person_id', c.value->>'person', 'name', p.name,
+                                                  'similarity', c.value->'similarity') order by c.ordinality), '[]')
+     from jsonb_array_elements(i.candidates) with ordinality c
+     left join people p on p.id = (c.value->>'person')::uuid) as candidates
+    from review_items i join rooms r on r.id = i.room left join people w on w.id = i.person_id where true";
+
+fn in_scope(q: &mut QueryBuilder<Postgres>, scope: &Scope) {
+    if let (Some(sites), Some(rooms)) = scope.places() {
+        q.push(" and (r.site_id = any(").push_bind(sites).push(") or i.room = any(").push_bind(rooms).push("))");
+    }
+}
+
+/// The kind of the item that an event opens: named and doubted is another question than between two names.
+pub(crate) fn review_kind(event: &EventRecord) -> &str {
+    let named = event.kind == "ambiguous" && event.person.is_some();
+    if named && event.liveness == "undecided" { "undecided" } else { &event.kind }
 }
 
 /// Where the crop of an event belongs.
@@ -76,4 +159,131 @@ impl Store {
         let opened = sealed.flatten().map(|sealed| self.sealer.open(&crop_place(event.0), &sealed));
         Ok(opened.transpose()?)
     }
+
+    /// The items in `scope`, latest first.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn reviews(
+        &self,
+        scope: &Scope,
+        filter: &ReviewFilter,
+        after: Option<&ReviewKey>,
+        limit: u32,
+    ) -> Result<Vec<ReviewItem>, StoreError> {
+        let mut q = QueryBuilder::new(ITEM);
+        in_scope(&mut q, scope);
+        let texts = [
+            ("i.kind", &filter.kind),
+            ("i.status", &filter.status),
+            ("i.room", &filter.room),
+            ("r.site_id", &filter.site),
+            ("i.camera", &filter.camera),
+        ];
+        for (column, wanted) in texts {
+            if let Some(wanted) = wanted {
+                q.push(" and ").push(column).push(" = ").push_bind(wanted);
+            }
+        }
+        if let Some(visitor) = filter.visitor {
+            q.push(" and i.visitor_id = ").push_bind(visitor);
+        }
+        if let Some((at, event)) = after {
+            q.push(" and i.captured_at <= ").push_bind(*at).push(" and (i.captured_at < ").push_bind(*at);
+            q.push(" or i.event_id > ").push_bind(*event).push(")");
+        }
+        q.push(" order by i.captured_at desc, i.event_id limit ").push_bind(and_one(limit));
+        let rows = q.build().fetch_all(&self.pool).await?;
+        all(&rows, ReviewItem::read)
+    }
+
+    /// One item.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn review(&self, scope: &Scope, event: EventId) -> Result<Option<ReviewItem>, StoreError> {
+        let mut q = QueryBuilder::new(ITEM);
+        in_scope(&mut q, scope);
+        q.push(" and i.event_id = ").push_bind(event.0);
+        one(q.build().fetch_optional(&self.pool).await?, ReviewItem::read)
+    }
+
+    /// When the face of an event was first good enough, for whether somebody was late. `None` where the event is not kept
+    /// any more.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn first_usable_at(&self, event: EventId, captured_at: WallTime) -> Result<Option<WallTime>, StoreError> {
+        let sql = "select first_usable_at from events where id = $1 and captured_at = $2";
+        let query = sqlx::query_scalar(sql).bind(event.0).bind(captured_at);
+        Ok(query.fetch_optional(&self.pool).await?)
+    }
+}
+
+impl Change<'_> {
+    /// An item, until the end of the change nobody else's.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn lock_review(&mut self, scope: &Scope, event: EventId) -> Result<Option<ReviewItem>, StoreError> {
+        let mut q = QueryBuilder::new(ITEM);
+        in_scope(&mut q, scope);
+        q.push(" and i.event_id = ").push_bind(event.0).push(" for update of i");
+        one(q.build().fetch_optional(self.connection()).await?, ReviewItem::read)
+    }
+
+    /// Decides a locked item: `confirmed`, `assigned` or `rejected`.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn settle_review(
+        &mut self,
+        before: &ReviewItem,
+        status: &str,
+        person: Option<PersonId>,
+        note: Option<&str>,
+        now: WallTime,
+    ) -> Result<ReviewItem, StoreError> {
+        let by = self.actor().name.clone();
+        sqlx::query(
+            "update review_items set status = $2, person_id = $3, note = $4, decided_by = $5, decided_at = $6,
+                 version = version + 1
+             where event_id = $1",
+        )
+        .bind(before.event_id)
+        .bind(status)
+        .bind(person.map(|p| p.0))
+        .bind(note)
+        .bind(by)
+        .bind(now)
+        .execute(self.connection())
+        .await?;
+        let mut q = QueryBuilder::new(ITEM);
+        q.push(" and i.event_id = ").push_bind(before.event_id);
+        let item = ReviewItem::read(&q.build().fetch_one(self.connection()).await?)?;
+        let entry = Entry::changed("review.decide", "review", before.event_id, before, &item);
+        self.audit(Entry { person, ..entry }).await?;
+        Ok(item)
+    }
+
+    /// Notes that somebody looks at the face of an item.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn note_review_view(&mut self, item: &ReviewItem) -> Result<(), StoreError> {
+        let ids: Vec<Uuid> = item.candidates.as_array().into_iter().flatten().filter_map(id_of).collect();
+        let entry = Entry {
+            action: "review_crop.view",
+            object_kind: "review",
+            object_id: item.event_id.to_string(),
+            person: item.person_id.or_else(|| ids.first().copied()).map(PersonId),
+            after: Some(serde_json::json!({ "candidates": ids })),
+            ..Entry::default()
+        };
+        self.audit(entry).await
+    }
+}
+
+fn id_of(candidate: &serde_json::Value) -> Option<Uuid> {
+    candidate.get("person_id")?.as_str()?.parse().ok()
 }

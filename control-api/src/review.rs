@@ -1,0 +1,442 @@
+//! `/api/v1/review`: what the cameras could not decide, and what people decide about it.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, TimeDelta, Utc};
+use rollcall_pipeline::{EventId, PersonId, RoomId};
+use rollcall_store::{NewCorrection as Wanted, ReviewFilter, ReviewItem, ReviewKey, Standing};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use crate::attendance::AttendanceView;
+use crate::caller::Caller;
+use crate::extract::{Body, Params, PathOf, Versioned};
+use crate::page::{self, Page};
+use crate::problem::{Answer, Problem, Problems};
+use crate::rights::Right;
+use crate::state::Api;
+use crate::validate::Checks;
+
+/// What the question is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ReviewKind {
+    /// Between two people, or between somebody and a stranger.
+    Ambiguous,
+    /// A picture or a screen, or so it seems.
+    Spoof,
+    /// Named, but whether they were really there is not certain.
+    Undecided,
+    /// A stranger.
+    Unknown,
+}
+
+/// How far it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ReviewStatus {
+    /// Nobody has decided.
+    Open,
+    /// It was one of the candidates.
+    Confirmed,
+    /// It was somebody else.
+    Assigned,
+    /// It counts for nobody.
+    Rejected,
+}
+
+/// Who comes into question.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct ReviewCandidate {
+    /// Who.
+    pub person_id: Uuid,
+    /// Their name; null of whoever was erased.
+    pub name: Option<String>,
+    /// Cosine similarity, −1 to 1.
+    pub similarity: f32,
+}
+
+/// An item of the queue.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub(crate) struct ReviewView {
+    /// The event it is about; the id of the item.
+    pub event_id: Uuid,
+    /// `ambiguous`, `spoof`, `undecided` or `unknown`.
+    pub kind: String,
+    /// `open`, `confirmed`, `assigned` or `rejected`.
+    pub status: String,
+    /// Where.
+    pub room_id: String,
+    /// The room's name.
+    pub room_name: String,
+    /// The room's site.
+    pub site_id: String,
+    /// Which camera.
+    pub camera: String,
+    /// When.
+    pub captured_at: DateTime<Utc>,
+    /// Who comes into question, best first.
+    pub candidates: Vec<ReviewCandidate>,
+    /// Whether there is a picture of the face, at `/review/{event}/face.jpg`.
+    pub has_face: bool,
+    /// Who it was decided to be.
+    pub person_id: Option<Uuid>,
+    /// Their name.
+    pub person_name: Option<String>,
+    /// Who decided.
+    pub decided_by: Option<String>,
+    /// When.
+    pub decided_at: Option<DateTime<Utc>>,
+    /// What they wrote.
+    pub note: Option<String>,
+    /// The stranger it is taken for.
+    pub visitor_id: Option<Uuid>,
+    /// Grows with each change.
+    pub version: i64,
+}
+
+impl From<ReviewItem> for ReviewView {
+    fn from(item: ReviewItem) -> Self {
+        Self {
+            event_id: item.event_id,
+            kind: item.kind,
+            status: item.status,
+            room_name: item.room_name.unwrap_or_else(|| item.room_id.clone()),
+            room_id: item.room_id,
+            site_id: item.site_id,
+            camera: item.camera,
+            captured_at: item.captured_at,
+            candidates: serde_json::from_value(item.candidates).unwrap_or_default(),
+            has_face: item.has_face,
+            person_id: item.person_id,
+            person_name: item.person_name,
+            decided_by: item.decided_by,
+            decided_at: item.decided_at,
+            note: item.note,
+            visitor_id: item.visitor_id,
+            version: item.version,
+        }
+    }
+}
+
+/// Which items.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ReviewParams {
+    /// Of this kind.
+    #[param(inline)]
+    pub kind: Option<ReviewKind>,
+    /// In this state.
+    #[param(inline)]
+    pub status: Option<ReviewStatus>,
+    /// In this room.
+    #[param(max_length = 200)]
+    pub room_id: Option<String>,
+    /// At this site.
+    #[param(max_length = 40)]
+    pub site_id: Option<String>,
+    /// Of this camera.
+    #[param(max_length = 200)]
+    pub camera: Option<String>,
+    /// Of this stranger.
+    pub visitor_id: Option<Uuid>,
+    /// Most rows of the answer.
+    #[param(minimum = 1, maximum = 500, default = 50)]
+    pub limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    #[param(max_length = 1000)]
+    pub cursor: Option<String>,
+}
+
+/// It was one of the candidates.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ConfirmReview {
+    /// Which of them; without it the first.
+    pub person_id: Option<Uuid>,
+    /// What there is to say about it.
+    #[schema(min_length = 1, max_length = 1000)]
+    pub note: Option<String>,
+}
+
+/// It was somebody else.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AssignReview {
+    /// Who.
+    pub person_id: Uuid,
+    /// What there is to say about it.
+    #[schema(min_length = 1, max_length = 1000)]
+    #[serde(default)]
+    pub note: Option<String>,
+}
+
+/// It counts for nobody.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RejectReview {
+    /// Why.
+    #[schema(min_length = 1, max_length = 1000)]
+    pub note: Option<String>,
+}
+
+/// What was decided, and what counts now.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub(crate) struct DecisionView {
+    /// The item.
+    pub item: ReviewView,
+    /// The row of the register; null after a rejection.
+    pub attendance: Option<AttendanceView>,
+    /// Whether the decision changed it. Not where the person was marked in time already, or where somebody had corrected
+    /// the row by hand.
+    pub changed: bool,
+}
+
+pub(crate) fn router() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(read))
+        .routes(routes!(face))
+        .routes(routes!(confirm))
+        .routes(routes!(assign))
+        .routes(routes!(reject))
+}
+
+/// What waits for a decision, and what was decided, latest first
+#[utoipa::path(get, path = "/review", tag = "review", security(("token" = []), ("key" = [])), params(ReviewParams),
+    responses((status = 200, body = Page<ReviewView>), Problems))]
+async fn list(
+    caller: Caller,
+    State(api): State<Arc<Api>>,
+    Params(params): Params<ReviewParams>,
+) -> Answer<Json<Page<ReviewView>>> {
+    caller.need(Right::ReviewDecide)?;
+    let (limit, after) = (page::limit(params.limit)?, page::after::<ReviewKey>(params.cursor.as_deref())?);
+    let word = |kind: ReviewKind| match kind {
+        ReviewKind::Ambiguous => "ambiguous",
+        ReviewKind::Spoof => "spoof",
+        ReviewKind::Undecided => "undecided",
+        ReviewKind::Unknown => "unknown",
+    };
+    let state = |status: ReviewStatus| match status {
+        ReviewStatus::Open => "open",
+        ReviewStatus::Confirmed => "confirmed",
+        ReviewStatus::Assigned => "assigned",
+        ReviewStatus::Rejected => "rejected",
+    };
+    let filter = ReviewFilter {
+        kind: params.kind.map(|kind| word(kind).to_owned()),
+        status: params.status.map(|status| state(status).to_owned()),
+        room: params.room_id,
+        site: params.site_id,
+        camera: params.camera,
+        visitor: params.visitor_id,
+    };
+    let rows = api.store.reviews(&caller.scope, &filter, after.as_ref(), limit).await?;
+    Ok(Json(Page::of(rows, limit, |item| (item.captured_at, item.event_id)).map(ReviewView::from)))
+}
+
+/// One item
+#[utoipa::path(get, path = "/review/{event}", tag = "review", security(("token" = []), ("key" = [])),
+    params(("event" = Uuid, Path, description = "The event")), responses((status = 200, body = ReviewView), Problems))]
+async fn read(
+    caller: Caller,
+    State(api): State<Arc<Api>>,
+    PathOf(event): PathOf<Uuid>,
+) -> Answer<Versioned<ReviewView>> {
+    caller.need(Right::ReviewDecide)?;
+    let item = api.store.review(&caller.scope, EventId(event)).await?.ok_or_else(no_item)?;
+    Ok(Versioned(item.version, item.into()))
+}
+
+fn no_item() -> Problem {
+    Problem::not_found("review item")
+}
+
+/// The face; that it was looked at is noted in the audit log
+#[utoipa::path(get, path = "/review/{event}/face.jpg", tag = "review", security(("token" = []), ("key" = [])),
+    params(("event" = Uuid, Path, description = "The event")),
+    responses((status = 200, content_type = "image/jpeg", body = Vec<u8>), Problems))]
+async fn face(caller: Caller, State(api): State<Arc<Api>>, PathOf(event): PathOf<Uuid>) -> Answer<Response> {
+    caller.need(Right::FacesView)?;
+    let item = api.store.review(&caller.scope, EventId(event)).await?.ok_or_else(no_item)?;
+    let picture =
+        api.store.review_crop(EventId(event)).await?.ok_or_else(|| Problem::not_found("picture (any more)"))?;
+    // Noted before it is shown.
+    let mut change = api.store.change(caller.actor()).await?;
+    change.note_review_view(&item).await?;
+    change.commit().await?;
+    Ok(([(header::CONTENT_TYPE, "image/jpeg"), (header::CACHE_CONTROL, "no-store")], picture).into_response())
+}
+
+/// It was one of the candidates: the mark counts
+#[utoipa::path(post, path = "/review/{event}/confirm", tag = "review", security(("token" = []), ("key" = [])),
+    params(("event" = Uuid, Path, description = "The event")), request_body = ConfirmReview,
+    responses((status = 200, body = DecisionView), Problems))]
+async fn confirm(
+    caller: Caller,
+    State(api): State<Arc<Api>>,
+    PathOf(event): PathOf<Uuid>,
+    Body(body): Body<ConfirmReview>,
+) -> Answer<Json<DecisionView>> {
+    caller.need(Right::ReviewDecide)?;
+    check_note(body.note.as_deref())?;
+    let item = api.store.review(&caller.scope, EventId(event)).await?.ok_or_else(no_item)?;
+    let candidates: Vec<ReviewCandidate> = serde_json::from_value(item.candidates).unwrap_or_default();
+    let person = match body.person_id {
+        Some(person) if candidates.iter().any(|candidate| candidate.person_id == person) => person,
+        Some(_) => {
+            return Err(Problem::invalid_field("/person_id", "is none of the candidates: assign the item to them"));
+        }
+        None => {
+            let first = candidates.iter().find(|candidate| candidate.name.is_some());
+            first
+                .ok_or_else(|| Problem::conflict("it has no candidate: assign it to somebody, or reject it"))?
+                .person_id
+        }
+    };
+    decide(&api, &caller, event, "confirmed", PersonId(person), body.note).await
+}
+
+/// It was somebody else: the mark counts for them
+#[utoipa::path(post, path = "/review/{event}/assign", tag = "review", security(("token" = []), ("key" = [])),
+    params(("event" = Uuid, Path, description = "The event")), request_body = AssignReview,
+    responses((status = 200, body = DecisionView), Problems))]
+async fn assign(
+    caller: Caller,
+    State(api): State<Arc<Api>>,
+    PathOf(event): PathOf<Uuid>,
+    Body(body): Body<AssignReview>,
+) -> Answer<Json<DecisionView>> {
+    caller.need(Right::ReviewDecide)?;
+    check_note(body.note.as_deref())?;
+    if !api.store.is_person_in(&caller.scope, PersonId(body.person_id)).await? {
+        return Err(Problem::not_found("person"));
+    }
+    decide(&api, &caller, event, "assigned", PersonId(body.person_id), body.note).await
+}
+
+/// It counts for nobody
+#[utoipa::path(post, path = "/review/{event}/reject", tag = "review", security(("token" = []), ("key" = [])),
+    params(("event" = Uuid, Path, description = "The event")), request_body = RejectReview,
+    responses((status = 200, body = DecisionView), Problems))]
+async fn reject(
+    caller: Caller,
+    State(api): State<Arc<Api>>,
+    PathOf(event): PathOf<Uuid>,
+    Body(body): Body<RejectReview>,
+) -> Answer<Json<DecisionView>> {
+    caller.need(Right::ReviewDecide)?;
+    check_note(body.note.as_deref())?;
+    let mut change = api.store.change(caller.actor()).await?;
+    let item = open(change.lock_review(&caller.scope, EventId(event)).await?)?;
+    let item = change.settle_review(&item, "rejected", None, body.note.as_deref(), api.clock.wall()).await?;
+    change.commit().await?;
+    Ok(Json(DecisionView { item: item.into(), attendance: None, changed: false }))
+}
+
+fn check_note(note: Option<&str>) -> Answer<()> {
+    let mut checks = Checks::default();
+    checks.maybe_note("/note", note);
+    checks.done()
+}
+
+/// Refuses what is not there, and what somebody else has decided.
+fn open(item: Option<ReviewItem>) -> Answer<ReviewItem> {
+    let item = item.ok_or_else(no_item)?;
+    if item.status == "open" {
+        return Ok(item);
+    }
+    let by = item.decided_by.as_deref().unwrap_or("somebody");
+    Err(Problem::conflict(format!("{by} has decided it already: it is {}", item.status)))
+}
+
+async fn decide(
+    api: &Api,
+    caller: &Caller,
+    event: Uuid,
+    status: &str,
+    person: PersonId,
+    note: Option<String>,
+) -> Answer<Json<DecisionView>> {
+    let seen = api.store.review(&caller.scope, EventId(event)).await?.ok_or_else(no_item)?;
+    let first = api.store.first_usable_at(EventId(event), seen.captured_at).await?.unwrap_or(seen.captured_at);
+    let windows = api.daemon.windows();
+    let known = api.store.session_at(&seen.room_id, seen.captured_at, person, seconds(windows.early)).await?;
+    let (session, late, to_make) = match known {
+        Some(session) => {
+            let grace = session.grace_s.map_or(windows.grace, |s| TimeDelta::seconds(s.into()));
+            (session.id, first.min(seen.captured_at) > session.starts_at + grace, None)
+        }
+        // No session was on: the day of the room, which nobody is late for.
+        None => {
+            let session = api.daemon.session_of(&RoomId::new(seen.room_id.as_str()), person, seen.captured_at);
+            let session = session.ok_or_else(|| {
+                Problem::conflict("no session was on at that time: reject it, or correct the register by hand")
+            })?;
+            (session.id.0, false, Some(session))
+        }
+    };
+    let kind = if late { "late" } else { "present" };
+    let reason =
+        note.clone().unwrap_or_else(|| format!("{status} from the review queue ({}, {})", seen.kind, seen.camera));
+
+    let mut change = api.store.change(caller.actor()).await?;
+    let item = open(change.lock_review(&caller.scope, EventId(event)).await?)?;
+    if let Some(session) = to_make {
+        change.ensure_session(&session).await?;
+    }
+    let standing = change.lock_standing(session, person).await?.ok_or_else(|| Problem::not_found("person"))?;
+    let changed = betters(kind, &standing);
+    if changed {
+        let wanted = Wanted { session, person, kind, reason: &reason, review: Some(event) };
+        change.correct(&standing, &wanted).await?;
+    }
+    let item = change.settle_review(&item, status, Some(person), note.as_deref(), api.clock.wall()).await?;
+    change.commit().await?;
+    let attendance = api.store.register_row(&caller.scope, session, person).await?.map(AttendanceView::from);
+    Ok(Json(DecisionView { item: item.into(), attendance, changed }))
+}
+
+fn seconds(delta: TimeDelta) -> i32 {
+    i32::try_from(delta.num_seconds()).unwrap_or(i32::MAX)
+}
+
+/// Whether a sighting counts more than what stands there: what a camera or closing says, but no decision of a human.
+fn betters(kind: &str, standing: &Standing) -> bool {
+    let corrected = standing.source.as_deref() == Some("correction");
+    match standing.status.as_deref() {
+        Some("present") => false,
+        Some("late") => !corrected && kind == "present",
+        Some(_) => !corrected,
+        None => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sighting_counts_more_than_no_sighting_and_less_than_a_decision() {
+        let of = |status: Option<&str>, source: &str| Standing {
+            status: status.map(str::to_owned),
+            source: status.map(|_| source.to_owned()),
+            ..Standing::default()
+        };
+        assert!(betters("late", &of(None, "")));
+        assert!(betters("late", &of(Some("absent"), "closing")));
+        assert!(betters("present", &of(Some("late"), "camera")));
+        assert!(!betters("late", &of(Some("present"), "camera")));
+        assert!(!betters("present", &of(Some("excused"), "correction")));
+        assert!(!betters("present", &of(Some("void"), "correction")));
+    }
+}
