@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use rollcall_attendance::{DecisionPolicy, MadeMark, Register, RoomPlan, Roster, Schedule, SessionPlan, SitePlan};
 use rollcall_pipeline::config::Config;
 use rollcall_pipeline::ports::{Expectations, Judge};
-use rollcall_pipeline::{AttendanceEvent, Decision, PersonId, RoomId, Session, WallTime};
+use rollcall_pipeline::{AttendanceEvent, Decision, PersonId, RoomId, Session, SessionId, WallTime};
 
 /// The rules of the moment. Cloning shares them.
 #[derive(Clone)]
@@ -74,6 +74,23 @@ impl Rules {
 }
 
 impl Rules {
+    /// The open cells of the decision matrix.
+    pub(crate) fn policy(&self) -> DecisionPolicy {
+        self.current.load().policy
+    }
+
+    /// Whether that session is on in the room then.
+    pub(crate) fn is_on(&self, room: &RoomId, at: WallTime, session: SessionId) -> bool {
+        self.current.load().schedule.is_on(room, at, session)
+    }
+
+    /// Takes back the mark of an event that could not be kept.
+    pub(crate) fn forget(&self, event: &AttendanceEvent) {
+        if let Some(person) = event.person() {
+            self.register.lock().forget(person, event.id);
+        }
+    }
+
     /// The name behind an event, where names may stand in the log. The decision itself is logged by the `match` stage, which
     /// knows no names.
     fn log_name(&self, event: &AttendanceEvent) {

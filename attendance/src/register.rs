@@ -147,6 +147,15 @@ impl Register {
         Some(Mark { person, session: occasion.session, status })
     }
 
+    /// Takes back the mark of an event that could not be kept. Only its maker may: nobody else knows that it is not kept.
+    pub fn forget(&mut self, person: PersonId, event: EventId) {
+        if let Some(made) = self.made.get_mut(&person) {
+            let before = made.len();
+            made.retain(|mark| mark.event != event);
+            self.marks -= before - made.len();
+        }
+    }
+
     fn remember(&mut self, mark: MadeMark) {
         let made = self.made.entry(mark.person).or_default();
         if made.iter().all(|m| m.session != mark.session) {

@@ -197,6 +197,11 @@ impl Schedule {
         self.rooms.get(room).map_or_else(Vec::new, |rules| rules.weekly(room, date))
     }
 
+    /// Whether that session is on in the room then, its early and leave windows included.
+    pub fn is_on(&self, room: &RoomId, at: WallTime, session: SessionId) -> bool {
+        self.occasions(room, at).session(session).is_some()
+    }
+
     pub(crate) fn occasions(&self, room: &RoomId, at: WallTime) -> Occasions {
         let at = at.clamp(FIRST, LAST);
         match self.rooms.get(room) {

@@ -11,6 +11,7 @@ mod auth;
 mod board;
 mod caller;
 mod cameras;
+mod check_in;
 mod corrections;
 mod courses;
 pub mod extract;
@@ -127,6 +128,7 @@ fn nouns() -> OpenApiRouter<Arc<Api>> {
         .merge(corrections::router())
         .merge(keys::router())
         .merge(live::router())
+        .merge(check_in::router())
         .merge(courses::router())
         .merge(reports::router())
         .merge(faces::router())

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use rollcall_control_api::ports::faces::{
-    Certainty, EnrolAsk, FaceView, Faces, FacesTrouble, GalleryView, Later, Likeness, LiveShot, Matched,
+    Certainty, CheckIn, CheckInTrouble, CheckedIn, EnrolAsk, FaceView, Faces, FacesTrouble, GalleryView, Later, Likeness, LiveShot, Matched,
     PictureOutcome, PictureReport, Turn,
 };
 use rollcall_control_api::{Access, Api, CameraView, Daemon, Live, Metrics, ModelView, Part, Readiness, VersionView, router};
@@ -80,6 +80,10 @@ impl Faces for NoFaces {
     }
 
     fn match_list(&self, _: &Embedding, _: &[(String, Embedding)], _: usize) -> Result<Matched<String>, FacesTrouble> {
+        panic!("not asked")
+    }
+
+    fn check_in(&self, _: CheckIn) -> Later<'_, Result<CheckedIn, CheckInTrouble>> {
         panic!("not asked")
     }
 

@@ -25,7 +25,7 @@ use rollcall_pipeline::metrics::SinkMetrics;
 use rollcall_pipeline::ports::EventSink;
 use rollcall_pipeline::supervisor::{Supervisor, Worker};
 use rollcall_pipeline::{AttendanceEvent, ErrorClass, EventKind, Fault, ModelId};
-use rollcall_store::{EventRecord, Store};
+use rollcall_store::{EventRecord, Sealer, Store};
 use tokio::runtime::Handle;
 
 use crate::codec::{self, CodecError, Rejected};
@@ -68,6 +68,17 @@ impl PgSinkOptions {
             spool_max_bytes: 256 << 20,
             write_budget: Duration::from_millis(1500),
         }
+    }
+
+    /// What is written of an event.
+    pub fn record(&self, event: &AttendanceEvent, sealer: &Sealer) -> EventRecord {
+        let review = match event.kind {
+            EventKind::Ambiguous | EventKind::Spoof => true,
+            EventKind::Unknown => self.review_unknown,
+            _ => false,
+        };
+        let crop = event.decision.best.as_deref().filter(|_| review).and_then(jpeg);
+        EventRecord::new(event, &self.model, review, crop.as_deref(), sealer)
     }
 }
 
@@ -171,21 +182,12 @@ impl PgSink {
     pub fn monitor(&self) -> SinkMonitor {
         SinkMonitor(Arc::downgrade(&self.shared))
     }
-
-    fn record(&self, event: &AttendanceEvent) -> EventRecord {
-        let review = match event.kind {
-            EventKind::Ambiguous | EventKind::Spoof => true,
-            EventKind::Unknown => self.options.review_unknown,
-            _ => false,
-        };
-        let crop = event.decision.best.as_deref().filter(|_| review).and_then(jpeg);
-        EventRecord::new(event, &self.options.model, review, crop.as_deref(), self.shared.writer.store.sealer())
-    }
 }
 
 impl EventSink for PgSink {
     fn accept(&mut self, batch: &[AttendanceEvent]) -> Result<(), Fault> {
-        let records: Vec<EventRecord> = batch.iter().map(|event| self.record(event)).collect();
+        let records: Vec<EventRecord> =
+            batch.iter().map(|event| self.options.record(event, self.shared.writer.store.sealer())).collect();
         let mut done = 0;
         // The database and the disk in turn, until one of them has taken each event: either may come back first.
         while done < records.len() {

@@ -8,22 +8,34 @@ use std::time::Duration;
 
 use anyhow::Context;
 use rollcall_control_api::ports::faces::{
-    BoxView, Certainty, EnrolAsk, FaceView, Faces, FacesTrouble, GalleryView, GateView, Later, Likeness, LiveShot,
-    LivenessView, Matched, NewTemplate, PictureOutcome, PictureReport, QualityView, Turn,
+    BoxView, Certainty, CheckIn, CheckInOutcome, CheckInTrouble, CheckedIn, EnrolAsk, FaceView, Faces, FacesTrouble,
+    GalleryView, GateView, Later, Likeness, LiveShot, LivenessView, Matched, NewTemplate, PictureOutcome,
+    PictureReport, QualityView, Shown, Turn,
 };
 use rollcall_faces::live::STAND;
 use rollcall_faces::{
-    EngineOptions, EnrolRequest, Enrolled, Examined, FaceEngine, FaceInfo, FacesError, LiveRefusal, LiveShots,
-    LiveTemplate, Refusal,
+    EngineOptions, EnrolRequest, Enrolled, Examined, FaceEngine, FaceInfo, FacesError, JudgeRequest, LiveRefusal,
+    LiveShots, LiveTemplate, Material, Refusal,
 };
+use rollcall_pipeline::ports::{Expectations as _, Judge as _};
 use rollcall_pipeline::supervisor::Supervisor;
-use rollcall_pipeline::{CameraId, Embedding, GalleryVersion, LivenessVerdict, ModelId, PersonId, Rect, ShotQuality};
+use rollcall_pipeline::{
+    AttendanceEvent, CameraId, CameraTuning, Direction, Embedding, Epoch, EventKind, GalleryVersion, LivenessVerdict,
+    ModelId, PersonId, Rect, RoomId, ShotQuality, StreamKey,
+};
+use rollcall_sinks::PgSinkOptions;
 use rollcall_stages::matching::{GalleryHandle, RecognitionSettings};
 use rollcall_stages::picture::GateReading;
+use rollcall_store::{MarkRow, Store, StoreError};
+use sha2::{Digest as _, Sha256};
 use tokio::sync::Mutex;
+use uuid::Uuid;
 
 use crate::compose::Vision;
+use crate::rules::Rules;
 
+/// What stands for the camera.
+const CHECK_IN: &str = "check-in";
 /// How often is looked whether the gallery has come far enough.
 const GALLERY_EVERY: Duration = Duration::from_millis(20);
 /// A gallery is live a second after its change; one that takes longer has lost its database.
@@ -36,6 +48,23 @@ pub(super) struct FaceDesk {
     gallery: GalleryHandle,
     model: ModelId,
     enrolling: Arc<Mutex<()>>,
+    rules: Rules,
+    store: Store,
+    /// How events are written.
+    sink: PgSinkOptions,
+    /// One check-in after the other is made an event of, so that the same picture twice is one.
+    marking: Mutex<()>,
+}
+
+/// What the desk works with.
+pub(super) struct Parts {
+    pub(super) gallery: GalleryHandle,
+    pub(super) shots: Arc<LiveShots>,
+    pub(super) rules: Rules,
+    pub(super) store: Store,
+    pub(super) sink: PgSinkOptions,
+    /// Where clips lie while they are looked at.
+    pub(super) clips: PathBuf,
 }
 
 impl FaceDesk {
@@ -43,11 +72,10 @@ impl FaceDesk {
     pub(super) fn start(
         vision: &Vision,
         recognition: RecognitionSettings,
-        gallery: GalleryHandle,
-        shots: Arc<LiveShots>,
-        clips: PathBuf,
+        parts: Parts,
         supervisor: &Supervisor,
     ) -> anyhow::Result<Self> {
+        let Parts { gallery, shots, rules, store, sink, clips } = parts;
         // What a crash left behind shows people.
         drop(fs::remove_dir_all(&clips));
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&clips);
@@ -55,12 +83,97 @@ impl FaceDesk {
         let options = EngineOptions { eager: false, temp_dir: clips, ..EngineOptions::default() };
         let (settings, load) = vision.faces(recognition);
         let engine = FaceEngine::start(options, settings, load, supervisor)?;
-        Ok(Self { engine, shots, gallery, model: vision.embedding_model(), enrolling: Arc::default() })
+        let (model, enrolling, marking) = (vision.embedding_model(), Arc::default(), Mutex::default());
+        Ok(Self { engine, shots, gallery, model, enrolling, rules, store, sink, marking })
     }
 
     /// Takes no more pictures.
     pub(super) fn stop(&self) {
         self.engine.stop();
+    }
+
+    async fn mark(&self, ask: CheckIn) -> Result<CheckedIn, CheckInTrouble> {
+        if ask.session.is_some_and(|session| !self.rules.is_on(&ask.room, ask.at, session)) {
+            return Err(CheckInTrouble::NotOn);
+        }
+        let epoch = epoch(&ask);
+        let CheckIn { shown, by, room, at, .. } = ask;
+        let (material, is_single) = match shown {
+            Shown::Pictures(pictures) => {
+                let is_single = pictures.len() == 1;
+                (Material::Pictures(pictures), is_single)
+            }
+            Shown::Clip(clip) => (Material::Clip(clip), false),
+        };
+        let request = JudgeRequest {
+            // A label of metrics: who sent it comes into the event alone.
+            key: StreamKey { camera: CameraId::new(CHECK_IN), epoch },
+            tuning: Arc::new(CameraTuning {
+                room: room.clone(),
+                direction: Some(Direction::Entry),
+                analysis_fps: 5.0,
+                detect_size: 640,
+                min_face_px: 0.0,
+                regions_of_interest: Vec::new(),
+                privacy_masks: Vec::new(),
+            }),
+            at,
+            matcher: Arc::new(self.gallery.clone()),
+            expected: self.rules.expected(&room, at),
+            policy: self.rules.policy(),
+            // There is no second shot to agree with the first.
+            min_agreeing: is_single.then_some(1),
+        };
+        let mut decision = self.engine.judge(material, request).await.map_err(trouble)?.decision;
+        decision.key.camera = CameraId::new(format!("{CHECK_IN}:{by}"));
+        let _turn = self.marking.lock().await;
+        let event = self.rules.clone().judge(decision);
+        let kept = self.keep(&event, &room).await;
+        if kept.is_err() {
+            self.rules.forget(&event);
+        }
+        Ok(kept?)
+    }
+
+    /// Writes the event of a check-in, and says what came of it.
+    async fn keep(&self, event: &AttendanceEvent, room: &RoomId) -> Result<CheckedIn, StoreError> {
+        let decision = &event.decision;
+        let score = match decision.liveness {
+            LivenessVerdict::Live(score) | LivenessVerdict::Spoof(score) => Some(score),
+            LivenessVerdict::Undecided(_) => None,
+        };
+        let told = |outcome, mark: Option<MarkRow>| CheckedIn {
+            outcome,
+            event: event.id.0,
+            person: event.person().filter(|_| mark.is_some()),
+            session: mark.as_ref().map(|mark| mark.session),
+            status: mark.as_ref().map(|mark| mark.status.clone()),
+            first_seen: mark.as_ref().map(|mark| mark.first_seen_at),
+            liveness: liveness_view(&decision.liveness, score),
+        };
+        // The same picture again: the event is there.
+        let marked = if self.store.has_event(event.id).await? {
+            false
+        } else {
+            let written = self.store.write_events(&[self.sink.record(event, self.store.sealer())]).await?;
+            written.marked.contains(&event.id.0)
+        };
+        let mark = match (event.person(), &event.mark) {
+            (Some(person), Some(mark)) => self.store.mark_of(person, mark.session.id).await?,
+            (Some(person), None) if event.kind == EventKind::Debounced => {
+                self.store.mark_near(person, room, decision.decided.captured).await?
+            }
+            _ => None,
+        };
+        Ok(match event.kind {
+            EventKind::Ambiguous => told(CheckInOutcome::Review, None),
+            EventKind::Spoof => told(CheckInOutcome::Spoof, None),
+            EventKind::Unknown => told(CheckInOutcome::Unknown, None),
+            // Somebody who was deleted a moment ago has none.
+            _ if mark.is_none() => told(CheckInOutcome::Unknown, None),
+            _ if marked => told(CheckInOutcome::Recorded, mark),
+            _ => told(CheckInOutcome::AlreadyMarked, mark),
+        })
     }
 
     async fn gallery_at_least(&self, version: GalleryVersion) -> Result<(), FacesTrouble> {
@@ -154,10 +267,29 @@ impl Faces for FaceDesk {
         rollcall_faces::match_list(probe, list, settings, most).map(matched).map_err(trouble)
     }
 
+    fn check_in(&self, ask: CheckIn) -> Later<'_, Result<CheckedIn, CheckInTrouble>> {
+        Box::pin(self.mark(ask))
+    }
+
     fn verify(&self, a: &Embedding, b: &Embedding) -> Result<(Certainty, Likeness), FacesTrouble> {
         let (said, alike) = rollcall_faces::verify(a, b, &self.engine.settings().recognition).map_err(trouble)?;
         Ok((certainty(said), likeness(alike)))
     }
+}
+
+/// What event ids are made of: the content and the place, so that the same picture sent twice is the same event.
+fn epoch(ask: &CheckIn) -> Epoch {
+    let mut digest = Sha256::new();
+    match &ask.shown {
+        Shown::Pictures(pictures) => pictures.iter().for_each(|picture| digest.update(Sha256::digest(picture))),
+        Shown::Clip(clip) => digest.update(Sha256::digest(clip)),
+    }
+    match ask.session {
+        Some(session) => digest.update(session.0),
+        // The same picture on another day is another one.
+        None => digest.update(format!("{}/{}", ask.room, ask.at.date_naive())),
+    }
+    Epoch(Uuid::new_v5(&Uuid::NAMESPACE_OID, &digest.finalize()))
 }
 
 fn trouble(error: FacesError) -> FacesTrouble {

@@ -52,7 +52,7 @@ use crate::rules::{self, Rules};
 
 use cameras::{Cameras, STOP_PATIENCE};
 use closing::Closer;
-use faces::FaceDesk;
+use faces::{FaceDesk, Parts};
 use people::People;
 use status::Status;
 
@@ -139,8 +139,15 @@ impl Daemon {
         let live_shots = LiveShots::new();
         let observers: Vec<Arc<dyn Observer>> = vec![Arc::clone(&live_shots) as _];
         let recognition = recognition_settings(&config.recognition);
-        let clips = place.data_dir()?.join("clips");
-        let faces = FaceDesk::start(&vision, recognition, gallery.clone(), live_shots, clips, &supervisor)?;
+        let parts = Parts {
+            gallery: gallery.clone(),
+            shots: live_shots,
+            rules: rules.clone(),
+            store: database.store.clone(),
+            sink: sink_options(&place, &config, &vision)?,
+            clips: place.data_dir()?.join("clips"),
+        };
+        let faces = FaceDesk::start(&vision, recognition, parts, &supervisor)?;
         let faces = Arc::new(faces);
         let stages = Stages { vision, matcher: Arc::new(gallery), rules, observer: Arc::new(observers), recognition };
         let options = LaneOptions { stuck_after: config.lane.stuck_after, ..LaneOptions::live() };
@@ -368,6 +375,14 @@ impl Daemon {
     }
 }
 
+/// How events are written, whoever they come from.
+fn sink_options(place: &Place, config: &Config, vision: &Vision) -> anyhow::Result<PgSinkOptions> {
+    Ok(PgSinkOptions {
+        spool_max_bytes: config.spool.max_bytes,
+        ..PgSinkOptions::new(vision.embedding_model(), place.data_dir()?.join("spool"))
+    })
+}
+
 fn sink(
     place: &Place,
     config: &Config,
@@ -377,10 +392,7 @@ fn sink(
     clock: &Arc<dyn Clock>,
     supervisor: &Supervisor,
 ) -> anyhow::Result<PgSink> {
-    let options = PgSinkOptions {
-        spool_max_bytes: config.spool.max_bytes,
-        ..PgSinkOptions::new(vision.embedding_model(), place.data_dir()?.join("spool"))
-    };
+    let options = sink_options(place, config, vision)?;
     Ok(PgSink::open(store.clone(), runtime.handle().clone(), Arc::clone(clock), supervisor, options)?)
 }
 

@@ -11,6 +11,7 @@ mod audit;
 mod calendar;
 mod cameras;
 mod change;
+mod check_in;
 mod closing;
 mod cluster;
 mod consents;

@@ -112,7 +112,7 @@ impl Store {
     }
 }
 
-fn mark(row: &PgRow) -> Result<MarkRow, sqlx::Error> {
+pub(crate) fn mark(row: &PgRow) -> Result<MarkRow, sqlx::Error> {
     Ok(MarkRow {
         session: SessionId(row.try_get("session_id")?),
         room: RoomId::new(row.try_get::<String, _>("room_id")?),

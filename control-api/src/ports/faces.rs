@@ -6,7 +6,8 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use rollcall_pipeline::{CameraId, Embedding, GalleryVersion, ModelId, PersonId, WallTime};
+use rollcall_pipeline::{CameraId, Embedding, GalleryVersion, ModelId, PersonId, RoomId, SessionId, WallTime};
+use rollcall_store::StoreError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -62,6 +63,9 @@ pub trait Faces: Send + Sync + 'static {
         list: &[(String, Embedding)],
         most: usize,
     ) -> Result<Matched<String>, FacesTrouble>;
+
+    /// Who is in pictures of one moment or in a clip, and the mark that comes of it, kept when this returns.
+    fn check_in(&self, ask: CheckIn) -> Later<'_, Result<CheckedIn, CheckInTrouble>>;
 
     /// Whether two faces are of one person.
     ///
@@ -304,4 +308,96 @@ pub struct Matched<L> {
     pub certainty: Certainty,
     /// The most similar, best first, each once.
     pub ranking: Vec<(L, Likeness)>,
+}
+
+/// What somebody shows to be marked.
+#[derive(Clone)]
+pub enum Shown {
+    /// One picture, or several frames of one moment in their order.
+    Pictures(Vec<Vec<u8>>),
+    /// A short MP4, MOV or WebM.
+    Clip(Vec<u8>),
+}
+
+/// Somebody wants to be marked.
+#[derive(Clone)]
+pub struct CheckIn {
+    /// By what.
+    pub shown: Shown,
+    /// Name of the key or account that sends it.
+    pub by: String,
+    /// Where.
+    pub room: RoomId,
+    /// In which session; `None`: whichever is on.
+    pub session: Option<SessionId>,
+    /// When.
+    pub at: WallTime,
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckInOutcome {
+    /// Marked.
+    Recorded,
+    /// Marked before.
+    AlreadyMarked,
+    /// A human decides.
+    Review,
+    /// Nobody who is enrolled.
+    Unknown,
+    /// Taken for a picture of a face; a human decides.
+    Spoof,
+}
+
+/// Somebody was marked, or not.
+#[derive(Clone, Debug)]
+pub struct CheckedIn {
+    /// What came of it.
+    pub outcome: CheckInOutcome,
+    /// The event that was written; of the outcomes that a human decides, the review item.
+    pub event: uuid::Uuid,
+    /// Who.
+    pub person: Option<PersonId>,
+    /// In which session they are marked.
+    pub session: Option<SessionId>,
+    /// `present`, `late`, `off_roster` or `off_schedule`.
+    pub status: Option<String>,
+    /// When they were first seen there.
+    pub first_seen: Option<WallTime>,
+    /// What the pictures say about life.
+    pub liveness: LivenessView,
+}
+
+/// Why there is no outcome.
+#[derive(Debug)]
+pub enum CheckInTrouble {
+    /// The pictures, or the engine.
+    Faces(FacesTrouble),
+    /// That session is not on then.
+    NotOn,
+    /// Nothing could be written; nothing is marked.
+    Store(StoreError),
+}
+
+impl From<FacesTrouble> for CheckInTrouble {
+    fn from(trouble: FacesTrouble) -> Self {
+        Self::Faces(trouble)
+    }
+}
+
+impl From<StoreError> for CheckInTrouble {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<CheckInTrouble> for Problem {
+    fn from(trouble: CheckInTrouble) -> Self {
+        match trouble {
+            CheckInTrouble::Faces(trouble) => trouble.into(),
+            CheckInTrouble::NotOn => Self::conflict("the session is not on at that time, or it moved a moment ago"),
+            CheckInTrouble::Store(error) => error.into(),
+        }
+    }
 }
