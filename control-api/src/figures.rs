@@ -25,7 +25,23 @@ const MAX_SITES: u32 = 500;
 
 /// Declares query parameters: those that choose a part of the register, and others. (What reads queries knows no flattening.)
 macro_rules! figures_params {
-    ($(#[$doc:meta])* pub struct $name:ident {
+    // For what belongs to no people.
+    (only places $(#[$doc:meta])* pub struct $name:ident { $($fields:tt)* }) => {
+        $crate::figures::figures_params! { @ [] [] $(#[$doc])* $name { $($fields)* } }
+    };
+    ($(#[$doc:meta])* pub struct $name:ident { $($fields:tt)* }) => {
+        $crate::figures::figures_params! {
+            @ [
+                /// Of this course.
+                course_id
+                /// Of the people of this group.
+                group_id
+                /// Of this person.
+                person_id
+            ] [course: course_id, group: group_id, person: person_id,] $(#[$doc])* $name { $($fields)* }
+        }
+    };
+    (@ [$($(#[$id_doc:meta])* $id:ident)*] [$($what:ident: $from:ident,)*] $(#[$doc:meta])* $name:ident {
         $($(#[doc = $field_doc:literal])* $(#[param($($param:tt)*)])* pub $field:ident: $type:ty,)*
     }) => {
         $(#[$doc])*
@@ -35,7 +51,7 @@ macro_rules! figures_params {
         pub(crate) struct $name {
             /// First local date; 30 days before `to` if missing.
             pub from: Option<chrono::NaiveDate>,
-            /// Last local date; today if missing. At most 3660 days after `from`.
+            /// Last local date; today if missing. At most 3660 days after `from` (100 for quality).
             pub to: Option<chrono::NaiveDate>,
             /// At this site.
             #[param(min_length = 1, max_length = 200)]
@@ -43,12 +59,7 @@ macro_rules! figures_params {
             /// In this room.
             #[param(min_length = 1, max_length = 200)]
             pub room_id: Option<String>,
-            /// Of this course.
-            pub course_id: Option<uuid::Uuid>,
-            /// Of the people of this group.
-            pub group_id: Option<uuid::Uuid>,
-            /// Of this person.
-            pub person_id: Option<uuid::Uuid>,
+            $($(#[$id_doc])* pub $id: Option<uuid::Uuid>,)*
             $($(#[doc = $field_doc])* $(#[param($($param)*)])* pub $field: $type,)*
         }
 
@@ -59,9 +70,8 @@ macro_rules! figures_params {
                     to: self.to,
                     site: self.site_id.as_deref(),
                     room: self.room_id.as_deref(),
-                    course: self.course_id,
-                    group: self.group_id,
-                    person: self.person_id,
+                    $($what: self.$from,)*
+                    ..Default::default()
                 }
             }
         }
@@ -71,7 +81,7 @@ macro_rules! figures_params {
 pub(crate) use figures_params;
 
 /// What part of the register somebody asks for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Asked<'a> {
     pub(crate) from: Option<NaiveDate>,
     pub(crate) to: Option<NaiveDate>,

@@ -5,6 +5,7 @@
 
 mod access;
 mod accounts;
+mod analytics;
 mod attendance;
 mod audit;
 mod auth;
@@ -120,6 +121,7 @@ fn operations() -> OpenApiRouter<Arc<Api>> {
 fn nouns() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::new()
         .merge(accounts::router())
+        .merge(analytics::router())
         .merge(attendance::router())
         .merge(audit::router())
         .merge(auth::router())

@@ -3,6 +3,8 @@
 mod attendance;
 mod columns;
 mod head;
+mod people;
+mod quality;
 mod stream;
 
 use std::sync::Arc;
@@ -18,7 +20,11 @@ use crate::state::Api;
 use stream::Reports;
 
 pub(crate) fn router() -> OpenApiRouter<Arc<Api>> {
-    OpenApiRouter::new().routes(routes!(attendance::attendance)).layer(Extension(Reports::default()))
+    OpenApiRouter::new()
+        .routes(routes!(attendance::attendance))
+        .routes(routes!(people::standings))
+        .routes(routes!(quality::quality))
+        .layer(Extension(Reports::default()))
 }
 
 /// What a report is written as.

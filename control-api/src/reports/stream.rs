@@ -9,7 +9,7 @@ use axum::body::{Body, Bytes};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
-use rollcall_reports::{Chunk, Format, Renderer, Report, ReportError};
+use rollcall_reports::{Chunk, Format, Renderer, Report, ReportError, Row};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
@@ -107,6 +107,12 @@ impl Place {
         });
         Ok(response(format, &name, Body::from_stream(rest)))
     }
+}
+
+/// Sends rows that are there already.
+pub(crate) async fn all_at_once(lines: Vec<Row>, rows: Rows) {
+    // Nobody takes them any more: that is for the writer to tell.
+    drop(rows.send(Ok(lines)).await);
 }
 
 /// How a report ended whose pieces are all out.
