@@ -211,6 +211,10 @@ impl People {
         let mut known = self.known.lock();
         // Before the gallery: whoever is recognised from now on is on the roster already.
         self.put_in_force(&self.config.load(), &by_name, &known.places).context("the configured timetables")?;
+        if known.by_name != by_name {
+            // Rosters of the file name people.
+            self.replan_soon.notify_one();
+        }
         known.by_name = by_name;
         self.gallery.swap(gallery);
         Ok(loaded.version)

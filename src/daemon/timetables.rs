@@ -295,3 +295,77 @@ impl<'p> Rosters<'p> {
         roster.clone()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::{NaiveTime, TimeZone, Utc};
+
+    use super::*;
+
+    fn entry(weekdays: &[i16], starts: (u32, u32), ends: (u32, u32)) -> PlannedEntry {
+        let time = |(h, m)| NaiveTime::from_hms_opt(h, m, 0).expect("a time");
+        PlannedEntry {
+            id: Uuid::from_u128(1),
+            course_id: Uuid::from_u128(2),
+            site_id: "main".to_owned(),
+            room_id: "r".to_owned(),
+            time_zone: "Europe/Berlin".to_owned(),
+            weekdays: weekdays.to_vec(),
+            starts: time(starts),
+            ends: time(ends),
+            valid_from: None,
+            valid_to: None,
+            changed_at: WallTime::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn lessons_keep_their_local_time_over_the_change_of_clocks() {
+        // Clocks went forward on Sunday, 29 March 2026.
+        let now = Utc.with_ymd_and_hms(2026, 3, 25, 12, 0, 0).unwrap();
+        let planned = occurrences(&[entry(&[5, 7], (8, 0), (9, 0))], &[], &[], now);
+        let starts: Vec<String> = planned.iter().take(3).map(|s| s.starts_at.to_rfc3339()).collect();
+        assert_eq!(starts, ["2026-03-27T07:00:00+00:00", "2026-03-29T06:00:00+00:00", "2026-04-03T06:00:00+00:00"]);
+        let night = occurrences(&[entry(&[7], (2, 15), (2, 45))], &[], &[], now);
+        assert_eq!(night[0].starts_at.to_rfc3339(), "2026-03-29T01:00:00+00:00", "at the jump");
+        assert_eq!(night[0].ends_at - night[0].starts_at, TimeDelta::minutes(45), "see local::bounds");
+    }
+
+    #[test]
+    fn opening_lets_people_come_earlier_and_closing_ends_it() {
+        let at = |minute| Utc.with_ymd_and_hms(2026, 3, 2, 8, minute, 0).unwrap();
+        let rules = AttendanceConfig {
+            debounce: Duration::ZERO,
+            early: Duration::from_secs(300),
+            grace: Duration::from_secs(60),
+            leave: Duration::ZERO,
+            absences_wait: Duration::from_secs(3600),
+        };
+        let session = PlaceSession {
+            id: Uuid::nil(),
+            room_id: "r".to_owned(),
+            course_id: Some(Uuid::nil()),
+            starts_at: at(30),
+            ends_at: at(50),
+            local_date: at(0).date_naive(),
+            early_s: None,
+            grace_s: Some(0),
+            leave_s: None,
+            opened_at: Some(at(10)),
+            closed_at: Some(at(40)),
+            people: None,
+        };
+        let enrolled = |n, from: Option<u32>| PlaceEnrolment {
+            course_id: Uuid::nil(),
+            person_id: Uuid::from_u128(n),
+            valid_from: from.and_then(|day| NaiveDate::from_ymd_opt(2026, 3, day)),
+            valid_to: None,
+        };
+        let enrolments = [enrolled(1, None), enrolled(2, Some(2)), enrolled(3, Some(3))];
+        let mut rosters = Rosters::new(&enrolments);
+        let held = dated(&session, &rules, &mut rosters).expect("it is held");
+        assert_eq!((held.early, held.grace, held.ends_at), (Duration::from_secs(1200), Duration::ZERO, at(40)));
+        let on_that_day = Roster::people([1, 2].map(|n| PersonId(Uuid::from_u128(n))));
+        assert_eq!(held.expected, Some(on_that_day));
+    }
+}

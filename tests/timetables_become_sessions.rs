@@ -1,0 +1,305 @@
+//! Sites, rooms, courses and timetables over HTTP: sessions follow them, by the clock of the place and by hand.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod kit;
+
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use chrono::{DateTime, Datelike, Days, NaiveDate, TimeDelta, Utc, Weekday};
+use chrono_tz::Tz;
+use kit::{Answer, Client, PATIENCE, Site};
+use serde_json::{Value, json};
+
+static SITE: LazyLock<Site> = LazyLock::new(|| {
+    let hall = "[attendance]\nleave_min = 0\n[site]\nname = \"School\"\ntime_zone = \"Europe/Berlin\"\n[[rooms]]\nid = \"hall\"\n";
+    let lines = "[[rooms.sessions]]\nname = \"Shift\"\ndays = [\"mon\", \"tue\", \"wed\", \"thu\", \"fri\", \"sat\", \"sun\"]\n";
+    Site::start(&format!("{hall}{lines}start = \"00:00\"\nend = \"00:00\"\n"))
+});
+
+/// Names of their own for tests that share a daemon.
+fn unique(what: &str) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("{what}-{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test is where time comes from")]
+fn now() -> DateTime<Utc> {
+    Utc::now()
+}
+
+fn room(zone: &str) -> String {
+    let id = unique("room");
+    SITE.post("/api/v1/rooms", &json!({ "id": id, "time_zone": zone })).expect(201);
+    id
+}
+
+fn course() -> String {
+    let made = SITE.post("/api/v1/courses", &json!({ "name": unique("Course") })).expect(201);
+    made["id"].as_str().unwrap().to_owned()
+}
+
+fn entry(course: &str, room: &str, weekdays: &[u32], starts: &str, ends: &str) -> String {
+    let new = json!({ "room_id": room, "weekdays": weekdays, "starts": starts, "ends": ends });
+    let made = SITE.post(&format!("/api/v1/courses/{course}/timetable"), &new).expect(201);
+    made["id"].as_str().unwrap().to_owned()
+}
+
+fn put(path: &str, body: &Value) -> Answer {
+    SITE.json("PUT", path, &[], body)
+}
+
+/// The sessions of a course once they are as wished. The daemon plans within a moment.
+#[track_caller]
+fn sessions(course: &str, wished: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+    let begun = now();
+    loop {
+        let page = SITE.get(&format!("/api/v1/sessions?course_id={course}&limit=100")).expect(200);
+        let items = page["items"].as_array().unwrap();
+        if wished(items) {
+            return items.clone();
+        }
+        let waited = (now() - begun).to_std().unwrap_or_default();
+        assert!(waited < PATIENCE, "not as wished: {page}");
+    }
+}
+
+fn time(session: &Value, key: &str) -> DateTime<Utc> {
+    session[key].as_str().unwrap().parse().unwrap()
+}
+
+fn berlin() -> Tz {
+    "Europe/Berlin".parse().unwrap()
+}
+
+#[test]
+fn a_timetable_becomes_sessions_of_four_weeks_that_follow_its_changes() {
+    let (course, room) = (course(), room("Europe/Berlin"));
+    let tomorrow = now().with_timezone(&berlin()).date_naive() + Days::new(1);
+    let line = entry(&course, &room, &[tomorrow.weekday().number_from_monday()], "08:00", "09:30");
+    let made = sessions(&course, |s| s.len() >= 4);
+    assert_eq!(made.len(), 4, "{made:?}");
+    for (week, session) in (0..).zip(&made) {
+        let date = tomorrow + Days::new(7 * week);
+        assert_eq!(session["local_date"], date.to_string());
+        let local = time(session, "starts_at").with_timezone(&berlin());
+        assert_eq!(local.naive_local(), date.and_hms_opt(8, 0, 0).unwrap(), "eight o'clock, summer or winter");
+        assert_eq!((session["phase"].as_str(), session["origin"].as_str()), (Some("upcoming"), Some("timetable")));
+    }
+
+    // A holiday, one moved, one cancelled; the fourth at another hour like the rest.
+    let dates: Vec<NaiveDate> = (0..4).map(|week| tomorrow + Days::new(7 * week)).collect();
+    put(&format!("/api/v1/sites/main/holidays/{}", dates[0]), &json!({ "name": "Founders' day" })).expect(200);
+    sessions(&course, |s| s.len() == 3);
+    let exception = |date: NaiveDate| format!("/api/v1/timetable/{line}/exceptions/{date}");
+    put(&exception(dates[1]), &json!({ "kind": "cancelled", "note": "storm" })).expect(200);
+    let moved = json!({ "kind": "moved", "date": dates[2] + Days::new(1), "starts": "10:00", "ends": "11:00" });
+    put(&exception(dates[2]), &moved).expect(200);
+    let left = sessions(&course, |s| s.len() == 2 && s[0]["local_date"] == (dates[2] + Days::new(1)).to_string());
+    assert_eq!(left[0]["id"], made[2]["id"], "it stays the same session");
+    SITE.patch(&format!("/api/v1/timetable/{line}"), &json!({ "starts": "12:00", "ends": "13:00" })).expect(200);
+    let later = sessions(&course, |s| time(&s[1], "ends_at") - time(&made[3], "ends_at") == TimeDelta::minutes(210));
+    assert_eq!(later[1]["id"], made[3]["id"]);
+    SITE.delete(&exception(dates[1])).expect(204);
+    SITE.delete(&format!("/api/v1/sites/main/holidays/{}", dates[0])).expect(204);
+    sessions(&course, |s| s.len() == 4);
+    SITE.delete(&format!("/api/v1/timetable/{line}")).expect(204);
+    sessions(&course, <[Value]>::is_empty);
+    SITE.delete(&format!("/api/v1/courses/{course}")).expect(204);
+}
+
+#[test]
+fn a_session_by_hand_opens_closes_and_is_over_only_once() {
+    let room = room("Asia/Tokyo");
+    let soon = now() + TimeDelta::minutes(10);
+    let new = json!({ "room_id": room, "name": "Exam", "starts_at": soon, "ends_at": soon + TimeDelta::hours(1) });
+    let made = SITE.post("/api/v1/sessions", &new).expect(201);
+    let tokyo: Tz = "Asia/Tokyo".parse().unwrap();
+    assert_eq!(made["local_date"], soon.with_timezone(&tokyo).date_naive().to_string());
+    let path = format!("/api/v1/sessions/{}", made["id"].as_str().unwrap());
+    let post = |what: &str| SITE.post(&format!("{path}/{what}"), &json!({ "reason": "mistake" }));
+    let on = SITE.get(&format!("/api/v1/rooms/{room}/now")).expect(200);
+    assert_eq!((&on["now"], &on["next"]["id"]), (&Value::Null, &made["id"]));
+
+    post("close").expect(409);
+    assert_eq!(post("open").expect(200)["phase"], "on");
+    post("open").expect(409);
+    let on = SITE.get(&format!("/api/v1/rooms/{room}/now")).expect(200);
+    assert_eq!(on["now"]["id"], made["id"], "it is open before its time");
+    post("close").expect(409);
+    SITE.patch(&path, &json!({ "starts_at": now() - TimeDelta::minutes(1) })).expect(200);
+    let closed = post("close").expect(200);
+    assert_eq!(closed["phase"], "over");
+    post("open").expect(409);
+    post("close").expect(409);
+    let begun = now();
+    let done = loop {
+        let session = SITE.get(&path).expect(200);
+        if session["state"] == "closed" {
+            break session;
+        }
+        assert!((now() - begun).to_std().unwrap_or_default() < PATIENCE, "{session}");
+    };
+    assert_eq!(done["phase"], "closed");
+    post("cancel").expect(409);
+    SITE.patch(&path, &json!({ "room_id": "hall" })).expect(409);
+    assert_eq!(SITE.patch(&path, &json!({ "note": "went well" })).expect(200)["note"], "went well");
+
+    let other = SITE.post("/api/v1/sessions", &new).expect(201);
+    let path = format!("/api/v1/sessions/{}", other["id"].as_str().unwrap());
+    let cancelled = SITE.post(&format!("{path}/cancel"), &json!({ "reason": "nobody came" })).expect(200);
+    assert_eq!((cancelled["phase"].as_str(), cancelled["state"].as_str()), (Some("cancelled"), Some("cancelled")));
+    SITE.post(&format!("{path}/open"), &json!({})).expect(409);
+    SITE.delete(&path).expect(204);
+    SITE.get(&path).expect(404);
+}
+
+#[test]
+fn a_substitution_stays_when_the_timetable_changes() {
+    let (course, room) = (course(), room("Europe/Berlin"));
+    let day = now().with_timezone(&berlin()).date_naive() + Days::new(2);
+    let line = entry(&course, &room, &[day.weekday().number_from_monday()], "08:00", "09:00");
+    let made = sessions(&course, |s| s.len() >= 4);
+    let path = format!("/api/v1/sessions/{}", made[0]["id"].as_str().unwrap());
+    let teacher = SITE.get("/api/v1/auth/me").expect(200);
+    let teacher = teacher["id"].as_str().or_else(|| teacher["account"]["id"].as_str()).unwrap().to_owned();
+    let starts_at = time(&made[0], "starts_at") + TimeDelta::minutes(15);
+    let changed = SITE.patch(&path, &json!({ "substitute_id": teacher, "starts_at": starts_at })).expect(200);
+    assert_eq!(changed["substitute_id"], teacher.as_str());
+    SITE.patch(&path, &json!({ "substitute_id": made[0]["id"] })).expect(422);
+    SITE.patch(&format!("/api/v1/timetable/{line}"), &json!({ "starts": "07:00" })).expect(200);
+    let later = sessions(&course, |s| time(&s[1], "starts_at") < time(&made[1], "starts_at"));
+    assert_eq!(time(&later[0], "starts_at"), starts_at, "it was set by hand");
+    SITE.delete(&format!("/api/v1/timetable/{line}")).expect(204);
+}
+
+#[test]
+fn of_two_changes_at_once_one_is_made_and_one_is_told() {
+    let path = format!("/api/v1/rooms/{}", room("UTC"));
+    let read = SITE.get(&path);
+    let tag = read.header("etag").to_owned();
+    let statuses: Vec<u16> = std::thread::scope(|scope| {
+        let change = |name: &'static str| {
+            let (path, tag) = (&path, &tag);
+            scope.spawn(move || SITE.json("PATCH", path, &[("if-match", tag)], &json!({ "name": name })).status)
+        };
+        [change("A"), change("B")].map(|thread| thread.join().unwrap()).into()
+    });
+    assert!(statuses.contains(&200) && statuses.contains(&412), "{statuses:?}");
+    SITE.json("PATCH", &path, &[], &json!({ "name": "C" })).expect(428);
+    SITE.json("PATCH", &path, &[("if-match", "\"x\"")], &json!({ "name": "C" })).expect(412);
+    SITE.delete(&path).expect(204);
+}
+
+#[test]
+fn what_belongs_to_another_site_is_not_there() {
+    let site = unique("annex");
+    SITE.post("/api/v1/sites", &json!({ "id": site, "name": "Annex", "time_zone": "America/New_York" })).expect(201);
+    let theirs = unique("room");
+    SITE.post("/api/v1/rooms", &json!({ "id": theirs, "site_id": site })).expect(201);
+    let operator = SITE.as_account(json!({ "role": "operator", "sites": [site] }));
+    let (ours, course) = (room("UTC"), course());
+    let line = entry(&course, &ours, &[1], "08:00", "09:00");
+    let session = sessions(&course, |s| !s.is_empty())[0]["id"].as_str().unwrap().to_owned();
+    let gone = |answer: Answer| assert_eq!(answer.expect(404)["type"], "urn:rollcall:problem:not-found");
+    for path in [
+        "/api/v1/sites/main".to_owned(),
+        format!("/api/v1/rooms/{ours}"),
+        format!("/api/v1/courses/{course}"),
+        format!("/api/v1/timetable/{line}"),
+    ] {
+        gone(operator.get(&path));
+        gone(operator.patch(&path, &json!({})));
+    }
+    gone(operator.get(&format!("/api/v1/rooms/{ours}/now")));
+    gone(operator.get(&format!("/api/v1/sessions/{session}/roster")));
+    gone(operator.patch(&format!("/api/v1/sessions/{session}"), &json!({})));
+    gone(operator.get(&format!("/api/v1/courses/{course}/enrolments")));
+    operator.post("/api/v1/courses", &json!({ "name": "Ours" })).expect(422);
+    let rooms = operator.get("/api/v1/rooms").expect(200);
+    assert_eq!((rooms["items"].as_array().unwrap().len(), &rooms["items"][0]["id"]), (1, &json!(theirs)));
+    let here = operator.post("/api/v1/courses", &json!({ "name": "Theirs", "site_id": site })).expect(201);
+    let new = json!({ "room_id": ours, "weekdays": [1], "starts": "08:00", "ends": "09:00" });
+    operator.post(&format!("/api/v1/courses/{}/timetable", here["id"].as_str().unwrap()), &new).expect(422);
+    operator.post("/api/v1/sites", &json!({ "id": "x", "name": "X", "time_zone": "UTC" })).expect(403);
+    let viewer = SITE.as_role("viewer");
+    viewer.post("/api/v1/rooms", &json!({ "id": "x" })).expect(403);
+    SITE.guest().get("/api/v1/sessions").expect(401);
+    SITE.delete(&format!("/api/v1/sites/{site}")).expect(409);
+}
+
+#[test]
+fn what_the_file_defines_is_shown_and_left_alone() {
+    let site = SITE.get("/api/v1/sites/main").expect(200);
+    let named = (site["name"].as_str(), site["time_zone"].as_str(), site["managed_by"].as_str());
+    assert_eq!(named, (Some("School"), Some("Europe/Berlin"), Some("file")));
+    assert_eq!(SITE.get("/api/v1/rooms/hall").expect(200)["managed_by"], "file");
+    for path in ["/api/v1/sites/main", "/api/v1/rooms/hall"] {
+        let refused = SITE.patch(path, &json!({ "name": "X" })).expect(409);
+        assert!(refused["detail"].as_str().unwrap().contains("configuration file"), "{refused}");
+        SITE.delete(path).expect(409);
+    }
+    let hall = SITE.get("/api/v1/rooms/hall/now").expect(200);
+    assert_eq!((&hall["now"]["name"], &hall["now"]["origin"]), (&json!("Shift"), &json!("file")));
+    let path = format!("/api/v1/sessions/{}", hall["now"]["id"].as_str().unwrap());
+    SITE.patch(&path, &json!({ "note": "X" })).expect(409);
+    SITE.post(&format!("{path}/close"), &json!({})).expect(409);
+}
+
+fn told(answer: Answer) -> Vec<String> {
+    let problem = answer.expect(422);
+    let errors = problem["errors"].as_array().unwrap_or_else(|| panic!("{problem}"));
+    errors.iter().map(|e| e["pointer"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn what_makes_no_sense_is_told_all_at_once() {
+    let client: &Client = &SITE;
+    let long = "x".repeat(201);
+    let new = json!({ "id": "A room", "name": long, "time_zone": "Europe/Atlantis", "site_id": "nowhere" });
+    assert_eq!(told(client.post("/api/v1/rooms", &new)), ["#/id", "#/name", "#/time_zone", "#/site_id"]);
+    assert_eq!(told(client.post("/api/v1/rooms", &json!({ "id": "r", "name": "a\0b" }))), ["#/name"]);
+    assert_eq!(told(client.post("/api/v1/rooms", &json!({ "id": "r", "colour": 1 }))), ["#/colour"]);
+    let rules = json!({ "grace_s": 600, "absent_after_s": 60, "min_presence_percent": 101, "early_s": -1 });
+    let pointers = told(client.post("/api/v1/courses", &json!({ "name": " ", "rules": rules })));
+    assert_eq!(pointers, ["#/name", "#/rules/early_s", "#/rules/min_presence_percent", "#/rules/absent_after_s"]);
+    let (course, room) = (course(), room("UTC"));
+    let path = format!("/api/v1/courses/{course}/timetable");
+    let bad = json!({ "room_id": "nowhere", "weekdays": [0, 3, 3], "starts": "24:00", "ends": "9:00",
+        "valid_from": "2026-09-02", "valid_to": "2026-09-01" });
+    assert_eq!(told(client.post(&path, &bad)), ["#/starts", "#/ends", "#/weekdays", "#/valid_to", "#/room_id"]);
+    let at = now();
+    let bad = json!({ "room_id": room, "starts_at": at, "ends_at": at, "people": [course], "course_id": room_uuid() });
+    assert_eq!(told(client.post("/api/v1/sessions", &bad)), ["#/ends_at", "#/people/0", "#/course_id"]);
+    let people = json!({ "people": [{}, { "external_id": "nobody" }] });
+    assert_eq!(told(put(&format!("/api/v1/courses/{course}/enrolments"), &people)), ["#/people/0"]);
+    let hostile = "'; drop table rooms; --";
+    client.get("/api/v1/courses?q=%27%3B%20drop%20table%20rooms%3B--").expect(200);
+    assert_eq!(told(client.post("/api/v1/rooms", &json!({ "id": hostile }))), ["#/id"]);
+    client.get("/api/v1/rooms/..%2f..%2fetc").expect(404);
+    assert!(matches!(client.get("/api/v1/rooms/%00").status, 400 | 404 | 422));
+    client.get("/api/v1/courses/not-an-id").expect(400);
+    client.get("/api/v1/sessions?date=2026-02-30").expect(400);
+    client.get("/api/v1/sessions?colour=red").expect(400);
+    assert_eq!(told(client.get("/api/v1/sessions?limit=0")), ["limit"]);
+    assert_eq!(told(client.get("/api/v1/sessions?cursor=abc")), ["cursor"]);
+    assert_eq!(client.get(&path).expect(200)["items"], json!([]), "nothing half-written");
+}
+
+fn room_uuid() -> &'static str {
+    "00000000-0000-0000-0000-000000000000"
+}
+
+#[test]
+fn weekdays_of_the_wire_are_those_of_iso() {
+    assert_eq!(Weekday::Mon.number_from_monday(), 1);
+    let (course, room) = (course(), room("Pacific/Kiritimati"));
+    let line = entry(&course, &room, &[1, 7], "23:30", "00:30");
+    let made = sessions(&course, |s| s.len() >= 8);
+    for session in &made {
+        let date: NaiveDate = session["local_date"].as_str().unwrap().parse().unwrap();
+        assert!(matches!(date.weekday(), Weekday::Mon | Weekday::Sun), "{session}");
+        assert_eq!(time(session, "ends_at") - time(session, "starts_at"), TimeDelta::hours(1), "past midnight");
+    }
+    SITE.delete(&format!("/api/v1/timetable/{line}")).expect(204);
+}
