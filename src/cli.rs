@@ -72,6 +72,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: EvalCommand,
     },
+    /// Print the OpenAPI document of the control API
+    Openapi,
     /// Print a completion script for a shell
     Completion {
         /// For which shell: add `source <(rollcall completion bash)` to ~/.bashrc

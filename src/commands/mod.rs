@@ -8,6 +8,7 @@ mod enroll;
 mod eval;
 mod migrate;
 mod models;
+mod openapi;
 mod replay;
 mod run;
 
@@ -32,6 +33,7 @@ pub(crate) fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Models { command } => models::run(&place, command),
         Command::Replay(options) => replay::run(&place, &options),
         Command::Eval { command } => eval::run(&place, &command),
+        Command::Openapi => openapi::run(),
         Command::Completion { shell } => completion::run(shell),
     }
 }
