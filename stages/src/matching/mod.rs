@@ -7,6 +7,7 @@
 //! - `people`: who is in view
 //! - `evidence`: what the shots of one person say together
 
+mod codes;
 mod evidence;
 pub mod gallery;
 mod people;
