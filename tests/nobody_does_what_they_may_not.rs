@@ -1,0 +1,247 @@
+//! Tokens, keys, roles and places: what opens which operation, and what is written down about it.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod kit;
+
+use std::sync::LazyLock;
+
+use kit::{Client, Site};
+use serde_json::{Value, json};
+
+static SITE: LazyLock<Site> = LazyLock::new(|| Site::start("[[rooms]]\nid = \"hall\"\n[[rooms]]\nid = \"attic\"\n"));
+
+/// Open to everybody, each for a reason.
+const OPEN: [&str; 6] = [
+    "GET /health/live",
+    "GET /health/ready",
+    // What is running is no secret; a load balancer and a bug report want it.
+    "GET /api/v1/version",
+    // The ways in.
+    "POST /api/v1/auth/login",
+    "POST /api/v1/auth/refresh",
+    "POST /api/v1/auth/setup",
+];
+
+/// Method and path of each operation, with something in the place of each variable.
+fn operations() -> Vec<(String, String)> {
+    let document = SITE.guest().get("/api/openapi.json").expect(200);
+    let mut operations = Vec::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for method in methods.as_object().unwrap().keys().filter(|key| *key != "parameters") {
+            operations.push((method.to_uppercase(), path.clone()));
+        }
+    }
+    assert!(operations.len() > 20, "{operations:?}");
+    operations
+}
+
+fn filled(path: &str) -> String {
+    let part =
+        |part: &str| if part.starts_with('{') { "0197a3d4-0000-7000-8000-000000000000" } else { part }.to_owned();
+    path.split('/').map(part).collect::<Vec<_>>().join("/")
+}
+
+#[test]
+fn every_operation_wants_to_know_who_asks() {
+    let strangers = [
+        SITE.guest(),
+        SITE.guest().with("authorization", "Bearer rca_forged"),
+        SITE.guest().with("authorization", "Basic YWRtaW46YWRtaW4="),
+        SITE.guest().with("x-api-key", "rck_forged"),
+        SITE.guest().with("x-api-key", &"x".repeat(5_000)),
+        SITE.guest().with("cookie", "rollcall_refresh=rcr_forged"),
+    ];
+    for (method, path) in operations() {
+        let name = format!("{method} {path}");
+        if OPEN.contains(&name.as_str()) {
+            continue;
+        }
+        for stranger in &strangers {
+            let answer = stranger.send(&method, &filled(&path), &[], b"");
+            assert_eq!(answer.status, 401, "{name}");
+            assert_eq!(answer.header("content-type"), "application/problem+json", "{name}");
+            assert_eq!(answer.header("www-authenticate"), "Bearer", "{name}");
+        }
+    }
+    let known: Vec<_> = operations().iter().map(|(method, path)| format!("{method} {path}")).collect();
+    for open in OPEN {
+        assert!(known.iter().any(|name| name == open), "{open} is gone");
+    }
+}
+
+#[test]
+fn roles_may_what_they_may() {
+    let roles = ["admin", "operator", "teacher", "viewer"].map(|role| (role, SITE.as_role(role)));
+    // Where the lists of each right are, and who may see them.
+    for (path, may) in [
+        ("/api/v1/accounts", &["admin"][..]),
+        ("/api/v1/keys", &["admin"]),
+        ("/api/v1/audit", &["admin"]),
+        ("/api/v1/cameras", &["admin", "operator", "teacher", "viewer"]),
+        ("/api/v1/rooms", &["admin", "operator", "teacher", "viewer"]),
+        ("/api/v1/attendance", &["admin", "operator", "teacher", "viewer"]),
+    ] {
+        for (role, client) in &roles {
+            let expected = if may.contains(role) { 200 } else { 403 };
+            assert_eq!(client.get(path).status, expected, "{role} at {path}");
+        }
+    }
+    let site = json!({ "id": "annex", "name": "Annex", "time_zone": "UTC" });
+    for (role, client) in &roles[2..] {
+        assert_eq!(client.post("/api/v1/sites", &site).status, 403, "{role} makes no sites");
+    }
+}
+
+#[test]
+fn nobody_gives_what_they_do_not_have() {
+    let clerk = SITE.as_key(&["accounts:manage", "keys:manage", "cameras:read"]);
+    let account = |role: &str| json!({ "login": format!("x-{role}"), "name": "X", "role": role, "everywhere": true });
+    clerk.post("/api/v1/accounts", &account("admin")).expect(403);
+    clerk.post("/api/v1/accounts", &account("viewer")).expect(403);
+    let me = SITE.get("/api/v1/auth/me").expect(200);
+    let path = format!("/api/v1/accounts/{}", me["id"].as_str().unwrap());
+    clerk.post(&format!("{path}/reset"), &json!({})).expect(403);
+    clerk.delete(&path).expect(403);
+    let key = |right: &str| json!({ "name": "k", "rights": [right], "everywhere": true });
+    clerk.post("/api/v1/keys", &key("audit:read")).expect(403);
+    let made = clerk.post("/api/v1/keys", &key("cameras:read")).expect(201);
+    let path = format!("/api/v1/keys/{}", made["key"]["id"].as_str().unwrap());
+    clerk.patch(&path, &json!({ "rights": ["audit:read"] })).expect(403);
+    // Whoever is limited to some places manages nobody.
+    let key = json!({ "name": "local", "rights": ["accounts:manage", "keys:manage", "audit:read"], "rooms": ["hall"] });
+    let local = SITE.post("/api/v1/keys", &key).expect(201);
+    let local = SITE.guest().with("x-api-key", local["secret"].as_str().unwrap());
+    for path in ["/api/v1/accounts", "/api/v1/keys", "/api/v1/audit"] {
+        local.get(path).expect(403);
+    }
+}
+
+#[test]
+fn a_key_is_told_once_and_is_void_at_once() {
+    let made = SITE.post("/api/v1/keys", &json!({ "name": "HR", "rights": ["cameras:read"], "everywhere": true }));
+    assert_eq!((made.header("etag"), made.header("cache-control")), ("\"1\"", "no-store"));
+    let made = made.expect(201);
+    let secret = made["secret"].as_str().unwrap();
+    assert!(secret.starts_with(made["key"]["prefix"].as_str().unwrap()) && secret.len() > 40);
+    let path = format!("/api/v1/keys/{}", made["key"]["id"].as_str().unwrap());
+    let read = SITE.get(&path);
+    assert!(!String::from_utf8_lossy(&read.body).contains(secret), "told once");
+    assert_eq!(read.expect(200)["last_used_at"], Value::Null);
+
+    let machine = SITE.guest().with("x-api-key", secret);
+    assert_eq!(machine.get("/api/v1/auth/me").expect(200)["kind"], "api_key");
+    machine.get("/api/v1/cameras").expect(200);
+    let told = machine.get("/api/v1/rooms").expect(403);
+    assert!(told["detail"].as_str().unwrap().contains("places:read"), "{told}");
+    machine.post("/api/v1/auth/logout", &json!({})).expect(403);
+
+    let stale = SITE.json("PATCH", &path, &[("if-match", "\"7\"")], &json!({ "name": "HR 2" }));
+    stale.expect(412);
+    SITE.json("PATCH", &path, &[], &json!({ "name": "HR 2" })).expect(428);
+    SITE.patch(&path, &json!({ "rights": ["places:read"] })).expect(200);
+    machine.get("/api/v1/cameras").expect(403);
+    machine.get("/api/v1/rooms").expect(200);
+    SITE.patch(&path, &json!({ "expires_at": "2020-01-01T00:00:00Z" })).expect(422);
+    SITE.delete(&path).expect(204);
+    machine.get("/api/v1/rooms").expect(401);
+    SITE.patch(&path, &json!({ "name": "again" })).expect(409);
+    let key = SITE.get(&path).expect(200);
+    assert!(key["revoked_at"].is_string() && key["last_used_at"].is_string(), "{key}");
+}
+
+#[test]
+fn a_key_has_a_limit_of_its_own() {
+    let key = json!({ "name": "slow", "rights": ["cameras:read"], "everywhere": true, "rate_per_minute": 3 });
+    let made = SITE.post("/api/v1/keys", &key).expect(201);
+    let slow = SITE.guest().with("x-api-key", made["secret"].as_str().unwrap());
+    let statuses: Vec<_> = (0..4).map(|_| slow.get("/api/v1/cameras").status).collect();
+    assert_eq!(statuses, [200, 200, 200, 429]);
+}
+
+#[test]
+fn the_log_says_who_did_what_and_keeps_no_secret() {
+    let made = SITE.as_account(json!({ "role": "viewer", "rooms": ["hall"] }));
+    let me = made.get("/api/v1/auth/me").expect(200);
+    let id = me["id"].as_str().unwrap();
+    let path = format!("/api/v1/accounts/{id}");
+    SITE.patch(&path, &json!({ "name": "Renamed", "rooms": ["attic"] })).expect(200);
+    let log = |query: &str| SITE.get(&format!("/api/v1/audit?{query}")).expect(200)["items"].clone();
+    let entries = log(&format!("object_kind=account&object_id={id}"));
+    let actions: Vec<_> = entries.as_array().unwrap().iter().map(|e| e["action"].as_str().unwrap()).collect();
+    assert_eq!(actions, ["account.update", "account.password", "account.create"], "the newest first");
+    let update = &entries[0];
+    assert_eq!((&update["before"]["rooms"][0], &update["after"]["rooms"][0]), (&"hall".into(), &"attic".into()));
+    assert_eq!((&update["actor_name"], &update["actor_kind"]), (&"admin".into(), &"account".into()));
+    assert!(update["address"] == "127.0.0.1" && update["request_id"].is_string(), "{update}");
+    let text = log("limit=500").to_string();
+    for secret in ["argon2", "rcl_", "rck_", "rca_", "rcr_", kit::PASSWORD] {
+        let shown = text.matches(secret).filter(|_| !text.contains("\"prefix\"")).count();
+        assert_eq!(shown, 0, "{secret}");
+    }
+    assert!(log("action=login.").as_array().unwrap().iter().all(|e| e["object_kind"] == "login"));
+    assert_eq!(log(&format!("actor={id}&to=2020-01-01T00:00:00Z")), json!([]));
+    let first = SITE.get("/api/v1/audit?limit=1").expect(200);
+    let next = SITE.get(&format!("/api/v1/audit?limit=1&cursor={}", first["next_cursor"].as_str().unwrap()));
+    assert!(next.expect(200)["items"][0]["id"].as_i64() < first["items"][0]["id"].as_i64());
+    for bad in ["limit=0", "cursor=x", "from=+262142-01-01T00:00:00Z", "action=%00", "colour=red", "actor=1"] {
+        let status = SITE.get(&format!("/api/v1/audit?{bad}")).status;
+        assert!(status == 400 || status == 422, "{bad}: {status}");
+    }
+    for method in ["POST", "PATCH", "DELETE"] {
+        SITE.send(method, "/api/v1/audit", &[], b"").expect(405);
+    }
+}
+
+fn keyed(client: &Client, key: &str, body: &Value) -> kit::Answer {
+    client.json("POST", "/api/v1/keys", &[("idempotency-key", key)], body)
+}
+
+#[test]
+fn a_request_that_is_sent_twice_is_done_once() {
+    let body = json!({ "name": "once", "rights": ["cameras:read"] });
+    let first = keyed(&SITE, "a-1", &body);
+    let again = keyed(&SITE, "a-1", &body);
+    assert_eq!((again.header("idempotency-replayed"), again.header("location")), ("true", first.header("location")));
+    assert_eq!((again.status, &again.json), (201, &first.json), "with the secret that was not heard");
+    let other = keyed(&SITE, "a-1", &json!({ "name": "other", "rights": ["cameras:read"] }));
+    assert_eq!(other.expect(422)["type"], "urn:rollcall:problem:idempotency-key");
+    // The key of somebody else is another key.
+    let second = keyed(&SITE.as_role("admin"), "a-1", &body);
+    assert_ne!(second.json["key"]["id"], first.json["key"]["id"]);
+    // What was refused may be tried again.
+    keyed(&SITE, "a-2", &json!({ "name": "", "rights": ["cameras:read"] })).expect(422);
+    keyed(&SITE, "a-2", &body).expect(201);
+    keyed(&SITE, "ö", &body).expect(400);
+    keyed(&SITE, &"x".repeat(201), &body).expect(400);
+
+    let statuses: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| keyed(&SITE, "a-3", &body))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+    })
+    .into_iter()
+    .map(|answer| (answer.status, answer.json["key"]["id"].clone()))
+    .collect();
+    let made: Vec<_> = statuses.iter().filter(|(status, _)| *status == 201).collect();
+    assert!(!made.is_empty() && made.iter().all(|answer| *answer == made[0]), "{statuses:?}");
+    assert!(statuses.iter().all(|(status, _)| [201, 409].contains(status)), "{statuses:?}");
+}
+
+#[test]
+fn browsers_are_told_what_they_may() {
+    let site =
+        Site::start("[server]\ncors_origins = [\"https://app.example.org\"]\ntrusted_proxies = [\"127.0.0.1\"]\n");
+    let ask = |origin: &str| {
+        let headers = [("origin", origin), ("access-control-request-method", "GET")];
+        site.guest().send("OPTIONS", "/api/v1/cameras", &headers, b"").header("access-control-allow-origin").to_owned()
+    };
+    assert_eq!(ask("https://app.example.org"), "https://app.example.org");
+    assert_eq!(ask("https://evil.example.org"), "");
+    let answer = site.get("/api/v1/cameras");
+    assert_eq!(answer.header("x-content-type-options"), "nosniff");
+    assert!(answer.header("content-security-policy").starts_with("default-src 'none'"));
+    // Behind a proxy of ours the log has the address of whoever asked it.
+    let key = json!({ "name": "far", "rights": ["cameras:read"] });
+    site.json("POST", "/api/v1/keys", &[("x-forwarded-for", "203.0.113.9, 198.51.100.4")], &key).expect(201);
+    let log = site.get("/api/v1/audit?action=api_key.create").expect(200);
+    assert_eq!(log["items"][0]["address"], "198.51.100.4");
+}
