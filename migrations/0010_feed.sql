@@ -81,21 +81,6 @@ create trigger reviews_told_new after insert on review_items referencing new tab
 create trigger reviews_told_changed after update on review_items referencing new table as fresh
     for each statement execute function feed_reviews();
 
--- A camera goes silent, or comes back.
-create function feed_cameras() returns trigger language plpgsql as $$
-begin
-    insert into feed (kind, site_id, room_id, payload)
-    values ('camera', (select site_id from rooms where rooms.id = new.room_id), new.room_id,
-            jsonb_build_object('camera', new.camera_id, 'room_id', new.room_id, 'delivers', new.offline_reason is null,
-                               'reason', new.offline_reason, 'since', new.offline_since));
-    return null;
-end
-$$;
-
-create trigger cameras_told_new after insert on camera_deliveries for each row execute function feed_cameras();
-create trigger cameras_told_changed after update on camera_deliveries for each row
-    when (old.offline_reason is distinct from new.offline_reason) execute function feed_cameras();
-
 create function feed_sessions() returns trigger language plpgsql as $$
 begin
     insert into feed (kind, site_id, room_id, payload)

@@ -7,6 +7,7 @@ use rollcall_store::Store;
 
 use crate::Daemon;
 use crate::live::Live;
+use crate::ports::cameras::Cameras;
 use crate::ports::faces::Faces;
 use crate::access::Access;
 
@@ -16,6 +17,8 @@ pub struct Api {
     pub store: Store,
     /// What runs.
     pub daemon: Arc<dyn Daemon>,
+    /// What runs cameras.
+    pub cameras: Arc<dyn Cameras>,
     /// What looks at faces.
     pub faces: Arc<dyn Faces>,
     /// What decides who comes in.

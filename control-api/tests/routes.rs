@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
+use rollcall_control_api::ports::cameras::{CameraStatus, Cameras};
 use rollcall_control_api::ports::faces::{
     Certainty, CheckIn, CheckInTrouble, CheckedIn, EnrolAsk, FaceView, Faces, FacesTrouble, GalleryView, Later, Likeness, LiveShot, Matched,
     PictureOutcome, PictureReport, Turn,
 };
-use rollcall_control_api::{Access, Api, CameraView, Daemon, Live, Metrics, ModelView, Part, Readiness, VersionView, router};
-use rollcall_pipeline::config::Config;
+use rollcall_control_api::{Access, Api, Daemon, Live, Metrics, ModelView, Part, Readiness, VersionView, router};
+use rollcall_pipeline::config::{CameraConfig, Config, Problem, Secret};
 use rollcall_pipeline::{CameraId, Embedding, ModelId, PersonId, SystemClock};
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -29,13 +30,36 @@ impl Daemon for Fake {
         }
     }
 
-    fn cameras(&self) -> Vec<CameraView> {
-        Vec::new()
-    }
-
     fn version(&self) -> VersionView {
         let model = ModelView { id: "m-1".into(), job: "j".into(), licence: "MIT".into(), origin: "o".into() };
         VersionView { version: "1.2.3".into(), site: "Here".into(), models: vec![model] }
+    }
+}
+
+/// None run.
+struct NoCameras;
+
+impl Cameras for NoCameras {
+    fn of_file(&self) -> Vec<CameraConfig> {
+        Vec::new()
+    }
+
+    fn status(&self, _: &CameraId) -> Option<CameraStatus> {
+        None
+    }
+
+    fn check(
+        &self,
+        id: &str,
+        room: &str,
+        settings: Value,
+        credentials: Option<(String, Secret)>,
+    ) -> Result<CameraConfig, Vec<Problem>> {
+        Config::defaults().camera(id, room, settings, credentials)
+    }
+
+    fn room_for(&self, _: usize) -> Result<(), String> {
+        Ok(())
     }
 }
 
@@ -97,6 +121,7 @@ async fn get(database: Part, path: &str) -> (StatusCode, String) {
     let api = Api {
         store,
         daemon: Arc::new(Fake { database }),
+        cameras: Arc::new(NoCameras),
         faces: Arc::new(NoFaces),
         live: Live::default(),
         access: Access::new(Config::defaults().server),

@@ -1,9 +1,10 @@
-//! The threads of the cameras: started, swapped, restarted after a panic, stopped.
+//! The threads of the cameras: started, swapped, restarted after a panic, stopped. Those of the configuration file and
+//! those of the database are one list here.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use rollcall_pipeline::config::{CameraConfig, Reload};
+use rollcall_pipeline::config::{CameraConfig, LaneConfig, Reload};
 use rollcall_pipeline::supervisor::{Exit, Supervisor, Worker};
 use rollcall_pipeline::{CameraId, Clock, FrameMux};
 use rollcall_stages::decode::{Camera, CameraControl, CameraSnapshot};
@@ -11,10 +12,20 @@ use rollcall_stages::decode::{Camera, CameraControl, CameraSnapshot};
 /// A camera that is told to stop does within a fraction of a second.
 pub(super) const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
-/// All cameras, in the order of the configuration. The API asks them too, so nothing here waits; see [`Leaving`].
+/// A camera of the database that is to be opened, or why it cannot be.
+pub(super) type Stored = (CameraId, Result<CameraConfig, String>);
+
+/// All cameras: those of the configuration in its order, then those of the database. The API asks them too, so nothing here
+/// waits; see [`Leaving`].
 pub(super) struct Cameras {
     mux: FrameMux,
     supervisor: Supervisor,
+    lane: LaneConfig,
+    of_file: Vec<CameraConfig>,
+    stored: Vec<Stored>,
+    wanted: Vec<CameraConfig>,
+    /// Cameras of the database that are not opened, and why.
+    refused: Vec<(CameraId, String)>,
     running: Vec<Running>,
 }
 
@@ -45,17 +56,64 @@ impl Leaving {
 }
 
 impl Cameras {
-    pub(super) fn new(mux: FrameMux, supervisor: Supervisor) -> Self {
-        Self { mux, supervisor, running: Vec::new() }
+    pub(super) fn new(mux: FrameMux, supervisor: Supervisor, lane: LaneConfig, of_file: Vec<CameraConfig>) -> Self {
+        let wanted = of_file.clone();
+        Self { mux, supervisor, lane, of_file, stored: Vec::new(), wanted, refused: Vec::new(), running: Vec::new() }
     }
 
-    /// Starts a camera; one that runs already goes on.
-    pub(super) fn start(&mut self, config: &CameraConfig) {
-        if self.running.iter().any(|r| r.config.id == config.id) {
-            return;
+    /// Those of the configuration file.
+    pub(super) fn of_file(&self) -> &[CameraConfig] {
+        &self.of_file
+    }
+
+    /// The configuration file has these now. Returns what that changes.
+    pub(super) fn configure(&mut self, of_file: &[CameraConfig]) -> Reload {
+        self.of_file = of_file.to_vec();
+        self.want()
+    }
+
+    /// The database has these now. Whether that changes anything.
+    pub(super) fn follow(&mut self, stored: Vec<Stored>) -> bool {
+        let news = self.stored != stored;
+        self.stored = stored;
+        news
+    }
+
+    /// Makes one list of both. Those of the file come first: what does not go with them is not opened.
+    pub(super) fn want(&mut self) -> Reload {
+        let mut wanted = self.of_file.clone();
+        let mut refused = Vec::new();
+        for (id, camera) in &self.stored {
+            let outcome = camera.clone().and_then(|camera| {
+                if wanted.iter().any(|other| other.id == *id) {
+                    return Err("the configuration file has a camera with this id: remove one of them".to_owned());
+                }
+                self.lane.room_for(wanted.len() + 1).map_err(|sum| format!("lane.memory_budget_mb: {sum}"))?;
+                Ok(camera)
+            });
+            match outcome {
+                Ok(camera) => wanted.push(camera),
+                Err(why) => {
+                    if !self.refused.iter().any(|(known, text)| known == id && *text == why) {
+                        tracing::error!(camera = %id, "not opened: {why}");
+                    }
+                    refused.push((id.clone(), why));
+                }
+            }
         }
-        let running = self.spawn(config.clone());
-        self.running.push(running);
+        let change = Reload::cameras(&self.wanted, &wanted);
+        (self.wanted, self.refused) = (wanted, refused);
+        change
+    }
+
+    /// Why a camera of the database is not opened.
+    pub(super) fn refusal(&self, id: &CameraId) -> Option<&str> {
+        self.refused.iter().find(|(refused, _)| refused == id).map(|(_, why)| why.as_str())
+    }
+
+    /// How a camera that runs is.
+    pub(super) fn snapshot(&self, id: &CameraId) -> Option<CameraSnapshot> {
+        self.running.iter().find(|r| r.config.id == *id).map(|r| r.control.snapshot())
     }
 
     fn spawn(&self, config: CameraConfig) -> Running {
@@ -67,7 +125,7 @@ impl Cameras {
         Running { config, control, worker }
     }
 
-    /// Tells those to stop that a reload removes or restarts.
+    /// Tells those to stop that a change removes or restarts.
     pub(super) fn leave(&mut self, change: &Reload) -> Leaving {
         self.stop(|id| change.removed.contains(id) || change.restart.contains(id))
     }
@@ -83,20 +141,25 @@ impl Cameras {
         Leaving { cameras, clock: Arc::clone(self.supervisor.clock()) }
     }
 
-    /// Starts and retunes cameras until they are as configured; those that left do not count.
-    pub(super) fn apply(&mut self, new: &[CameraConfig]) {
-        for camera in new {
+    /// Starts and retunes cameras until they are as wanted, but for those of `later`.
+    pub(super) fn apply(&mut self, later: &[CameraId]) {
+        let wanted = std::mem::take(&mut self.wanted);
+        for camera in wanted.iter().filter(|camera| !later.contains(&camera.id)) {
             match self.running.iter_mut().find(|r| r.config.id == camera.id) {
                 Some(running) if running.config.tuning != camera.tuning => {
                     running.control.retune(camera.tuning.clone());
                     running.config = camera.clone();
                 }
                 Some(_) => {}
-                None => self.start(camera),
+                None => {
+                    let running = self.spawn(camera.clone());
+                    self.running.push(running);
+                }
             }
         }
-        let place = |r: &Running| new.iter().position(|camera| camera.id == r.config.id);
+        let place = |r: &Running| wanted.iter().position(|camera| camera.id == r.config.id);
         self.running.sort_by_key(place);
+        self.wanted = wanted;
     }
 
     /// Starts cameras again whose thread panicked, or for which there was no thread.

@@ -10,6 +10,7 @@
 //! database may go: events are spooled, the gallery stays as it was.
 
 mod access;
+mod camera_desk;
 mod cameras;
 mod closing;
 mod faces;
@@ -50,6 +51,7 @@ use crate::compose::{Stages, Vision, recognition_settings};
 use crate::database::{self, Database};
 use crate::rules::{self, Rules};
 
+use camera_desk::CameraDesk;
 use cameras::{Cameras, STOP_PATIENCE};
 use closing::Closer;
 use faces::{FaceDesk, Parts};
@@ -69,6 +71,8 @@ const PREPARED_EVERY: Duration = Duration::from_secs(5);
 pub(crate) enum Control {
     /// People are there for the first time.
     Loaded,
+    /// The database has other cameras.
+    Cameras,
     /// Read the configuration again.
     Hangup,
     /// End in an orderly way.
@@ -134,7 +138,12 @@ impl Daemon {
         let people = Arc::new(People::new(vision.embedding_model(), gallery.clone(), rules.clone(), &config));
         let frames = NonZeroUsize::new(config.lane.frames_per_camera).unwrap_or(NonZeroUsize::MIN);
         let mux = FrameMux::new(MuxMode::Evict, frames, Arc::clone(&clock));
-        let cameras = Arc::new(Mutex::new(Cameras::new(mux.clone(), supervisor.clone())));
+        let cameras = Arc::new(Mutex::new(Cameras::new(
+            mux.clone(),
+            supervisor.clone(),
+            config.lane.clone(),
+            config.cameras.clone(),
+        )));
         let (monitor, models) = (sink.monitor(), vision.in_use());
         let live_shots = LiveShots::new();
         let observers: Vec<Arc<dyn Observer>> = vec![Arc::clone(&live_shots) as _];
@@ -167,10 +176,10 @@ impl Daemon {
             monitor,
             Arc::clone(&lane),
             Arc::clone(&cameras),
-            Arc::clone(&clock),
             models,
             site,
         );
+        let desk = Arc::new(CameraDesk::new(Arc::clone(&cameras), config.clone(), Arc::clone(&clock)));
         let live = Live::default();
         let (feed, rows) = (live.clone(), database.store.clone());
         let feeding = runtime.spawn(async move { feed.follow(rows).await });
@@ -182,9 +191,19 @@ impl Daemon {
                 _ = over.wait_for(|stop| *stop) => {}
             }
         });
+        let (store, changed, mut over) = (database.store.clone(), control.clone(), stopped.clone());
+        let (follower, teller) = (Arc::clone(&desk), Arc::clone(&desk));
+        runtime.spawn(async move {
+            tokio::select! {
+                () = follower.follow(store.clone(), changed) => {}
+                () = teller.tell(store) => {}
+                _ = over.wait_for(|stop| *stop) => {}
+            }
+        });
         let api = Api {
             store: database.store.clone(),
             daemon: Arc::new(status),
+            cameras: Arc::clone(&desk) as _,
             faces: Arc::clone(&faces) as _,
             live: live.clone(),
             access: Access::new(config.server.clone()),
@@ -280,9 +299,17 @@ impl Daemon {
     pub(crate) fn run(mut self) -> anyhow::Result<ExitCode> {
         loop {
             match self.controlled.recv_timeout(TICK) {
-                Ok(Control::Loaded) => {
-                    let mut cameras = self.cameras.lock();
-                    self.config.cameras.iter().for_each(|camera| cameras.start(camera));
+                Ok(Control::Loaded) => self.cameras.lock().apply(&[]),
+                Ok(Control::Cameras) => {
+                    let change = self.cameras.lock().want();
+                    self.apply_cameras(&change);
+                    tracing::info!(
+                        added = change.added.len(),
+                        removed = change.removed.len(),
+                        restarted = change.restart.len(),
+                        retuned = change.retune.len(),
+                        "cameras changed"
+                    );
                 }
                 Ok(Control::Hangup) => self.reload(),
                 Ok(Control::Terminate) => {
@@ -312,19 +339,16 @@ impl Daemon {
                 return;
             }
         };
-        let change = Reload::diff(&self.config, &new);
+        let mut change = Reload::diff(&self.config, &new);
         if change.rules
             && let Err(error) = self.people.apply(&new)
         {
             tracing::error!("the configuration stays as it is: {error:#}");
             return;
         }
-        if self.people.is_loaded() {
-            // Threads are joined without the lock, for which the API would wait.
-            let leaving = self.cameras.lock().leave(&change);
-            leaving.join(STOP_PATIENCE);
-            self.cameras.lock().apply(&new.cameras);
-        }
+        let cameras = self.cameras.lock().configure(&new.cameras);
+        self.apply_cameras(&cameras);
+        change = Reload { rules: change.rules, needs_restart: change.needs_restart, ..cameras };
         let waiting = Reload::diff(&self.started_with, &new).needs_restart;
         if !waiting.is_empty() {
             tracing::warn!(sections = waiting.join(", "), "changed, but in force only after a restart");
@@ -338,6 +362,22 @@ impl Daemon {
             "configuration reloaded"
         );
         self.config = new;
+    }
+
+    /// Starts, swaps and stops cameras, each by itself: nobody waits for one that takes its time to end but its successor.
+    fn apply_cameras(&self, change: &Reload) {
+        if !self.people.is_loaded() {
+            return;
+        }
+        let leaving = {
+            let mut cameras = self.cameras.lock();
+            let leaving = cameras.leave(change);
+            cameras.apply(&change.restart);
+            leaving
+        };
+        // Threads are joined without the lock, for which the API would wait.
+        leaving.join(STOP_PATIENCE);
+        self.cameras.lock().apply(&[]);
     }
 
     /// Cameras first, then what is on its way, then the database: nothing that was seen is lost.

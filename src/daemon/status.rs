@@ -5,12 +5,11 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use parking_lot::Mutex;
 use rollcall_control_api as api;
-use rollcall_control_api::{CameraView, ModelView, Part, Readiness, VersionView, Windows};
-use rollcall_pipeline::config::CameraConfig;
+use rollcall_control_api::{ModelView, Part, Readiness, VersionView, Windows};
 use rollcall_pipeline::lane::{Lane, LaneState};
-use rollcall_pipeline::{Clock, Direction, PersonId, RoomId, Session, TimeSource, WallTime};
+use rollcall_pipeline::{PersonId, RoomId, Session, WallTime};
 use rollcall_sinks::SinkMonitor;
-use rollcall_stages::decode::{CameraSnapshot, CameraState};
+use rollcall_stages::decode::CameraState;
 
 use super::cameras::Cameras;
 use super::people::People;
@@ -20,7 +19,6 @@ pub(super) struct Status {
     sink: SinkMonitor,
     lane: Arc<Lane>,
     cameras: Arc<Mutex<Cameras>>,
-    clock: Arc<dyn Clock>,
     models: Vec<ModelView>,
     site: String,
 }
@@ -31,11 +29,10 @@ impl Status {
         sink: SinkMonitor,
         lane: Arc<Lane>,
         cameras: Arc<Mutex<Cameras>>,
-        clock: Arc<dyn Clock>,
         models: Vec<ModelView>,
         site: String,
     ) -> Self {
-        Self { people, sink, lane, cameras, clock, models, site }
+        Self { people, sink, lane, cameras, models, site }
     }
 
     fn database(&self) -> Part {
@@ -71,25 +68,6 @@ impl Status {
             LaneState::Failed(error) => Part::not_ready(error.to_string()),
         }
     }
-
-    fn view(&self, config: CameraConfig, now: CameraSnapshot) -> CameraView {
-        let known = !now.info.codec.is_empty() || now.info.width > 0;
-        CameraView {
-            id: config.id.to_string(),
-            room: config.tuning.room.to_string(),
-            direction: config.tuning.direction.map(Direction::as_str),
-            state: now.state.as_str().to_owned(),
-            reason: now.complaint().map(str::to_owned),
-            codec: known.then(|| now.info.codec.clone()),
-            width: known.then_some(now.info.width),
-            height: known.then_some(now.info.height),
-            fps: (now.state == CameraState::Live).then_some(now.fps),
-            frame_age_ms: now.frame_age(self.clock.mono()).map(|age| age.as_millis() as u64),
-            reconnects: now.disconnects,
-            time_source: now.time_source.map(TimeSource::as_str),
-            clock_skew_ms: now.clock_skew_ms,
-        }
-    }
 }
 
 impl api::Daemon for Status {
@@ -101,11 +79,6 @@ impl api::Daemon for Status {
             cameras: self.cameras_part(),
             lane: self.lane_part(),
         }
-    }
-
-    fn cameras(&self) -> Vec<CameraView> {
-        let cameras = self.cameras.lock().snapshots();
-        cameras.into_iter().map(|(config, now)| self.view(config, now)).collect()
     }
 
     fn version(&self) -> VersionView {

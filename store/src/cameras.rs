@@ -123,10 +123,11 @@ impl Store {
     /// # Errors
     /// When the database is away, or they were sealed with another key.
     pub async fn camera_credentials(&self, id: &str) -> Result<Option<CameraCredentials>, StoreError> {
-        let sealed: Option<Option<Vec<u8>>> = sqlx::query_scalar("select sealed_credentials from cameras where id = $1")
-            .bind(id)
-            .fetch_optional(&self.pool)
-            .await?;
+        let sealed: Option<Option<Vec<u8>>> =
+            sqlx::query_scalar("select sealed_credentials from cameras where id = $1")
+                .bind(id)
+                .fetch_optional(&self.pool)
+                .await?;
         Ok(unseal(&self.sealer, id, sealed.flatten())?)
     }
 
@@ -164,7 +165,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database is away.
-    pub async fn tell_camera(&self, room: &str, payload: &Value) -> Result<(), StoreError> {
+    pub async fn tell_camera(&self, room: &str, payload: Value) -> Result<(), StoreError> {
         sqlx::query(
             "insert into feed (kind, site_id, room_id, payload)
              values ('camera', (select site_id from rooms where id = $1), $1, $2)",
