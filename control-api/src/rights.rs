@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 /// Declares the rights with their names.
 macro_rules! rights {
-    ($($(#[$doc:meta])* $right:ident = $name:literal,)*) => {
+    ($($(#[$doc:meta])* $right:ident = $name:tt,)*) => {
         /// Something that a caller may do.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
         pub enum Right {
