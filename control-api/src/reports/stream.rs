@@ -171,3 +171,105 @@ impl Write for Pieces {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::to_bytes;
+    use chrono::{DateTime, Utc};
+    use chrono_tz::Tz;
+    use futures_util::StreamExt;
+    use rollcall_reports::{Cell, Column, CsvOptions, Kind};
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    const CSV: Format = Format::Csv(CsvOptions { byte_order_mark: false, semicolons: false });
+
+    fn report() -> Report {
+        Report {
+            title: "../../etc/passwd\"\r\nx: y".to_owned(),
+            subtitle: None,
+            site: "Grundschule Süd".to_owned(),
+            time_zone: Tz::UTC,
+            period: None,
+            generated_at: DateTime::<Utc>::UNIX_EPOCH,
+            filters: Vec::new(),
+            notes: Vec::new(),
+            figures: Vec::new(),
+            charts: Vec::new(),
+            columns: vec![Column::new("name", "Name", Kind::Text)],
+        }
+    }
+
+    fn chunk() -> Vec<Row> {
+        vec![vec![Cell::text("x".repeat(1_000))]; 500]
+    }
+
+    async fn failing(rows: Rows) {
+        for _ in 0..5 {
+            drop(rows.send(Ok(chunk())).await);
+        }
+        drop(rows.send(Err("the database went away".into())).await);
+    }
+
+    #[tokio::test]
+    async fn a_caller_who_leaves_ends_the_report() {
+        let reports = Reports::default();
+        let places: Vec<_> = (1..AT_ONCE).map(|_| reports.place().unwrap()).collect();
+        for format in [CSV, Format::Json] {
+            let (ended, end) = oneshot::channel();
+            let endless = async |rows: Rows| {
+                while rows.send(Ok(chunk())).await.is_ok() {}
+                ended.send(()).unwrap();
+            };
+            let answer = reports.place().unwrap().answer(format, report(), |rows| Box::pin(endless(rows)));
+            let mut body = answer.await.unwrap().into_body().into_data_stream();
+            assert!(body.next().await.unwrap().is_ok());
+            assert!(reports.place().is_err(), "its place is taken");
+            drop(body);
+            end.await.unwrap();
+            assert!(reports.place().is_ok(), "its place is free");
+        }
+        drop(places);
+    }
+
+    #[tokio::test]
+    async fn nobody_takes_a_part_for_all() {
+        let reports = Reports::default();
+        let answer = reports.place().unwrap().answer(CSV, report(), failing).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert!(to_bytes(answer.into_body(), usize::MAX).await.is_err());
+        let problem = reports.place().unwrap().answer(Format::Xlsx, report(), failing).await.unwrap_err();
+        assert_eq!(problem.status(), StatusCode::SERVICE_UNAVAILABLE);
+    }
+
+    #[tokio::test]
+    async fn what_is_too_long_for_paper_is_refused() {
+        let long = async |rows: Rows| {
+            for _ in 0..=rollcall_reports::PDF_MAX_ROWS / 500 {
+                drop(rows.send(Ok(vec![vec![Cell::text("x")]; 500])).await);
+            }
+        };
+        let place = Reports::default().place().unwrap();
+        let problem = place.answer(Format::Pdf, report(), |rows| Box::pin(long(rows))).await.unwrap_err();
+        assert_eq!(problem.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    }
+
+    #[tokio::test]
+    async fn names_of_files_are_harmless_and_few_reports_are_made_at_once() {
+        let reports = Reports::default();
+        let answer = reports.place().unwrap().answer(CSV, report(), |rows| all_at_once(chunk(), rows)).await.unwrap();
+        let name = answer.headers()[header::CONTENT_DISPOSITION].to_str().unwrap();
+        assert_eq!(name, "attachment; filename=\"rollcall-grundschule-sud-etc-passwd-x-y.csv\"");
+        let bytes = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+        assert_eq!(bytes.len(), "Name\r\n".len() + 500 * 1_002);
+        let places: Vec<_> = (0..AT_ONCE).map(|_| reports.place().unwrap()).collect();
+        let problem = reports.place().err().unwrap().into_response();
+        assert_eq!(
+            (problem.status(), &problem.headers()[header::RETRY_AFTER]),
+            (StatusCode::SERVICE_UNAVAILABLE, &"5".parse().unwrap())
+        );
+        drop(places);
+        assert!(reports.place().is_ok());
+    }
+}
