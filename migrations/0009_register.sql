@@ -206,3 +206,22 @@ create table visitors (
 
 alter table review_items add constraint review_items_visitor foreign key (visitor_id) references visitors on delete set null;
 create index review_items_visitor_index on review_items (visitor_id) where visitor_id is not null;
+
+-- How each camera did, minute by minute: with the events, the answer to why somebody was not recorded. Kept as long as events.
+create table camera_minutes (
+    camera      text        not null,
+    room        text        not null,
+    minute      timestamptz not null,
+    -- Frames in which faces were searched, and faces found in them.
+    frames      bigint      not null,
+    faces       bigint      not null,
+    -- Faces that were left out, by reason.
+    refused     jsonb       not null default '{}',
+    -- How long there were pictures, and else why not.
+    up_ms       bigint      not null check (up_ms between 0 and 60000),
+    down_reason text,
+    primary key (camera, minute)
+);
+
+create index camera_minutes_room on camera_minutes (room, minute);
+create index events_room on events (room, captured_at);

@@ -43,6 +43,7 @@ mod timetables;
 pub mod upload;
 pub mod validate;
 mod version;
+mod why;
 
 use std::future::Future;
 use std::io;
@@ -92,6 +93,32 @@ pub struct Windows {
     pub grace: TimeDelta,
 }
 
+/// When a face has a name.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Recognition {
+    /// The model whose embeddings are compared.
+    pub model: String,
+    /// Similarity that two shots need.
+    pub early: f32,
+    /// Similarity that many shots need.
+    pub settled: f32,
+    /// Similarity from which on whoever is not named is left for review.
+    pub review: f32,
+    /// Least distance to the second-best person.
+    pub margin: f32,
+}
+
+impl Recognition {
+    /// What so many shots need, about: the matcher weighs them.
+    pub(crate) fn needed(&self, shots: i32) -> f32 {
+        if shots <= 2 { self.early } else { self.settled }
+    }
+}
+
+pub(crate) fn seconds(delta: TimeDelta) -> i32 {
+    i32::try_from(delta.num_seconds()).unwrap_or(i32::MAX)
+}
+
 /// What can be asked of a running daemon. Answers come at once, from what is known.
 pub trait Daemon: Send + Sync + 'static {
     /// Whether it can do its work, part by part.
@@ -103,6 +130,11 @@ pub trait Daemon: Send + Sync + 'static {
     /// The windows of sessions that have none of their own.
     fn windows(&self) -> Windows {
         Windows::default()
+    }
+
+    /// When a face has a name.
+    fn recognition(&self) -> Recognition {
+        Recognition::default()
     }
 
     /// The session of a moment in a room, for a person, as the rules in force have it.
@@ -140,6 +172,7 @@ fn nouns() -> OpenApiRouter<Arc<Api>> {
         .merge(sites::router())
         .merge(timetables::router())
         .merge(version::router())
+        .merge(why::router())
 }
 
 /// All routes.

@@ -21,6 +21,7 @@ use crate::extract::{Body, Params, PathOf, Versioned};
 use crate::page::{self, Page};
 use crate::problem::{Answer, Problem, Problems};
 use crate::rights::Right;
+use crate::seconds;
 use crate::state::Api;
 use crate::validate::Checks;
 
@@ -404,10 +405,6 @@ async fn decide(
     change.commit().await?;
     let attendance = api.store.register_row(&caller.scope, session, person).await?.map(AttendanceView::from);
     Ok(Json(DecisionView { item: item.into(), attendance, changed }))
-}
-
-fn seconds(delta: TimeDelta) -> i32 {
-    i32::try_from(delta.num_seconds()).unwrap_or(i32::MAX)
 }
 
 /// Whether a sighting counts more than what stands there: what a camera or closing says, but no decision of a human.

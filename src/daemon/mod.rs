@@ -14,6 +14,7 @@ mod camera_desk;
 mod cameras;
 mod closing;
 mod faces;
+mod minutes;
 mod people;
 mod signals;
 mod status;
@@ -55,6 +56,7 @@ use camera_desk::CameraDesk;
 use cameras::{Cameras, STOP_PATIENCE};
 use closing::Closer;
 use faces::{FaceDesk, Parts};
+use minutes::Minutes;
 use people::People;
 use status::Status;
 
@@ -285,6 +287,13 @@ impl Daemon {
                 tracing::warn!("the first admin has to be made with `rollcall admin create`: {error:#}");
             }
         });
+        let minutes = Minutes {
+            store: self.database.store.clone(),
+            cameras: Arc::clone(&self.cameras),
+            metrics: self.metrics.clone(),
+            clock: Arc::clone(self.supervisor.clock()),
+        };
+        self.runtime.spawn(minutes.run());
         let (lane, over) = (Arc::clone(&self.lane), self.control.clone());
         self.supervisor.spawn("lane-watch", move |_| {
             // The error is told at the shutdown that this begins.

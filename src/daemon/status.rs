@@ -5,7 +5,8 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use parking_lot::Mutex;
 use rollcall_control_api as api;
-use rollcall_control_api::{ModelView, Part, Readiness, VersionView, Windows};
+use rollcall_control_api::{ModelView, Part, Readiness, Recognition, VersionView, Windows};
+use rollcall_models::SFACE_ID;
 use rollcall_pipeline::lane::{Lane, LaneState};
 use rollcall_pipeline::{PersonId, RoomId, Session, WallTime};
 use rollcall_sinks::SinkMonitor;
@@ -13,6 +14,7 @@ use rollcall_stages::decode::CameraState;
 
 use super::cameras::Cameras;
 use super::people::People;
+use crate::compose::recognition_settings;
 
 pub(super) struct Status {
     people: Arc<People>,
@@ -93,6 +95,17 @@ impl api::Daemon for Status {
         let rules = &self.people.configured().0.attendance;
         let delta = |window| TimeDelta::from_std(window).unwrap_or_default();
         Windows { early: delta(rules.early), grace: delta(rules.grace) }
+    }
+
+    fn recognition(&self) -> Recognition {
+        let settings = recognition_settings(&self.people.configured().0.recognition);
+        Recognition {
+            model: SFACE_ID.to_owned(),
+            early: settings.early_similarity,
+            settled: settings.settled_similarity,
+            review: settings.review_similarity,
+            margin: settings.margin,
+        }
     }
 
     fn session_of(&self, room: &RoomId, person: PersonId, at: WallTime) -> Option<Session> {

@@ -10,6 +10,7 @@ mod accounts;
 mod audit;
 mod calendar;
 mod cameras;
+mod camera_minutes;
 mod change;
 mod check_in;
 mod closing;
@@ -49,6 +50,7 @@ mod sessions;
 mod sites;
 mod templates;
 mod timetables;
+mod why;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod testing;
@@ -65,6 +67,7 @@ pub use access::{Holder, HolderKind};
 pub use accounts::{Account, AccountFields, Credentials, PasswordLink};
 pub use calendar::{RosterRow, SessionDetail, SessionFilter};
 pub use cameras::{Camera, CameraCredentials, CameraFields, StoredCamera};
+pub use camera_minutes::CameraMinute;
 pub use change::{Actor, ActorKind, Change, Entry};
 pub use closing::{Delivery, EndedSession, Finding, Seen, Settling};
 pub use cluster::Cluster;
@@ -103,6 +106,7 @@ pub use seal::{SealError, Sealer};
 pub use sessions::SessionRow;
 pub use sites::{Holiday, MAIN_SITE, Site};
 pub use templates::{NewTemplate, TemplateOrigin, TemplateRow};
+pub use why::{Known, WhyEvent};
 pub use timetables::{TimetableEntry, TimetableException};
 
 /// A write that waits longer for a connection is better spooled.

@@ -53,6 +53,9 @@ impl Store {
                     .await?;
             }
         }
+        if let Some(from) = retention.events_from {
+            sqlx::query("delete from camera_minutes where minute < $1").bind(from).execute(&mut *tx).await?;
+        }
         if let Some(from) = retention.crops_from {
             sqlx::query(
                 "update review_items set sealed_crop = null where captured_at < $1 and sealed_crop is not null",

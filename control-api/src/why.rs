@@ -1,0 +1,446 @@
+//! `/api/v1/why`: why somebody was not recorded, or why they were.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use chrono::{DateTime, TimeDelta, Utc};
+use rollcall_pipeline::PersonId;
+use rollcall_store::{CameraMinute, Correction, FindingRow, Known, RegisterRow, SessionDetail, WhyEvent};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use crate::caller::Caller;
+use crate::extract::Params;
+use crate::problem::{Answer, FieldError, Problem, Problems};
+use crate::rights::Right;
+use crate::state::Api;
+use crate::{Recognition, seconds};
+
+/// So much around a moment is looked at.
+const DEFAULT_MINUTES: i64 = 10;
+const MAX_MINUTES: i64 = 180;
+/// A session is looked at for so long at most.
+const LONGEST: TimeDelta = TimeDelta::hours(36);
+/// A camera with fewer pictures of a minute was down in it.
+const UP_MS: i64 = 50_000;
+
+/// About whom, where and when.
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct WhyParams {
+    /// Who.
+    pub person_id: Uuid,
+    /// In which session. Else `room_id` and `at`.
+    pub session_id: Option<Uuid>,
+    /// In which room.
+    #[param(max_length = 200)]
+    pub room_id: Option<String>,
+    /// When, about.
+    pub at: Option<DateTime<Utc>>,
+    /// How many minutes before and after that are looked at.
+    #[param(minimum = 1, maximum = 180, default = 10)]
+    pub minutes: Option<i64>,
+}
+
+/// Something that explains it.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub(crate) struct Reason {
+    /// A word for programs.
+    #[schema(example = "below_threshold")]
+    pub code: &'static str,
+    /// Plain words.
+    pub text: String,
+    /// What it rests on; its fields depend on the code.
+    #[schema(value_type = Object)]
+    pub evidence: Value,
+    #[serde(skip)]
+    rank: u8,
+}
+
+/// Why somebody was not recorded.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub(crate) struct WhyView {
+    /// Who.
+    pub person_id: Uuid,
+    /// Their name.
+    pub name: String,
+    /// Where.
+    pub room_id: String,
+    /// What was looked at.
+    pub from: DateTime<Utc>,
+    /// Its end.
+    pub to: DateTime<Utc>,
+    /// The session it is about, if one was on.
+    pub session_id: Option<Uuid>,
+    /// What counts there for the person; null: nothing does.
+    pub status: Option<String>,
+    /// The answer in a sentence.
+    pub verdict: String,
+    /// Everything that explains it, most telling first.
+    pub reasons: Vec<Reason>,
+}
+
+pub(crate) fn router() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new().routes(routes!(why))
+}
+
+/// Why somebody was not recorded
+///
+/// Give a session, or a room and a time.
+#[utoipa::path(get, path = "/why", tag = "attendance", security(("token" = []), ("key" = [])), params(WhyParams),
+    responses((status = 200, body = WhyView), Problems))]
+async fn why(caller: Caller, State(api): State<Arc<Api>>, Params(params): Params<WhyParams>) -> Answer<Json<WhyView>> {
+    // The answer names others: whoever was taken for the person, or nearly so.
+    caller.need(Right::ReviewDecide)?;
+    let wrong = |name, text: &str| Problem::invalid(vec![FieldError::query(name, text)]);
+    let minutes = params.minutes.unwrap_or(DEFAULT_MINUTES);
+    if !(1..=MAX_MINUTES).contains(&minutes) {
+        return Err(wrong("minutes", "must be 1 to 180"));
+    }
+    let store = &api.store;
+    let person = PersonId(params.person_id);
+    let (room, from, to, session) = match (params.session_id, params.room_id, params.at) {
+        (Some(id), None, None) => {
+            let session = store.session(&caller.scope, id).await?.ok_or_else(|| Problem::not_found("session"))?;
+            let early = session.early_s.map_or(api.daemon.windows().early, |s| TimeDelta::seconds(s.into()));
+            let (from, to) = (session.starts_at - early, session.ends_at.min(session.starts_at + LONGEST));
+            (session.room_id.clone(), from, to, Some(session))
+        }
+        (None, Some(room), Some(at)) => {
+            if !crate::validate::is_date(at.date_naive()) {
+                return Err(wrong("at", "must lie in the years 1 to 9999"));
+            }
+            let room = store.room(&caller.scope, &room).await?.ok_or_else(|| Problem::not_found("room"))?.id;
+            let early = seconds(api.daemon.windows().early);
+            let session = match store.session_at(&room, at, person, early).await? {
+                Some(on) => store.session(&caller.scope, on.id).await?,
+                None => None,
+            };
+            let around = TimeDelta::minutes(minutes);
+            (room, at - around, at + around, session)
+        }
+        _ => return Err(wrong("session_id", "give session_id alone, or room_id and at")),
+    };
+    if !store.is_person_in(&caller.scope, person).await? {
+        return Err(Problem::not_found("person"));
+    }
+    let who = store.person(person).await?.ok_or_else(|| Problem::not_found("person"))?;
+    let recognition = api.daemon.recognition();
+    let (events, strangers) = store.why_events(&room, from, to, person).await?;
+    let mut facts = Facts {
+        person: person.0,
+        name: &who.name,
+        now: api.clock.wall(),
+        from,
+        to,
+        session: session.as_ref(),
+        expected: false,
+        row: None,
+        finding: None,
+        correction: None,
+        known: store.known(person, &recognition.model).await?,
+        recognition,
+        events,
+        strangers,
+        minutes: store.camera_minutes(&room, from, to).await?,
+    };
+    if let Some(session) = &session {
+        facts.expected = store.is_expected(session.id, person).await?;
+        facts.row = store.register_row(&caller.scope, session.id, person).await?;
+        facts.finding = store.finding(session.id, person).await?;
+        facts.correction = store.corrections(session.id, person).await?.pop().filter(|last| last.kind != "restore");
+    }
+    let reasons = facts.reasons();
+    let verdict = facts.verdict(&reasons);
+    let status = facts.row.as_ref().map(|row| row.status.clone());
+    Ok(Json(WhyView {
+        person_id: person.0,
+        session_id: session.as_ref().map(|session| session.id),
+        name: who.name.clone(),
+        room_id: room,
+        from,
+        to,
+        status,
+        verdict,
+        reasons,
+    }))
+}
+
+/// What is known about it.
+struct Facts<'a> {
+    person: Uuid,
+    name: &'a str,
+    now: DateTime<Utc>,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+    session: Option<&'a SessionDetail>,
+    expected: bool,
+    row: Option<RegisterRow>,
+    finding: Option<FindingRow>,
+    correction: Option<Correction>,
+    known: Known,
+    recognition: Recognition,
+    events: Vec<WhyEvent>,
+    strangers: i64,
+    minutes: Vec<CameraMinute>,
+}
+
+impl Facts<'_> {
+    fn reasons(&self) -> Vec<Reason> {
+        let mut reasons = Vec::new();
+        self.register(&mut reasons);
+        self.enrolment(&mut reasons);
+        self.sightings(&mut reasons);
+        self.cameras(&mut reasons);
+        self.expectation(&mut reasons);
+        reasons.sort_by_key(|reason| reason.rank);
+        reasons
+    }
+
+    fn verdict(&self, reasons: &[Reason]) -> String {
+        match reasons.first() {
+            Some(first) if matches!(first.code, "recorded" | "corrected") => first.text.clone(),
+            Some(first) => format!("{} was not recorded: {}.", self.name, first.text.trim_end_matches('.')),
+            None => format!("No camera saw anybody like {} there at that time.", self.name),
+        }
+    }
+
+    /// What counts, and by whose word.
+    fn register(&self, reasons: &mut Vec<Reason>) {
+        if let Some(correction) = &self.correction {
+            reasons.push(Reason {
+                code: "corrected",
+                text: format!("{} decided by hand: {} ({}).", correction.by_name, correction.kind, correction.reason),
+                evidence: json!({ "correction_id": correction.id, "kind": correction.kind, "by": correction.by_name,
+                    "at": correction.at, "status_before": correction.status_before }),
+                rank: 0,
+            });
+        }
+        if let Some(row) = self.row.as_ref().filter(|row| row.source == "camera") {
+            let camera = row.camera.as_deref().unwrap_or("a camera");
+            reasons.push(Reason {
+                code: "recorded",
+                text: format!("{} was recorded as {} by {camera}.", self.name, row.status.replace('_', " ")),
+                evidence: json!({ "status": row.status, "event_id": row.event_id, "camera": row.camera,
+                    "arrived_at": row.arrived_at, "similarity": row.similarity }),
+                rank: 1,
+            });
+        }
+        if let Some(finding) = self.finding.as_ref().filter(|finding| finding.verdict == "absent") {
+            let (code, text, rank) = match finding.reason.as_str() {
+                "too_late" => ("too_late", "they came so late that it counts as absent", 2),
+                "too_short" => ("too_short", "they stayed for so short a time that it counts as absent", 2),
+                _ => ("absent_at_closing", "nobody had seen them when the session was closed", 60),
+            };
+            reasons.push(Reason {
+                code,
+                text: text.to_owned(),
+                evidence: json!({ "reason": finding.reason, "minutes_present": finding.minutes_present,
+                    "found_at": finding.found_at }),
+                rank,
+            });
+        }
+    }
+
+    /// Whether they can be recognised at all.
+    fn enrolment(&self, reasons: &mut Vec<Reason>) {
+        let known = &self.known;
+        let evidence = json!({ "templates": known.templates, "templates_of_other_models": known.other_templates,
+            "model": self.recognition.model, "since": known.since, "consent": known.consents,
+            "consent_withdrawn": known.withdrawn });
+        let mut told = |code, text: &str| {
+            reasons.push(Reason { code, text: text.to_owned(), evidence: evidence.clone(), rank: 5 });
+        };
+        if known.templates > 0 {
+            if known.since.is_some_and(|since| since >= self.to) {
+                told("enrolled_later", "their face was enrolled only afterwards");
+            }
+        } else if known.other_templates > 0 {
+            told("other_model", "their face was enrolled with another model than the one in use: enrol it again");
+        } else if known.withdrawn && !known.consents {
+            told("consent_withdrawn", "their consent was withdrawn, and their templates were erased with it");
+        } else {
+            told("not_enrolled", "no face of theirs is enrolled");
+        }
+    }
+
+    /// What was seen of them, or of somebody like them.
+    fn sightings(&self, reasons: &mut Vec<Reason>) {
+        for event in &self.events {
+            let named = event.person_id == Some(self.person);
+            let other = event.other_name.as_deref().unwrap_or("somebody else");
+            let theirs = event.theirs.unwrap_or_default();
+            let (code, text, rank) = match event.kind.as_str() {
+                "recorded" if named => continue,
+                "recorded" | "debounced" | "off_roster" | "off_schedule" if !named => {
+                    let text = format!("a face that was {theirs:.2} like theirs was taken for {other}");
+                    ("taken_for_somebody_else", text, 30)
+                }
+                "debounced" => (
+                    "debounced",
+                    "they were seen, and had been marked shortly before: it was only counted".to_owned(),
+                    3,
+                ),
+                "off_roster" => {
+                    ("off_roster", "they were seen, but are not on the roster of the session that was on".to_owned(), 4)
+                }
+                "off_schedule" => ("off_schedule", "they were seen while no session was on".to_owned(), 4),
+                "spoof" => (
+                    "spoof",
+                    "their face was seen, but it looked like a picture or a screen; it waits for review".to_owned(),
+                    10,
+                ),
+                "ambiguous" if named => {
+                    let why = match event.liveness_reason.as_deref() {
+                        Some("too_small") => "too small to tell whether they were really there",
+                        Some("too_poor") => "too dark or blurred to tell whether they were really there",
+                        Some("no_blink") => "seen without the blink that is asked for",
+                        _ => "not certainly that of somebody who was really there",
+                    };
+                    ("undecided", format!("they were recognised, but their face was {why}; it waits for review"), 11)
+                }
+                "ambiguous" if event.other_id.is_some() && event.others.unwrap_or(-1.0) > self.recognition.review => {
+                    let others = event.others.unwrap_or_default();
+                    let text = format!(
+                        "their face was too much like that of {other} ({theirs:.2} and {others:.2}); it waits for review"
+                    );
+                    ("ambiguous", text, 12)
+                }
+                "ambiguous" | "unknown" => {
+                    let needed = self.recognition.needed(event.shots);
+                    let rank = if event.kind == "ambiguous" { 13 } else { 20 };
+                    let text = format!("a face was {theirs:.2} like theirs, and {needed:.2} was needed");
+                    ("below_threshold", text, rank)
+                }
+                _ => continue,
+            };
+            let evidence = json!({ "event_id": event.id, "kind": event.kind, "captured_at": event.captured_at,
+                "camera": event.camera, "similarity": event.theirs, "other_person_id": event.other_id,
+                "other_similarity": event.others, "needed": self.recognition.needed(event.shots),
+                "margin_needed": self.recognition.margin, "shots": event.shots, "liveness": event.liveness,
+                "liveness_reason": event.liveness_reason, "liveness_score": event.liveness_score,
+                "review": event.review_status });
+            // Of many alike the one that came closest.
+            match reasons.iter_mut().find(|reason| reason.code == code) {
+                Some(first) if event.theirs <= similarity(&first.evidence) => {}
+                Some(first) => *first = Reason { code, text, evidence, rank },
+                None => reasons.push(Reason { code, text, evidence, rank }),
+            }
+        }
+        if self.strangers > 0 {
+            reasons.push(Reason {
+                code: "strangers",
+                text: format!(
+                    "{} faces were seen that are like other people more than like them, or like nobody",
+                    self.strangers
+                ),
+                evidence: json!({ "unknown_faces": self.strangers }),
+                rank: 70,
+            });
+        }
+    }
+
+    /// Whether there were pictures, and faces that could not be used.
+    fn cameras(&self, reasons: &mut Vec<Reason>) {
+        let until = self.to.min(self.now);
+        let minutes = (until - self.from).num_minutes().max(1);
+        if self.from >= self.now {
+            reasons.push(Reason {
+                code: "not_yet",
+                text: "that time has not come yet".to_owned(),
+                evidence: json!({ "from": self.from }),
+                rank: 2,
+            });
+            return;
+        }
+        let mut refused: BTreeMap<&str, i64> = BTreeMap::new();
+        let mut down: BTreeMap<&str, (i64, Option<&str>)> = BTreeMap::new();
+        let mut covered = std::collections::BTreeSet::new();
+        for minute in &self.minutes {
+            covered.insert(minute.minute);
+            for (reason, count) in minute.refused.as_object().into_iter().flatten() {
+                *refused.entry(reason).or_default() += count.as_i64().unwrap_or_default();
+            }
+            if minute.up_ms < UP_MS {
+                let entry = down.entry(&minute.camera).or_default();
+                entry.0 += 1;
+                entry.1 = minute.down_reason.as_deref().or(entry.1);
+            }
+        }
+        let missing = minutes - i64::try_from(covered.len()).unwrap_or(i64::MAX);
+        // The current minute is not written down yet.
+        if missing > 1 {
+            let most = missing * 2 > minutes;
+            reasons.push(Reason {
+                code: "daemon_down",
+                text: format!("nothing was watching the room for {missing} of {minutes} minutes: the daemon did not run, or the room had no camera"),
+                evidence: json!({ "minutes": missing, "of": minutes }),
+                rank: if most { 8 } else { 40 },
+            });
+        }
+        for (camera, (lost, why)) in down {
+            let most = lost * 2 > minutes;
+            reasons.push(Reason {
+                code: "camera_down",
+                text: format!(
+                    "{camera} gave no pictures in {lost} of {minutes} minutes ({})",
+                    why.unwrap_or("it was cut off now and then")
+                ),
+                evidence: json!({ "camera": camera, "minutes": lost, "of": minutes, "reason": why }),
+                rank: if most { 9 } else { 41 },
+            });
+        }
+        for (reason, count) in refused {
+            let (code, words) = match reason {
+                "too_small" => ("too_small", "too small: come nearer, or lower min_face_px"),
+                "outside_region" => ("outside_region", "outside of the camera's regions of interest"),
+                "too_many" => ("too_many", "too many at once"),
+                "poor" | "blurred" => ("blurred", "too blurred, dark or turned away"),
+                _ => ("unusable", "of no use"),
+            };
+            reasons.push(Reason {
+                code,
+                text: format!("faces were left out because they were {words}"),
+                evidence: json!({ "reason": reason, "faces": count }),
+                rank: 50,
+            });
+        }
+    }
+
+    /// Whether they were expected.
+    fn expectation(&self, reasons: &mut Vec<Reason>) {
+        let Some(session) = self.session else {
+            reasons.push(Reason {
+                code: "no_session",
+                text: "no timetabled session was on".to_owned(),
+                evidence: json!({}),
+                rank: 80,
+            });
+            return;
+        };
+        if session.state == "cancelled" {
+            let evidence = json!({ "session_id": session.id });
+            reasons.push(Reason { code: "cancelled", text: "the session was cancelled".to_owned(), evidence, rank: 2 });
+        } else if !self.expected && session.expected > 0 {
+            let evidence = json!({ "session_id": session.id, "expected": session.expected });
+            reasons.push(Reason {
+                code: "not_expected",
+                text: "they are not on the roster of the session".to_owned(),
+                evidence,
+                rank: 45,
+            });
+        }
+    }
+}
+
+fn similarity(evidence: &Value) -> Option<f32> {
+    #[expect(clippy::cast_possible_truncation, reason = "it was one before it became JSON")]
+    evidence.get("similarity").and_then(Value::as_f64).map(|similarity| similarity as f32)
+}
