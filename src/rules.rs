@@ -67,6 +67,11 @@ impl Rules {
         self.current.load().schedule.occasion_for(room, at, person).session
     }
 
+    /// Who somebody is.
+    pub(crate) fn name_of(&self, person: PersonId) -> Option<String> {
+        self.names.load().get(&person).cloned()
+    }
+
     /// The port that `match` asks for rosters.
     pub(crate) fn expectations(&self) -> Arc<dyn Expectations> {
         Arc::new(self.clone())

@@ -1,11 +1,13 @@
 //! What the routes answer.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
-use rollcall_control_api::ports::cameras::{CameraStatus, Cameras};
+use rollcall_control_api::ports::cameras::{CameraProbe, CameraStatus, Cameras, FoundDevice, NoPicture, Overlay, Pictures};
 use rollcall_control_api::ports::faces::{
     Certainty, CheckIn, CheckInTrouble, CheckedIn, EnrolAsk, FaceView, Faces, FacesTrouble, GalleryView, Later, Likeness, LiveShot, Matched,
     PictureOutcome, PictureReport, Turn,
@@ -60,6 +62,18 @@ impl Cameras for NoCameras {
 
     fn room_for(&self, _: usize) -> Result<(), String> {
         Ok(())
+    }
+
+    fn probe(&self, _: CameraConfig) -> Later<'_, Result<CameraProbe, NoPicture>> {
+        panic!("not asked")
+    }
+
+    fn watch(&self, _: &CameraId, _: f32, _: Overlay) -> Result<Box<dyn Pictures>, NoPicture> {
+        panic!("not asked")
+    }
+
+    fn discover(&self, _: Duration, _: Option<Ipv4Addr>) -> Later<'_, Result<Vec<FoundDevice>, NoPicture>> {
+        panic!("not asked")
     }
 }
 

@@ -2,18 +2,29 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use parking_lot::Mutex;
 use rollcall_control_api::ports::cameras as port;
-use rollcall_control_api::ports::cameras::{CameraStatus, CameraTrouble};
+use rollcall_control_api::ports::cameras::{
+    CameraProbe, CameraStatus, CameraTrouble, FoundDevice, NoPicture, Overlay, Picture, Pictures,
+};
+use rollcall_control_api::ports::faces::Later;
+use rollcall_discovery::{GROUP, Search, discover};
 use rollcall_pipeline::config::{CameraConfig, Config, Problem, Secret};
 use rollcall_pipeline::{CameraId, Clock, RoomId, TimeSource};
-use rollcall_stages::decode::{CameraSnapshot, CameraState};
+use rollcall_stages::decode::{CameraSnapshot, CameraState, Masks, Probe, ProbeLimits, probe};
+use rollcall_stages::preview::{self, PreviewError, PreviewHub, Watch};
 use rollcall_store::{Store, StoreError, StoredCamera};
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use super::Control;
 use super::cameras::{Cameras, Stored};
@@ -26,17 +37,34 @@ const ASK_AFTER: Duration = Duration::from_secs(45);
 /// How often is looked whether a camera is different, for live views.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
+/// Looks at cameras at the same time: each decodes, beside those that are analysed.
+const PROBES: usize = 2;
+
 /// The cameras, and what it takes to check others.
 pub(super) struct CameraDesk {
     cameras: Arc<Mutex<Cameras>>,
     /// What the daemon was started with: what cameras have to go with is in force from then on.
     config: Config,
+    preview: PreviewHub,
+    probes: Arc<Semaphore>,
+    searches: Arc<Semaphore>,
     clock: Arc<dyn Clock>,
 }
 
 impl CameraDesk {
-    pub(super) fn new(cameras: Arc<Mutex<Cameras>>, config: Config, clock: Arc<dyn Clock>) -> Self {
-        Self { cameras, config, clock }
+    pub(super) fn new(
+        cameras: Arc<Mutex<Cameras>>,
+        config: Config,
+        preview: PreviewHub,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let (probes, searches) = (Arc::new(Semaphore::new(PROBES)), Arc::new(Semaphore::new(1)));
+        Self { cameras, config, preview, probes, searches, clock }
+    }
+
+    /// Shows nothing to anybody any more.
+    pub(super) fn stop(&self) {
+        self.preview.close();
     }
 
     /// Loads the cameras of the database, and again whenever they changed; for ever. Without the database they stay as they
@@ -171,5 +199,127 @@ impl port::Cameras for CameraDesk {
 
     fn room_for(&self, beside_the_file: usize) -> Result<(), String> {
         self.config.lane.room_for(self.cameras.lock().of_file().len() + beside_the_file)
+    }
+    fn probe(&self, camera: CameraConfig) -> Later<'_, Result<CameraProbe, NoPicture>> {
+        let clock = Arc::clone(&self.clock);
+        Box::pin(blocking(&self.probes, "two cameras are being looked at already", move |stopped| {
+            let source = &camera.streams.detect;
+            let stopped = || stopped.load(Ordering::Relaxed);
+            match probe(source, camera.mounting, ProbeLimits::default(), &clock, &stopped) {
+                Ok(seen) => shown(&camera, seen),
+                Err(why) => Ok(CameraProbe {
+                    reason: Some(why.explain(&camera.id)),
+                    kind: Some(why.as_str()),
+                    ..CameraProbe::default()
+                }),
+            }
+        }))
+    }
+
+    fn watch(&self, id: &CameraId, fps: f32, overlay: Overlay) -> Result<Box<dyn Pictures>, NoPicture> {
+        let overlay = match overlay {
+            Overlay::None => preview::Overlay::None,
+            Overlay::Boxes => preview::Overlay::Boxes,
+            Overlay::Names => preview::Overlay::Names,
+        };
+        Ok(Box::new(Viewer(self.preview.watch(id, fps, overlay).map_err(no_picture)?)))
+    }
+
+    fn discover(&self, time: Duration, at: Option<Ipv4Addr>) -> Later<'_, Result<Vec<FoundDevice>, NoPicture>> {
+        let clock = Arc::clone(&self.clock);
+        Box::pin(blocking(&self.searches, "somebody searches already", move |stopped| {
+            let search = match at {
+                // From wherever the way to it begins.
+                Some(address) => Search {
+                    interfaces: vec![Ipv4Addr::UNSPECIFIED],
+                    time,
+                    to: SocketAddrV4::new(address, GROUP.port()),
+                },
+                None => Search { time, ..Search::default() },
+            };
+            let found = discover(&search, &*clock, &|| stopped.load(Ordering::Relaxed));
+            let devices = found.map_err(|error| NoPicture::Unavailable(error.to_string()))?;
+            Ok(devices.into_iter().map(device).collect())
+        }))
+    }
+}
+
+/// Does what blocks on a thread for that, if there is a seat. It is called off when nobody waits any more.
+async fn blocking<T: Send + 'static>(
+    seats: &Arc<Semaphore>,
+    busy: &str,
+    work: impl FnOnce(&AtomicBool) -> Result<T, NoPicture> + Send + 'static,
+) -> Result<T, NoPicture> {
+    let seat = Arc::clone(seats).try_acquire_owned();
+    let seat = seat.map_err(|_| NoPicture::Busy(format!("{busy}: try again in a moment")))?;
+    let waited_for = Waited::default();
+    let stopped = Arc::clone(&waited_for.0);
+    let done = tokio::task::spawn_blocking(move || {
+        let outcome = work(&stopped);
+        drop(seat);
+        outcome
+    });
+    done.await.unwrap_or_else(|error| Err(NoPicture::Failed(error.to_string())))
+}
+
+/// Says so when it is dropped.
+#[derive(Default)]
+struct Waited(Arc<AtomicBool>);
+
+impl Drop for Waited {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+fn shown(camera: &CameraConfig, seen: Probe) -> Result<CameraProbe, NoPicture> {
+    let image = seen.first_frame;
+    let masks = Masks::new(&camera.tuning.privacy_masks, image.width(), image.height());
+    let image = masks.map(|masks| masks.paint(&image.view())).unwrap_or(image);
+    let jpeg = preview::jpeg(&image).map_err(|fault| NoPicture::Failed(fault.to_string()))?;
+    Ok(CameraProbe {
+        ok: true,
+        reason: seen.ended.as_ref().map(|why| why.explain(&camera.id)),
+        kind: seen.ended.as_ref().map(|why| why.as_str()),
+        codec: Some(seen.info.codec).filter(|codec| !codec.is_empty()),
+        decoder: Some(seen.info.decoder).filter(|decoder| !decoder.is_empty()),
+        width: Some(seen.info.width),
+        height: Some(seen.info.height),
+        fps: seen.fps,
+        time_source: Some(seen.time_source.as_str()),
+        clock_skew_ms: seen.clock_skew_ms,
+        over_udp: seen.over_udp,
+        jpeg: Some(STANDARD.encode(jpeg)),
+    })
+}
+
+/// Somebody who watches.
+struct Viewer(Watch);
+
+impl Pictures for Viewer {
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Picture, NoPicture>> {
+        let picture = self.0.poll_next(context);
+        picture.map(|p| p.map(|p| Picture { jpeg: p.jpeg, captured: p.captured }).map_err(no_picture))
+    }
+}
+
+fn no_picture(error: PreviewError) -> NoPicture {
+    match error {
+        PreviewError::TooMany(..) => NoPicture::Busy(error.to_string()),
+        PreviewError::Late(_) => NoPicture::Unavailable(error.to_string()),
+        PreviewError::Ended => NoPicture::Ended,
+        PreviewError::NoThread(fault) => NoPicture::Failed(fault.to_string()),
+    }
+}
+
+fn device(found: rollcall_discovery::Device) -> FoundDevice {
+    FoundDevice {
+        endpoint: found.endpoint,
+        addresses: found.xaddrs.iter().map(ToString::to_string).collect(),
+        name: found.name,
+        hardware: found.hardware,
+        location: found.location,
+        types: found.types,
+        from: found.from.to_string(),
     }
 }

@@ -41,6 +41,7 @@ use rollcall_pipeline::supervisor::{Supervisor, Worker, log_panics};
 use rollcall_pipeline::{Clock, FrameMux, MuxMode, SystemClock};
 use rollcall_sinks::{PgSink, PgSinkOptions};
 use rollcall_stages::matching::{Gallery, GalleryHandle};
+use rollcall_stages::preview::{PreviewHub, PreviewLimits};
 use rollcall_store::{Retention, Store};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -98,6 +99,7 @@ pub(crate) struct Daemon {
     database: Database,
     people: Arc<People>,
     faces: Arc<FaceDesk>,
+    desk: Arc<CameraDesk>,
     live: Live,
     /// What feeds it.
     feeding: JoinHandle<()>,
@@ -148,7 +150,10 @@ impl Daemon {
         )));
         let (monitor, models) = (sink.monitor(), vision.in_use());
         let live_shots = LiveShots::new();
-        let observers: Vec<Arc<dyn Observer>> = vec![Arc::clone(&live_shots) as _];
+        let named = rules.clone();
+        let preview =
+            PreviewHub::new(PreviewLimits::default(), supervisor.clone(), move |person| named.name_of(person));
+        let observers: Vec<Arc<dyn Observer>> = vec![Arc::clone(&live_shots) as _, Arc::new(preview.clone())];
         let recognition = recognition_settings(&config.recognition);
         let parts = Parts {
             gallery: gallery.clone(),
@@ -181,7 +186,7 @@ impl Daemon {
             models,
             site,
         );
-        let desk = Arc::new(CameraDesk::new(Arc::clone(&cameras), config.clone(), Arc::clone(&clock)));
+        let desk = Arc::new(CameraDesk::new(Arc::clone(&cameras), config.clone(), preview, Arc::clone(&clock)));
         let live = Live::default();
         let (feed, rows) = (live.clone(), database.store.clone());
         let feeding = runtime.spawn(async move { feed.follow(rows).await });
@@ -232,6 +237,7 @@ impl Daemon {
             database,
             people,
             faces,
+            desk,
             live,
             feeding,
             following: None,
@@ -394,6 +400,7 @@ impl Daemon {
         let (clock, patience) = (Arc::clone(self.supervisor.clock()), self.config.lane.shutdown);
         let begun = clock.mono();
         self.faces.stop();
+        self.desk.stop();
         let leaving = self.cameras.lock().leave_all();
         // A camera that hangs leaves the lane its half: what was seen matters more than a thread.
         leaving.join(STOP_PATIENCE.min(patience / 2));

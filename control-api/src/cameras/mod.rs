@@ -1,5 +1,7 @@
 //! `/api/v1/cameras`: the cameras, those of the configuration file and those that are kept in the database.
 
+mod find;
+mod look;
 mod settings;
 mod view;
 
@@ -28,6 +30,9 @@ use crate::validate::{Checks, MAX_NAME, is_slug};
 
 use settings::{CameraSettings, Given, NewCredentials, field, hosts, separate};
 pub use view::CameraView;
+
+/// What stands where ids stand.
+const PATHS: [&str; 2] = ["discover", "test"];
 
 /// A new camera.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
@@ -101,7 +106,11 @@ pub(crate) struct CameraParams {
 }
 
 pub(crate) fn router() -> OpenApiRouter<Arc<Api>> {
-    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(read, change, remove))
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(read, change, remove))
+        .merge(look::router())
+        .merge(find::router())
 }
 
 /// The cameras and how they are, by id
@@ -166,6 +175,9 @@ async fn create(
     caller.need(Right::CamerasWrite)?;
     let mut checks = Checks::default();
     checks.slug("/id", &new.id);
+    if PATHS.contains(&new.id.as_str()) {
+        checks.add("/id", "is the name of an operation here: choose another");
+    }
     checks.maybe_line("/name", new.name.as_deref(), MAX_NAME);
     let given = separate(&mut checks, new.settings, new.credentials)?;
     if !is_slug(&new.room_id) || api.store.room(&caller.scope, &new.room_id).await?.is_none() {

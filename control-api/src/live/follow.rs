@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use rollcall_store::StoreError;
@@ -127,9 +126,9 @@ impl Follower {
 
     /// Whether the caller may still follow; their rights may be others by now.
     async fn ask_again(&mut self) -> Result<(), End> {
-        self.parts.extensions.remove::<Caller>();
-        match Caller::from_request_parts(&mut self.parts, &self.api).await {
-            Ok(caller) => {
+        match Caller::find(&self.parts, &self.api).await {
+            Ok(None) => Err(End::Refused),
+            Ok(Some(caller)) => {
                 need(&caller).map_err(|_| End::Refused)?;
                 self.caller = caller;
                 Ok(())

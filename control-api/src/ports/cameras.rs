@@ -1,11 +1,21 @@
 //! The cameras that run. Implemented by the daemon; which there are in the database is the store's business.
 
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use rollcall_pipeline::CameraId;
 use rollcall_pipeline::config::{self, CameraConfig, Secret};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
+
+use super::faces::Later;
+use crate::problem::Problem;
 
 /// Runs cameras.
 pub trait Cameras: Send + Sync + 'static {
@@ -32,6 +42,126 @@ pub trait Cameras: Send + Sync + 'static {
     /// # Errors
     /// The sum, and what to do.
     fn room_for(&self, beside_the_file: usize) -> Result<(), String>;
+
+    /// Opens a camera without keeping anything, for ten seconds at most. That there is no picture is an answer.
+    fn probe(&self, camera: CameraConfig) -> Later<'_, Result<CameraProbe, NoPicture>>;
+
+    /// Shows what a camera sees, `fps` times a second at most, until what is returned is dropped.
+    ///
+    /// # Errors
+    /// When too many watch already.
+    fn watch(&self, id: &CameraId, fps: f32, overlay: Overlay) -> Result<Box<dyn Pictures>, NoPicture>;
+
+    /// Asks who is there in the local network, or at one address.
+    fn discover(&self, time: Duration, at: Option<Ipv4Addr>) -> Later<'_, Result<Vec<FoundDevice>, NoPicture>>;
+}
+
+/// What is drawn onto pictures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overlay {
+    /// Nothing.
+    None,
+    /// Boxes, track ids and whether somebody was recognised.
+    Boxes,
+    /// Names too.
+    Names,
+}
+
+/// A picture. Personal data.
+#[derive(Clone)]
+pub struct Picture {
+    /// The JPEG.
+    pub jpeg: Arc<[u8]>,
+    /// When it was taken.
+    pub captured: DateTime<Utc>,
+}
+
+impl fmt::Debug for Picture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Picture({}, {} bytes)", self.captured, self.jpeg.len())
+    }
+}
+
+/// Somebody who watches. Dropping it ends the work that is done for them.
+pub trait Pictures: Send {
+    /// The next picture, once it is there.
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Picture, NoPicture>>;
+}
+
+/// Why there is no picture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoPicture {
+    /// Not now: too many ask.
+    Busy(String),
+    /// Nothing came in time, or what was asked for could not be done here.
+    Unavailable(String),
+    /// It is over.
+    Ended,
+    /// Our fault.
+    Failed(String),
+}
+
+impl From<NoPicture> for Problem {
+    fn from(why: NoPicture) -> Self {
+        match why {
+            NoPicture::Busy(detail) => Self::busy(StatusCode::TOO_MANY_REQUESTS, detail, 5),
+            NoPicture::Unavailable(detail) => Self::busy(StatusCode::SERVICE_UNAVAILABLE, detail, 5),
+            NoPicture::Ended => Self::busy(StatusCode::SERVICE_UNAVAILABLE, "the preview has ended: start it again", 1),
+            NoPicture::Failed(cause) => Self::internal(cause),
+        }
+    }
+}
+
+/// What a look at a camera showed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
+pub struct CameraProbe {
+    /// There is a picture.
+    pub ok: bool,
+    /// Why there is none, or what went wrong after it, in plain words.
+    pub reason: Option<String>,
+    /// The same in one word.
+    #[schema(example = "unauthorized")]
+    pub kind: Option<&'static str>,
+    /// Codec of the stream.
+    #[schema(example = "video/x-h265")]
+    pub codec: Option<String>,
+    /// What decodes it.
+    pub decoder: Option<String>,
+    /// Width of the picture as mounted.
+    pub width: Option<u32>,
+    /// Height of the picture as mounted.
+    pub height: Option<u32>,
+    /// Frames a second, as counted.
+    pub fps: Option<f64>,
+    /// Where capture times would come from.
+    pub time_source: Option<&'static str>,
+    /// The camera's clock less ours, where it told it.
+    pub clock_skew_ms: Option<i64>,
+    /// It sends over UDP only.
+    pub over_udp: bool,
+    /// The first picture, with its privacy masks: a JPEG in base64, at most 1280 pixels long.
+    #[schema(content_encoding = "base64", content_media_type = "image/jpeg")]
+    pub jpeg: Option<String>,
+}
+
+/// A device that answered. Everything but `from` is what it says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FoundDevice {
+    /// Its lasting name.
+    #[schema(example = "urn:uuid:1419d68a-1dd2-11b2-a105-000000000000")]
+    pub endpoint: String,
+    /// Where its ONVIF service is.
+    pub addresses: Vec<String>,
+    /// Its name.
+    pub name: Option<String>,
+    /// Its model.
+    pub hardware: Option<String>,
+    /// Where it hangs.
+    pub location: Option<String>,
+    /// What it is.
+    pub types: Vec<String>,
+    /// Who sent the answer.
+    pub from: String,
 }
 
 /// How a camera is.
