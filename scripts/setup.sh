@@ -14,13 +14,14 @@ MODELS_ONLY=
 RUST_AT_LEAST=1.92
 
 # Build tools; GStreamer with its decoders, the encoders of the test cameras and the RTSP server; PostgreSQL's programs (a system
-# cluster need not run); what fetches and converts the models.
+# cluster need not run); what the examples of docs/api.md use; what fetches and converts the models.
 PACKAGES=(
     build-essential ca-certificates pkg-config
     libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev libgstrtspserver-1.0-dev
     gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
     gstreamer1.0-libav gstreamer1.0-tools
     postgresql
+    curl jq
 )
 
 fail() {
