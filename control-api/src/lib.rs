@@ -19,6 +19,7 @@ pub mod extract;
 mod figures;
 mod faces;
 mod grants;
+mod groups;
 mod guard;
 mod health;
 mod idempotency;
@@ -29,6 +30,7 @@ mod metrics;
 mod openapi;
 pub mod page;
 mod passwords;
+mod people;
 pub mod ports;
 pub mod problem;
 mod reports;
@@ -160,10 +162,12 @@ fn nouns() -> OpenApiRouter<Arc<Api>> {
         .merge(board::router())
         .merge(cameras::router())
         .merge(corrections::router())
+        .merge(groups::router())
         .merge(keys::router())
         .merge(live::router())
         .merge(check_in::router())
         .merge(courses::router())
+        .merge(people::router())
         .merge(reports::router())
         .merge(faces::router())
         .merge(review::router())

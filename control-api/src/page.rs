@@ -12,7 +12,7 @@ use crate::problem::{FieldError, Problem};
 const DEFAULT_LIMIT: u32 = 50;
 /// Most rows of a page.
 pub const MAX_LIMIT: u32 = 500;
-const MAX_CURSOR: usize = 1_000;
+const MAX_CURSOR: usize = 2_000;
 
 /// A page of a list.
 #[derive(Clone, Debug, Serialize, ToSchema)]

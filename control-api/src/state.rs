@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use rollcall_pipeline::Clock;
+use rollcall_pipeline::config::PrivacyConfig;
 use rollcall_store::Store;
 
 use crate::Daemon;
@@ -25,6 +26,8 @@ pub struct Api {
     pub access: Access,
     /// What happens, for those who follow it.
     pub live: Live,
+    /// What is kept of people.
+    pub privacy: PrivacyConfig,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
 }

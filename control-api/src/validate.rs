@@ -92,6 +92,11 @@ impl Checks {
         }
     }
 
+    /// What was wrong, where the place is told otherwise.
+    pub(crate) fn details(self) -> impl Iterator<Item = String> {
+        self.0.into_iter().map(|wrong| wrong.detail)
+    }
+
     /// Tells everything that was wrong.
     ///
     /// # Errors

@@ -9,8 +9,8 @@ use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use rollcall_control_api::ports::cameras::{CameraProbe, CameraStatus, Cameras, FoundDevice, NoPicture, Overlay, Pictures};
 use rollcall_control_api::ports::faces::{
-    Certainty, CheckIn, CheckInTrouble, CheckedIn, EnrolAsk, FaceView, Faces, FacesTrouble, GalleryView, Later, Likeness, LiveShot, Matched,
-    PictureOutcome, PictureReport, Turn,
+    Certainty, CheckIn, CheckInTrouble, CheckedIn, DecideAsk, EnrolAsk, FaceView, Faces, FacesTrouble, GalleryView,
+    Later, Likeness, LiveShot, Matched, PictureOutcome, PictureReport, Turn,
 };
 use rollcall_control_api::{Access, Api, Daemon, Live, Metrics, ModelView, Part, Readiness, VersionView, router};
 use rollcall_pipeline::config::{CameraConfig, Config, Problem, Secret};
@@ -109,6 +109,10 @@ impl Faces for NoFaces {
         panic!("not asked")
     }
 
+    fn decide(&self, _: DecideAsk) -> Later<'_, Result<Vec<Option<PersonId>>, FacesTrouble>> {
+        panic!("not asked")
+    }
+
     fn best_shots(&self, _: CameraId, _: usize) -> Later<'_, Result<Vec<LiveShot>, FacesTrouble>> {
         panic!("not asked")
     }
@@ -139,6 +143,7 @@ async fn get(database: Part, path: &str) -> (StatusCode, String) {
         faces: Arc::new(NoFaces),
         live: Live::default(),
         access: Access::new(Config::defaults().server),
+        privacy: Config::defaults().privacy,
         clock: Arc::new(SystemClock),
     };
     let router = router(Arc::new(api), Metrics::detached().unwrap());

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use rollcall_control_api::ports::faces::{
-    BoxView, Certainty, CheckIn, CheckInOutcome, CheckInTrouble, CheckedIn, EnrolAsk, FaceView, Faces, FacesTrouble,
-    GalleryView, GateView, Later, Likeness, LiveShot, LivenessView, Matched, NewTemplate, PictureOutcome,
+    BoxView, Certainty, CheckIn, CheckInOutcome, CheckInTrouble, CheckedIn, DecideAsk, EnrolAsk, FaceView, Faces,
+    FacesTrouble, GalleryView, GateView, Later, Likeness, LiveShot, LivenessView, Matched, NewTemplate, PictureOutcome,
     PictureReport, QualityView, Shown, Turn,
 };
 use rollcall_faces::live::STAND;
@@ -238,6 +238,25 @@ impl Faces for FaceDesk {
             let request = EnrolRequest { person, own, others, pictures, crops };
             let told = self.engine.enrol(request).await.map_err(trouble)?;
             Ok(told.into_iter().map(outcome).collect())
+        })
+    }
+
+    fn decide(&self, ask: DecideAsk) -> Later<'_, Result<Vec<Option<PersonId>>, FacesTrouble>> {
+        Box::pin(async move {
+            let DecideAsk { person, mut own, at_least, faces } = ask;
+            self.gallery_at_least(at_least).await?;
+            let others = self.gallery.load();
+            let faces: Vec<_> = faces.iter().map(Some).collect();
+            let refusals = rollcall_faces::known::decide(
+                &mut own,
+                |face| rollcall_faces::known::in_gallery(&*others, person, face),
+                &faces,
+            );
+            let other = |refusal: Refusal<PersonId>| match refusal {
+                Refusal::LooksLike { other, .. } => Some(other),
+                Refusal::Picture(_) => None,
+            };
+            Ok(refusals.into_iter().map(|refusal| refusal.and_then(other)).collect())
         })
     }
 

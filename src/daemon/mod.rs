@@ -214,6 +214,7 @@ impl Daemon {
             faces: Arc::clone(&faces) as _,
             live: live.clone(),
             access: Access::new(config.server.clone()),
+            privacy: config.privacy,
             clock,
         };
         let routes = router(Arc::new(api), metrics.clone());

@@ -190,6 +190,23 @@ impl Store {
         one(row, PersonDetail::read)
     }
 
+    /// The names of all attributes that people in `scope` have, sorted; at most 1,000.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn attribute_names(&self, scope: &Scope) -> Result<Vec<String>, StoreError> {
+        let (sites, rooms, own) = scope.bounds();
+        let names = sqlx::query_scalar(sqlx::AssertSqlSafe(format!(
+            "select distinct jsonb_object_keys(p.attributes) from people p where {IN_SCOPE} order by 1 limit 1000"
+        )))
+        .bind(sites)
+        .bind(rooms)
+        .bind(own)
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(names)
+    }
+
     /// The person of that name, added if there is none; the flag tells which. Two calls at once add one person.
     ///
     /// # Errors

@@ -47,6 +47,9 @@ pub trait Faces: Send + Sync + 'static {
     /// Which of a person's pictures make templates, decided together; one answer a picture, in order. Stores nothing.
     fn enrol(&self, request: EnrolAsk) -> Later<'_, Result<Vec<PictureOutcome>, FacesTrouble>>;
 
+    /// Whose the faces of a person look like instead, decided together as by [`Faces::enrol`]; one answer a face.
+    fn decide(&self, ask: DecideAsk) -> Later<'_, Result<Vec<Option<PersonId>>, FacesTrouble>>;
+
     /// The best `most` views of whoever stands before a live camera for the next five seconds; all of one living person.
     fn best_shots(&self, camera: CameraId, most: usize) -> Later<'_, Result<Vec<LiveShot>, FacesTrouble>>;
 
@@ -236,6 +239,19 @@ pub struct EnrolAsk {
     pub pictures: Vec<Vec<u8>>,
     /// Whether the face is cut out for people to look at.
     pub crops: bool,
+}
+
+/// A person's faces.
+#[derive(Clone, Debug)]
+pub struct DecideAsk {
+    /// Whose.
+    pub person: PersonId,
+    /// Their templates so far, all of them.
+    pub own: Vec<Embedding>,
+    /// The gallery that they are compared with must have come so far: the version that the database has now.
+    pub at_least: GalleryVersion,
+    /// The faces.
+    pub faces: Vec<Embedding>,
 }
 
 /// What became of a picture.

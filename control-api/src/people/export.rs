@@ -1,0 +1,94 @@
+//! `GET /api/v1/people/export`: the table that `import` reads.
+
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use rollcall_store::{PersonDetail, PersonFilter, Scope, Store, StoreError};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use super::{PersonParams, filter, table};
+use crate::caller::Caller;
+use crate::extract::Params;
+use crate::problem::{Answer, Problem, Problems};
+use crate::rights::Right;
+use crate::state::Api;
+
+/// People of one query.
+const PAGE: u32 = 500;
+
+pub(super) fn router() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new().routes(routes!(export))
+}
+
+/// People as a table
+///
+/// CSV in UTF-8, by name, with the columns that `import` reads. A cell that a spreadsheet would take for a formula begins
+/// with an apostrophe, which `import` takes off. `limit` and `cursor` are not for this: it is all in one answer.
+#[utoipa::path(get, path = "/people/export", tag = "people", security(("token" = []), ("key" = [])), params(PersonParams),
+    responses((status = 200, body = String, content_type = "text/csv"), Problems))]
+async fn export(caller: Caller, State(api): State<Arc<Api>>, Params(params): Params<PersonParams>) -> Answer<Response> {
+    caller.need(Right::PeopleRead)?;
+    if params.limit.is_some() || params.cursor.is_some() {
+        return Err(Problem::bad_request("limit and cursor are not for an export: it is all in one answer"));
+    }
+    let filter = filter(&params)?;
+    let attributes = api.store.attribute_names(&caller.scope).await?;
+    let rows = Rows { store: api.store.clone(), scope: caller.scope, filter, attributes, after: None };
+    // The first page here: a database that is away is a problem and no broken file.
+    let (first, rows) = rows.first().await?;
+    let rest = stream::try_unfold(rows, Rows::next);
+    let all = stream::StreamExt::chain(stream::once(async move { Ok::<_, StoreError>(first) }), rest);
+    let headers = [
+        (header::CONTENT_TYPE, "text/csv; charset=utf-8"),
+        (header::CONTENT_DISPOSITION, "attachment; filename=\"people.csv\""),
+    ];
+    Ok((headers, Body::from_stream(all)).into_response())
+}
+
+/// What is still to come.
+struct Rows {
+    store: Store,
+    scope: Scope,
+    filter: PersonFilter,
+    attributes: Vec<String>,
+    after: Option<(String, Uuid)>,
+}
+
+impl Rows {
+    async fn first(mut self) -> Result<(Bytes, Option<Self>), StoreError> {
+        let head = table::head(&self.attributes);
+        let people = self.page().await?;
+        let text = lines(std::iter::once(head), &people, &self.attributes);
+        Ok((text, (!people.is_empty()).then_some(self)))
+    }
+
+    async fn next(rows: Option<Self>) -> Result<Option<(Bytes, Option<Self>)>, StoreError> {
+        let Some(mut rows) = rows else { return Ok(None) };
+        let people = rows.page().await?;
+        if people.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some((lines(std::iter::empty(), &people, &rows.attributes), Some(rows))))
+    }
+
+    async fn page(&mut self) -> Result<Vec<PersonDetail>, StoreError> {
+        let people = self.store.people_in(&self.scope, &self.filter, self.after.as_ref(), PAGE).await?;
+        self.after = people.last().map(|person| (person.name.clone(), person.id));
+        Ok(people)
+    }
+}
+
+fn lines(head: impl Iterator<Item = Vec<String>>, people: &[PersonDetail], attributes: &[String]) -> Bytes {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for line in head.chain(people.iter().map(|person| table::line(person, attributes))) {
+        // Into memory, and every line has as many fields as the first.
+        drop(writer.write_record(line));
+    }
+    writer.into_inner().unwrap_or_default().into()
+}

@@ -1,0 +1,292 @@
+//! The table of people that is imported and exported: `external_id,name,groups` and a column `attribute.NAME` for each
+//! attribute. Groups are parted by `|`. Pure.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use csv::{ByteRecord, ReaderBuilder, Trim};
+use rollcall_store::{ImportedPerson, MAX_ATTRIBUTES, PersonDetail};
+
+use crate::problem::FieldError;
+use crate::validate::{Checks, MAX_NAME};
+
+use super::{MAX_ATTRIBUTE, MAX_GROUPS, check_attribute_name};
+
+/// Lines of people, at most.
+pub(super) const MAX_LINES: u64 = 100_000;
+/// Columns, at most.
+const MAX_COLUMNS: usize = 3 + 100;
+/// Mistakes that are told, at most.
+const MAX_TOLD: usize = 1_000;
+/// Between the groups of a person.
+const PART: char = '|';
+const ATTRIBUTE: &str = "attribute.";
+
+/// What a column is.
+enum Column {
+    ExternalId,
+    Name,
+    Groups,
+    Attribute(String),
+}
+
+/// Reads a table; either all of it, or what is wrong with it.
+pub(super) fn read(bytes: &[u8]) -> Result<Vec<ImportedPerson>, Vec<FieldError>> {
+    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+    let head = bytes.split(|b| *b == b'\n').next().unwrap_or_default();
+    let count = |mark: u8| head.iter().filter(|b| **b == mark).count();
+    let delimiter = if count(b';') > count(b',') { b';' } else { b',' };
+    let mut reader =
+        ReaderBuilder::new().delimiter(delimiter).trim(Trim::All).flexible(true).has_headers(false).from_reader(bytes);
+    let mut told = Told::default();
+    let mut record = ByteRecord::new();
+    match reader.read_byte_record(&mut record) {
+        Ok(true) => {}
+        Ok(false) => return Err(vec![mistake(1, "", "the table is empty: its first line names the columns")]),
+        Err(error) => return Err(vec![mistake(1, "", error.to_string())]),
+    }
+    let columns = columns(&record)?;
+    let (mut people, mut lines_of) = (Vec::new(), HashMap::new());
+    loop {
+        match reader.read_byte_record(&mut record) {
+            Ok(false) => break,
+            Ok(true) => {}
+            Err(error) => {
+                told.add(mistake(reader.position().line(), "", error.to_string()));
+                break;
+            }
+        }
+        let line = record.position().map_or(0, csv::Position::line);
+        if people.len() as u64 >= MAX_LINES {
+            told.add(mistake(line, "", format!("at most {MAX_LINES} people: import in parts")));
+            break;
+        }
+        if record.iter().all(<[u8]>::is_empty) {
+            continue;
+        }
+        let Some(person) = person(&record, &columns, line, &mut told) else { continue };
+        if let Some(first) = lines_of.insert(person.external_id.clone(), line) {
+            told.add(mistake(line, "external_id", format!("stands in line {first} already")));
+        }
+        people.push(person);
+    }
+    told.done(people)
+}
+
+fn columns(record: &ByteRecord) -> Result<Vec<Column>, Vec<FieldError>> {
+    let mut told = Told::default();
+    if record.len() > MAX_COLUMNS {
+        return Err(vec![mistake(1, "", format!("at most {MAX_COLUMNS} columns"))]);
+    }
+    let (mut columns, mut seen) = (Vec::new(), BTreeSet::new());
+    for name in record {
+        let text = String::from_utf8_lossy(name).into_owned();
+        let plain = text.to_lowercase();
+        let column = match plain.as_str() {
+            "external_id" => Column::ExternalId,
+            "name" => Column::Name,
+            "groups" => Column::Groups,
+            _ => match text.get(..ATTRIBUTE.len()).filter(|head| head.eq_ignore_ascii_case(ATTRIBUTE)) {
+                Some(_) => Column::Attribute(unguarded(&text[ATTRIBUTE.len()..]).to_owned()),
+                None => {
+                    let known = "external_id, name, groups and attribute.NAME";
+                    told.add(mistake(1, shown(&text), format!("no column that is read here: there are {known}")));
+                    continue;
+                }
+            },
+        };
+        if let Column::Attribute(name) = &column {
+            told.check(1, shown(&text), |checks| check_attribute_name(checks, "", name));
+        }
+        if !seen.insert(match &column {
+            Column::Attribute(name) => format!("{ATTRIBUTE}{name}"),
+            _ => plain,
+        }) {
+            told.add(mistake(1, shown(&text), "this column stands there twice"));
+        }
+        columns.push(column);
+    }
+    for (name, is_there) in [
+        ("external_id", columns.iter().any(|c| matches!(c, Column::ExternalId))),
+        ("name", columns.iter().any(|c| matches!(c, Column::Name))),
+    ] {
+        if !is_there {
+            told.add(mistake(1, name, "this column is missing"));
+        }
+    }
+    told.done(columns)
+}
+
+fn person(record: &ByteRecord, columns: &[Column], line: u64, told: &mut Told) -> Option<ImportedPerson> {
+    if record.len() != columns.len() {
+        let wrong = format!("has {} fields, and the first line has {}", record.len(), columns.len());
+        told.add(mistake(line, "", wrong));
+        return None;
+    }
+    let before = told.count;
+    let mut person =
+        ImportedPerson { external_id: String::new(), name: String::new(), groups: None, attributes: BTreeMap::new() };
+    for (bytes, column) in record.iter().zip(columns) {
+        let name = match column {
+            Column::ExternalId => "external_id",
+            Column::Name => "name",
+            Column::Groups => "groups",
+            Column::Attribute(name) => name,
+        };
+        let Ok(text) = std::str::from_utf8(bytes) else {
+            told.add(mistake(line, name, "is not UTF-8: save the table as CSV UTF-8"));
+            continue;
+        };
+        let text = unguarded(text);
+        match column {
+            Column::ExternalId => {
+                told.check(line, name, |checks| checks.line("", text, MAX_NAME));
+                person.external_id = text.to_owned();
+            }
+            Column::Name => {
+                told.check(line, name, |checks| checks.line("", text, MAX_NAME));
+                person.name = text.to_owned();
+            }
+            Column::Groups => {
+                let groups: BTreeSet<String> =
+                    text.split(PART).map(str::trim).filter(|group| !group.is_empty()).map(str::to_owned).collect();
+                if groups.len() > MAX_GROUPS {
+                    told.add(mistake(line, name, format!("at most {MAX_GROUPS}")));
+                }
+                for group in &groups {
+                    told.check(line, name, |checks| checks.line("", group, MAX_NAME));
+                }
+                person.groups = Some(groups);
+            }
+            Column::Attribute(_) => {
+                if !text.is_empty() {
+                    told.check(line, name, |checks| checks.line("", text, MAX_ATTRIBUTE));
+                }
+                person.attributes.insert(name.to_owned(), text.to_owned());
+            }
+        }
+    }
+    if person.attributes.values().filter(|value| !value.is_empty()).count() > MAX_ATTRIBUTES {
+        told.add(mistake(line, "", format!("at most {MAX_ATTRIBUTES} attributes")));
+    }
+    (told.count == before).then_some(person)
+}
+
+/// What is wrong so far.
+#[derive(Default)]
+struct Told {
+    wrong: Vec<FieldError>,
+    count: usize,
+}
+
+impl Told {
+    fn add(&mut self, wrong: FieldError) {
+        self.count += 1;
+        if self.wrong.len() < MAX_TOLD {
+            self.wrong.push(wrong);
+        }
+    }
+
+    /// Holds a value to the checks of JSON bodies.
+    fn check(&mut self, line: u64, column: &str, check: impl FnOnce(&mut Checks)) {
+        let mut checks = Checks::default();
+        check(&mut checks);
+        for detail in checks.details() {
+            self.add(mistake(line, column, detail));
+        }
+    }
+
+    fn done<T>(mut self, good: T) -> Result<T, Vec<FieldError>> {
+        let more = self.count - self.wrong.len();
+        if more > 0 {
+            self.wrong.push(FieldError { pointer: "…".to_owned(), detail: format!("and {more} more mistakes") });
+        }
+        if self.wrong.is_empty() { Ok(good) } else { Err(self.wrong) }
+    }
+}
+
+fn mistake(line: u64, column: &str, detail: impl Into<String>) -> FieldError {
+    let pointer = if column.is_empty() { format!("line {line}") } else { format!("line {line}, {column}") };
+    FieldError { pointer, detail: detail.into() }
+}
+
+/// The name of a column for people, however long it is.
+fn shown(text: &str) -> &str {
+    text.char_indices().nth(60).map_or(text, |(end, _)| &text[..end])
+}
+
+/// Whether a spreadsheet would take a text for a formula.
+fn is_formula(text: &str) -> bool {
+    text.trim_start_matches('\'').starts_with(['=', '+', '-', '@', '\t', '\r'])
+}
+
+/// A cell that no spreadsheet takes for a formula.
+pub(super) fn guarded(text: &str) -> String {
+    if is_formula(text) { format!("'{text}") } else { text.to_owned() }
+}
+
+/// What [`guarded`] was made of.
+fn unguarded(text: &str) -> &str {
+    text.strip_prefix('\'').filter(|_| is_formula(text)).unwrap_or(text)
+}
+
+/// The first line.
+pub(super) fn head(attributes: &[String]) -> Vec<String> {
+    let attributes = attributes.iter().map(|name| format!("{ATTRIBUTE}{}", guarded(name)));
+    ["external_id", "name", "groups"].map(str::to_owned).into_iter().chain(attributes).collect()
+}
+
+/// The line of a person.
+pub(super) fn line(person: &PersonDetail, attributes: &[String]) -> Vec<String> {
+    let groups: Vec<&str> = person.groups.iter().map(|group| group.name.as_str()).collect();
+    let groups = groups.join(&PART.to_string());
+    let external_id = person.external_id.as_deref().unwrap_or_default();
+    let values = attributes.iter().map(|name| person.attributes.get(name).map_or("", String::as_str));
+    [external_id, person.name.as_str(), groups.as_str()].into_iter().chain(values).map(guarded).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wrong(table: &[u8]) -> Vec<String> {
+        read(table).unwrap_err().into_iter().map(|e| format!("{}: {}", e.pointer, e.detail)).collect()
+    }
+
+    #[test]
+    fn tables_come_with_either_mark_and_with_or_without_a_bom() {
+        let comma = read("external_id,name,groups,attribute.Room\n7,\"Lovelace, Ada\",A|B ,12\n".as_bytes()).unwrap();
+        let semicolon =
+            read("\u{feff}Name;External_ID;attribute.Room;GROUPS\r\nLovelace, Ada;7;12;B|A\r\n\r\n".as_bytes())
+                .unwrap();
+        assert_eq!(comma, semicolon);
+        assert_eq!(comma[0].groups.as_ref().unwrap().len(), 2);
+        assert_eq!(read(b"external_id,name\n1,Ada\n").unwrap()[0].groups, None);
+    }
+
+    #[test]
+    fn every_mistake_is_told_with_its_line() {
+        let told = wrong(b"external_id,name\n1,Ada\n,Grace\n2\n1,Alan\n3,\xff\n4,\n");
+        assert_eq!(told.len(), 5, "{told:?}");
+        for (told, begin) in told.iter().zip([
+            "line 3, external_id: must be 1 to 200",
+            "line 4: has 1 fields",
+            "line 5, external_id: stands in line 2",
+            "line 6, name: is not UTF-8",
+            "line 7, name: must be 1",
+        ]) {
+            assert!(told.starts_with(begin), "{told}");
+        }
+        assert!(wrong(b"")[0].contains("empty"));
+        assert!(wrong(b"external_id,name,salary\n")[0].starts_with("line 1, salary: no column"));
+        assert!(wrong(b"name,name\n").iter().any(|w| w.contains("twice")));
+    }
+
+    #[test]
+    fn formulas_are_guarded_and_come_back() {
+        for text in ["=1+1", "+49", "-3", "@x", "'=1", "O'Brien", "'quoted'", "plain"] {
+            let cell = guarded(text);
+            assert!(!cell.starts_with(['=', '+', '-', '@']), "{cell}");
+            assert_eq!(unguarded(&cell), text);
+        }
+    }
+}

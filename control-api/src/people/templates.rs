@@ -1,0 +1,476 @@
+//! `/api/v1/people/{id}/templates`: the faces by which somebody is recognised. A template is made, and never shown: neither
+//! the picture is kept nor are the numbers told.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
+use rollcall_pipeline::{CameraId, EventId, PersonId};
+use rollcall_store::{NewTemplate, PersonDetail, TemplateOrigin, TemplateRow};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use super::{no_person, visible};
+use crate::caller::Caller;
+use crate::extract::{Body, Params, PathOf};
+use crate::page::{self, Page};
+use crate::ports::faces::{DecideAsk, EnrolAsk, GateView, LiveShot, MAX_PICTURE_BYTES, PictureOutcome, PictureReport};
+use crate::problem::{Answer, CONTENT_TYPE, Problem, Problems};
+use crate::rights::Right;
+use crate::state::Api;
+use crate::upload::{self, Upload, UploadLimits};
+use crate::validate::is_slug;
+
+/// Pictures of one request, at most.
+const MAX_PICTURES: usize = 10;
+/// Bytes of all of them, at most.
+const MAX_BYTES: usize = 64 << 20;
+/// Views taken from a camera at once.
+const FROM_CAMERA: usize = 3;
+const LIMITS: UploadLimits = UploadLimits { fields: &["pictures"], files: MAX_PICTURES, file_bytes: MAX_PICTURE_BYTES };
+
+/// A template, without the face.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub(crate) struct TemplateView {
+    /// Id.
+    pub id: Uuid,
+    /// The model that made it.
+    pub model: String,
+    /// The licence under which that was used.
+    pub licence: String,
+    /// How good the view is, 0 to 1.
+    pub quality: f32,
+    /// Where it comes from: `picture`, `camera`, `review` or `folder`.
+    pub source: String,
+    /// sha256 of what it was made from, in hexadecimal: a file, or the pixels of a face before a camera.
+    pub sha256: String,
+    /// Every limit with what was measured; empty for pictures of a folder.
+    #[schema(value_type = Vec<GateView>)]
+    pub gates: serde_json::Value,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+}
+
+impl From<TemplateRow> for TemplateView {
+    fn from(row: TemplateRow) -> Self {
+        Self {
+            id: row.id,
+            model: row.model_id,
+            licence: row.model_licence,
+            quality: row.quality,
+            source: row.source,
+            sha256: row.source_sha256,
+            gates: row.report.unwrap_or_else(|| serde_json::json!([])),
+            created_at: row.created_at,
+        }
+    }
+}
+
+/// What became of a picture or a view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum PictureState {
+    /// It made a template.
+    Accepted,
+    /// It had made one before.
+    Known,
+    /// It will not do.
+    Refused,
+}
+
+/// A picture and what became of it.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub(crate) struct EnrolledPicture {
+    /// What became of it.
+    pub state: PictureState,
+    /// The template that it made.
+    pub template_id: Option<Uuid>,
+    /// Whose face it looks like instead, where the caller may see them.
+    pub looks_like_person_id: Option<Uuid>,
+    /// What was measured. `code` may also be `looks_like_another` or `too_many_templates`.
+    #[serde(flatten)]
+    pub report: PictureReport,
+}
+
+/// What an enrolment came to.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub(crate) struct EnrolmentView {
+    /// Who.
+    pub person_id: Uuid,
+    /// Templates that were made.
+    pub added: usize,
+    /// Templates that there are now.
+    pub templates: u64,
+    /// The pictures, in the order in which they came.
+    pub pictures: Vec<EnrolledPicture>,
+}
+
+/// No picture would do: a problem, with what is wrong with each.
+#[derive(Serialize, ToSchema)]
+struct NoneAccepted {
+    #[serde(flatten)]
+    problem: Problem,
+    /// The pictures, in the order in which they came.
+    pictures: Vec<EnrolledPicture>,
+}
+
+/// Pictures of a person.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes a form")]
+struct PicturesForm {
+    /// JPEG, PNG or WebP, at most 20 MB each and 64 MB in all; in JSON as Base64.
+    #[schema(value_type = Vec<String>, content_media_type = "image/*", min_items = 1, max_items = 10)]
+    pictures: Vec<Vec<u8>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoOptions {}
+
+/// Which camera somebody stands before.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FromCamera {
+    /// The camera.
+    #[schema(min_length = 1, max_length = 40, pattern = "^[a-z0-9_-]{1,40}$")]
+    pub camera_id: String,
+}
+
+/// Which review item shows them.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FromReview {
+    /// The event of the item.
+    pub event_id: Uuid,
+}
+
+/// Which page.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct TemplateParams {
+    /// Most rows of the answer.
+    #[param(minimum = 1, maximum = 500, default = 50)]
+    pub limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    #[param(max_length = 1000)]
+    pub cursor: Option<String>,
+}
+
+pub(super) fn router() -> OpenApiRouter<Arc<Api>> {
+    let uploads = OpenApiRouter::new()
+        .routes(routes!(list, from_pictures, remove_all))
+        .layer(DefaultBodyLimit::max(UploadLimits::body(MAX_BYTES)));
+    OpenApiRouter::new()
+        .merge(uploads)
+        .routes(routes!(remove_one))
+        .routes(routes!(from_camera))
+        .routes(routes!(from_review))
+}
+
+/// A person's templates, oldest first, without the faces
+#[utoipa::path(get, path = "/people/{id}/templates", tag = "people", security(("token" = []), ("key" = [])),
+    params(("id" = Uuid, Path, description = "The person"), TemplateParams),
+    responses((status = 200, body = Page<TemplateView>), Problems))]
+async fn list(
+    caller: Caller,
+    State(api): State<Arc<Api>>,
+    PathOf(id): PathOf<Uuid>,
+    Params(params): Params<TemplateParams>,
+) -> Answer<Json<Page<TemplateView>>> {
+    caller.need(Right::PeopleRead)?;
+    let (limit, after) = (page::limit(params.limit)?, page::after::<Uuid>(params.cursor.as_deref())?);
+    let person = visible(&api, &caller, id).await?;
+    let rows = api.store.templates(PersonId(person.id), after, limit).await?;
+    Ok(Json(Page::of(rows, limit, |template| template.id).map(TemplateView::from)))
+}
+
+/// Enrol a person with pictures
+///
+/// Which of them make templates is decided together. A face that is somebody else's is refused. The pictures are not kept.
+/// 201: at least one made a template. 200: all that are any good were there already. 422: none will do, and `pictures` says
+/// why.
+#[utoipa::path(post, path = "/people/{id}/templates", tag = "people", security(("token" = []), ("key" = [])),
+    params(("id" = Uuid, Path, description = "The person")),
+    request_body(content((PicturesForm = "multipart/form-data"), (PicturesForm = "application/json"))),
+    responses((status = 201, body = EnrolmentView), (status = 200, body = EnrolmentView), Problems))]
+async fn from_pictures(
+    caller: Caller,
+    State(api): State<Arc<Api>>,
+    PathOf(id): PathOf<Uuid>,
+    request: Request,
+) -> Answer<Response> {
+    caller.need(Right::PeopleWrite)?;
+    may_be_enrolled(&api, &visible(&api, &caller, id).await?)?;
+    let upload: Upload<NoOptions> = upload::read(request, LIMITS).await?;
+    let pictures: Vec<Vec<u8>> = upload.files.into_iter().map(|(_, bytes)| bytes).collect();
+    if pictures.is_empty() {
+        return Err(Problem::invalid_field("/pictures", "is missing: send at least one picture"));
+    }
+    if pictures.iter().map(Vec::len).sum::<usize>() > MAX_BYTES {
+        return Err(crate::extract::too_large("at most 64 MB in all; send the pictures in parts"));
+    }
+    enrol_pictures(&api, &caller, PersonId(id), "picture", pictures).await
+}
+
+/// Enrol whoever stands before a camera now
+///
+/// They look into it for five seconds, alone; a face that is not alive is refused.
+#[utoipa::path(post, path = "/people/{id}/templates/from-camera", tag = "people", security(("token" = []), ("key" = [])),
+    params(("id" = Uuid, Path, description = "The person")), request_body = FromCamera,
+    responses((status = 201, body = EnrolmentView), (status = 200, body = EnrolmentView), Problems))]
+async fn from_camera(
+    caller: Caller,
+    State(api): State<Arc<Api>>,
+    PathOf(id): PathOf<Uuid>,
+    Body(body): Body<FromCamera>,
+) -> Answer<Response> {
+    caller.need(Right::PeopleWrite)?;
+    may_be_enrolled(&api, &visible(&api, &caller, id).await?)?;
+    let camera = camera(&api, &caller, &body.camera_id).await?;
+    let shots = api.faces.best_shots(camera, FROM_CAMERA).await?;
+    let person = PersonId(id);
+    let _turn = api.faces.turn().await;
+    let own = api.store.faces_of(person, &api.faces.model()).await?;
+    let known: HashSet<Vec<u8>> = own.iter().map(|(_, digest)| digest.clone()).collect();
+    let ask = DecideAsk {
+        person,
+        own: own.into_iter().map(|(face, _)| face).collect(),
+        at_least: api.store.gallery_version().await?,
+        faces: shots.iter().map(|shot| shot.template.embedding.clone()).collect(),
+    };
+    let others = api.faces.decide(ask).await?;
+    let outcomes = shots.into_iter().zip(others).map(|(shot, other)| of_shot(shot, other)).collect();
+    store(&api, &caller, person, "camera", &known, outcomes).await
+}
+
+/// Enrol a person with the face of a review item
+#[utoipa::path(post, path = "/people/{id}/templates/from-review", tag = "people", security(("token" = []), ("key" = [])),
+    params(("id" = Uuid, Path, description = "The person")), request_body = FromReview,
+    responses((status = 201, body = EnrolmentView), (status = 200, body = EnrolmentView), Problems))]
+async fn from_review(
+    caller: Caller,
+    State(api): State<Arc<Api>>,
+    PathOf(id): PathOf<Uuid>,
+    Body(body): Body<FromReview>,
+) -> Answer<Response> {
+    caller.need(Right::PeopleWrite)?;
+    caller.need(Right::ReviewDecide)?;
+    may_be_enrolled(&api, &visible(&api, &caller, id).await?)?;
+    let event = EventId(body.event_id);
+    let item = api.store.review(&caller.scope, event).await?;
+    let item = item.ok_or_else(|| Problem::not_found("review item"))?;
+    if item.kind == "spoof" {
+        return Err(Problem::conflict("the face of this item was taken for a picture: nobody is enrolled with it"));
+    }
+    if item.person_id.is_some_and(|other| other != id) {
+        return Err(Problem::conflict("this item was decided to be somebody else"));
+    }
+    let face = api.store.review_crop(event).await?;
+    let face = face.ok_or_else(|| Problem::conflict("the item has no picture (any more)"))?;
+    enrol_pictures(&api, &caller, PersonId(id), "review", vec![face]).await
+}
+
+/// Erase one template
+#[utoipa::path(delete, path = "/people/{id}/templates/{template}", tag = "people",
+    security(("token" = []), ("key" = [])),
+    params(("id" = Uuid, Path, description = "The person"), ("template" = Uuid, Path, description = "The template")),
+    responses((status = 204), Problems))]
+async fn remove_one(
+    caller: Caller,
+    State(api): State<Arc<Api>>,
+    PathOf((id, template)): PathOf<(Uuid, Uuid)>,
+) -> Answer<StatusCode> {
+    caller.need(Right::PeopleWrite)?;
+    let mut change = api.store.change(caller.actor()).await?;
+    change.lock_person(&caller.scope, PersonId(id)).await?.ok_or_else(no_person)?;
+    if change.remove_templates(PersonId(id), Some(template)).await? == 0 {
+        return Err(Problem::not_found("template"));
+    }
+    change.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Erase all templates of a person: they are not recognised any more
+#[utoipa::path(delete, path = "/people/{id}/templates", tag = "people", security(("token" = []), ("key" = [])),
+    params(("id" = Uuid, Path, description = "The person")), responses((status = 204), Problems))]
+async fn remove_all(caller: Caller, State(api): State<Arc<Api>>, PathOf(id): PathOf<Uuid>) -> Answer<StatusCode> {
+    caller.need(Right::PeopleWrite)?;
+    let mut change = api.store.change(caller.actor()).await?;
+    change.lock_person(&caller.scope, PersonId(id)).await?.ok_or_else(no_person)?;
+    change.remove_templates(PersonId(id), None).await?;
+    change.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Refuses whose consent is needed and not there.
+fn may_be_enrolled(api: &Api, person: &PersonDetail) -> Answer<()> {
+    if !api.privacy.consent_required || person.consent.is_some() {
+        return Ok(());
+    }
+    Err(Problem::new(
+        StatusCode::CONFLICT,
+        "consent-required",
+        "Consent is required",
+        "no face is stored without consent: record it first with POST /api/v1/people/{id}/consents",
+    ))
+}
+
+/// The camera, if the caller may see it.
+async fn camera(api: &Api, caller: &Caller, id: &str) -> Answer<CameraId> {
+    let id = Some(id).filter(|id| is_slug(id)).ok_or_else(|| Problem::not_found("camera"))?;
+    let rooms = api.cameras.of_file().into_iter().filter(|camera| camera.id.as_str() == id);
+    let rooms: Vec<_> = rooms.map(|camera| camera.tuning.room.to_string()).collect();
+    let found = match rooms.is_empty() {
+        true => api.store.camera(&caller.scope, id).await?.is_some(),
+        false => !api.store.rooms_among(&caller.scope, &rooms).await?.is_empty(),
+    };
+    found.then(|| CameraId::new(id)).ok_or_else(|| Problem::not_found("camera"))
+}
+
+async fn enrol_pictures(
+    api: &Api,
+    caller: &Caller,
+    person: PersonId,
+    source: &str,
+    pictures: Vec<Vec<u8>>,
+) -> Answer<Response> {
+    // Until it is stored: two people with one face must not pass at the same time.
+    let _turn = api.faces.turn().await;
+    let own = api.store.faces_of(person, &api.faces.model()).await?;
+    let known: HashSet<Vec<u8>> = own.iter().map(|(_, digest)| digest.clone()).collect();
+    let ask = EnrolAsk {
+        person,
+        own: own.into_iter().map(|(face, _)| face).collect(),
+        at_least: api.store.gallery_version().await?,
+        pictures,
+        crops: false,
+    };
+    let outcomes = api.faces.enrol(ask).await?;
+    store(api, caller, person, source, &known, outcomes).await
+}
+
+/// A view before a camera, as the outcome of a picture.
+fn of_shot(shot: LiveShot, other: Option<PersonId>) -> PictureOutcome {
+    let refused = other.map(|_| {
+        (
+            "looks_like_another",
+            "the face looks like somebody else's; one of the two is enrolled as the other".to_owned(),
+        )
+    });
+    let (code, detail) = refused.unzip();
+    PictureOutcome {
+        report: PictureReport {
+            sha256: shot.sha256.iter().map(|byte| format!("{byte:02x}")).collect(),
+            accepted: other.is_none(),
+            code,
+            detail,
+            bbox: Some(shot.bbox),
+            gates: shot.gates,
+        },
+        sha256: shot.sha256,
+        template: other.is_none().then_some(shot.template),
+        looks_like: other,
+    }
+}
+
+/// Stores what is accepted. The caller holds the turn.
+async fn store(
+    api: &Api,
+    caller: &Caller,
+    person: PersonId,
+    source: &str,
+    known: &HashSet<Vec<u8>>,
+    outcomes: Vec<PictureOutcome>,
+) -> Answer<Response> {
+    let licence = licence(api)?;
+    let mut change = api.store.change(caller.actor()).await?;
+    let locked = change.lock_person(&caller.scope, person).await?.ok_or_else(no_person)?;
+    may_be_enrolled(api, &locked)?;
+    let before = change.template_count(person).await?;
+    let mut room = u64::from(api.privacy.templates_per_person).saturating_sub(before);
+    let mut seen = known.clone();
+    let mut pictures = Vec::with_capacity(outcomes.len());
+    let mut accepted = Vec::new();
+    for outcome in &outcomes {
+        let mut told = EnrolledPicture {
+            state: PictureState::Refused,
+            template_id: None,
+            looks_like_person_id: None,
+            report: outcome.report.clone(),
+        };
+        match (&outcome.template, outcome.looks_like) {
+            (Some(_), _) if !seen.insert(outcome.sha256.to_vec()) => told.state = PictureState::Known,
+            (Some(_), _) if room == 0 => {
+                let most = api.privacy.templates_per_person;
+                told.report.accepted = false;
+                told.report.code = Some("too_many_templates");
+                told.report.detail = Some(format!("they have {most} templates, which is enough: erase some first"));
+            }
+            (Some(template), _) => {
+                room -= 1;
+                told.state = PictureState::Accepted;
+                let new = NewTemplate {
+                    person,
+                    embedding: &template.embedding,
+                    model_licence: &licence,
+                    quality: template.quality,
+                    source_sha256: outcome.sha256,
+                };
+                let report = serde_json::to_value(&outcome.report.gates).map_err(Problem::internal)?;
+                accepted.push((new, TemplateOrigin { source, report }));
+            }
+            (None, Some(other)) if caller.may(Right::PeopleRead) => {
+                let other = api.store.person_in(&caller.scope, other).await?;
+                told.looks_like_person_id = other.map(|other| other.id);
+            }
+            (None, _) => {}
+        }
+        pictures.push(told);
+    }
+    let made = change.add_templates(person, &accepted).await?;
+    change.commit().await?;
+    for told in pictures.iter_mut().filter(|told| told.state == PictureState::Accepted) {
+        told.template_id = made.iter().find(|row| row.source_sha256 == told.report.sha256).map(|row| row.id);
+    }
+    let added = made.len();
+    if pictures.iter().all(|told| told.state == PictureState::Refused) {
+        return Ok(none_accepted(pictures));
+    }
+    let status = if added > 0 { StatusCode::CREATED } else { StatusCode::OK };
+    let view = EnrolmentView { person_id: person.0, added, templates: before + added as u64, pictures };
+    let place = (added > 0).then(|| [(header::LOCATION, format!("/api/v1/people/{}/templates", person.0))]);
+    Ok(match place {
+        Some(place) => (status, place, Json(view)).into_response(),
+        None => (status, Json(view)).into_response(),
+    })
+}
+
+fn none_accepted(pictures: Vec<EnrolledPicture>) -> Response {
+    let detail = match pictures.as_slice() {
+        [one] => one.report.detail.clone().unwrap_or_else(|| "the picture will not do".to_owned()),
+        _ => "none of the pictures will do; `pictures` says what is wrong with each".to_owned(),
+    };
+    let code = match pictures.as_slice() {
+        [one] => one.report.code.unwrap_or("pictures-refused"),
+        _ => "pictures-refused",
+    };
+    let status = StatusCode::UNPROCESSABLE_ENTITY;
+    let problem = Problem::new(status, code, "No picture will do", detail);
+    (status, [(header::CONTENT_TYPE, CONTENT_TYPE)], Json(NoneAccepted { problem, pictures })).into_response()
+}
+
+/// The licence of the model that makes templates.
+fn licence(api: &Api) -> Answer<String> {
+    let model = api.faces.model();
+    let models = api.daemon.version().models;
+    let used = models.into_iter().find(|used| used.id == model.as_str());
+    used.map(|used| used.licence).ok_or_else(|| Problem::internal("the licence of the model is not known"))
+}
