@@ -45,9 +45,9 @@ fn an_absence_waits_for_a_camera_that_is_offline() {
     let gate = until(&site, "/api/v1/rooms/gate/now", |gate| !gate["roster"].as_array().unwrap().is_empty());
     let franck = gate["roster"][0]["person_id"].clone();
 
-    until(&site, "/api/v1/cameras/door-1", |camera| camera["state"] == "live");
+    until(&site, "/api/v1/cameras/door-1", |camera| camera["status"]["state"] == "live");
     camera.kill();
-    until(&site, "/api/v1/cameras/door-1", |camera| camera["state"] != "live");
+    until(&site, "/api/v1/cameras/door-1", |camera| camera["status"]["state"] != "live");
     let new = json!({ "room_id": "hall", "starts_at": now() - TimeDelta::seconds(1),
         "ends_at": now() + TimeDelta::seconds(1), "people": [franck] });
     let made = site.post("/api/v1/sessions", &new).expect(201);
