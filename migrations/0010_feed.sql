@@ -91,6 +91,9 @@ begin
 end
 $$;
 
+-- Those that are planned ahead tell nothing: they come by the hundred, for weeks to come.
+create trigger sessions_told_new after insert on sessions for each row when (new.origin = 'one_off')
+    execute function feed_sessions();
 create trigger sessions_told after update on sessions for each row
     when ((old.state, old.starts_at, old.ends_at, old.room_id) is distinct from (new.state, new.starts_at, new.ends_at, new.room_id))
     execute function feed_sessions();

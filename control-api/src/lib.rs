@@ -13,6 +13,7 @@ mod board;
 mod caller;
 mod cameras;
 mod check_in;
+mod compreface;
 mod corrections;
 mod courses;
 pub mod extract;
@@ -166,6 +167,7 @@ fn nouns() -> OpenApiRouter<Arc<Api>> {
         .merge(keys::router())
         .merge(live::router())
         .merge(check_in::router())
+        .merge(compreface::router())
         .merge(courses::router())
         .merge(people::router())
         .merge(reports::router())

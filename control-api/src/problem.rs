@@ -140,6 +140,16 @@ impl Problem {
         Self { detail: detail.into(), ..self }
     }
 
+    /// What was wrong this time, and what to do.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// Seconds after which to try again.
+    pub fn retry_after(&self) -> Option<u64> {
+        self.retry_after
+    }
+
     /// The HTTP status.
     pub fn status(&self) -> StatusCode {
         StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)

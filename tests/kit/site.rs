@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::Permissions;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::ops::Deref;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -233,6 +233,18 @@ impl Client {
         }
         body.extend_from_slice(b"--~~rollcall~~--\r\n");
         self.send("POST", path, &[("content-type", "multipart/form-data; boundary=~~rollcall~~")], &body)
+    }
+
+    /// An answer that goes on: status, and its lines as they come.
+    pub(crate) fn follow(&self, path: &str, headers: &[(&str, &str)]) -> (u16, impl Iterator<Item = String> + use<>) {
+        let mut request = ureq::http::Request::builder().method("GET").uri(format!("{}{path}", self.base));
+        let own = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        for (name, value) in own.chain(headers.iter().copied()) {
+            request = request.header(name, value);
+        }
+        let answer = self.agent.run(request.body(()).unwrap()).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let status = answer.status().as_u16();
+        (status, BufReader::new(answer.into_body().into_reader()).lines().map_while(Result::ok))
     }
 
     /// Anything.

@@ -1,0 +1,18 @@
+//! The routes of CompreFace, so that its clients work with Rollcall unchanged: subjects are people, faces are templates.
+//!
+//! A subject is the external id of whoever has one, and else the name. Unlike there, no picture is kept, the models tell
+//! neither age nor sex nor masks, subjects are not merged, and nothing here erases everybody at once.
+
+mod failure;
+mod look;
+mod subjects;
+
+use std::sync::Arc;
+
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::state::Api;
+
+pub(crate) fn router() -> OpenApiRouter<Arc<Api>> {
+    subjects::router().merge(look::router())
+}
