@@ -213,7 +213,7 @@ async fn list(
 
 /// One account
 #[utoipa::path(get, path = "/accounts/{id}", tag = "access", security(("token" = []), ("key" = [])),
-    params(("id" = Uuid, Path)), responses((status = 200, body = AccountView), Problems))]
+    params(("id" = Uuid, Path, description = "The account")), responses((status = 200, body = AccountView), Problems))]
 async fn one(caller: Caller, State(api): State<Arc<Api>>, PathOf(id): PathOf<Uuid>) -> Answer<Versioned<AccountView>> {
     need(&caller)?;
     let account = api.store.account(id).await?.ok_or_else(missing)?;
@@ -250,7 +250,7 @@ async fn add(
 
 /// Change an account
 #[utoipa::path(patch, path = "/accounts/{id}", tag = "access", security(("token" = []), ("key" = [])),
-    params(("id" = Uuid, Path), ("If-Match" = String, Header, description = "ETag, or *")), request_body = AccountPatch,
+    params(("id" = Uuid, Path, description = "The account"), ("If-Match" = String, Header, description = "ETag, or *")), request_body = AccountPatch,
     responses((status = 200, body = AccountView), Problems))]
 async fn change(
     caller: Caller,
@@ -292,7 +292,7 @@ async fn change(
 
 /// Remove an account
 #[utoipa::path(delete, path = "/accounts/{id}", tag = "access", security(("token" = []), ("key" = [])),
-    params(("id" = Uuid, Path), ("If-Match" = String, Header, description = "ETag, or *")),
+    params(("id" = Uuid, Path, description = "The account"), ("If-Match" = String, Header, description = "ETag, or *")),
     responses((status = 204), Problems))]
 async fn remove(
     caller: Caller,
@@ -314,7 +314,7 @@ async fn remove(
 ///
 /// The old one is void at once, all logins end, and the owner sets a new one with the token of the answer.
 #[utoipa::path(post, path = "/accounts/{id}/reset", tag = "access", security(("token" = []), ("key" = [])),
-    params(("id" = Uuid, Path)), responses((status = 200, body = LinkView), Problems))]
+    params(("id" = Uuid, Path, description = "The account")), responses((status = 200, body = LinkView), Problems))]
 async fn reset(caller: Caller, State(api): State<Arc<Api>>, PathOf(id): PathOf<Uuid>) -> Answer<Json<LinkView>> {
     need(&caller)?;
     let mut change = api.store.change(caller.actor()).await?;

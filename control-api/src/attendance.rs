@@ -15,7 +15,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::caller::Caller;
-use crate::extract::{Params, PathOf};
+use crate::extract::{Params, PathOf, fits};
 use crate::page::{self, Page};
 use crate::problem::{Answer, FieldError, Problem, Problems};
 use crate::rights::Right;
@@ -319,6 +319,8 @@ async fn list(
 ) -> Answer<Json<Page<AttendanceView>>> {
     caller.need(Right::AttendanceRead)?;
     let (limit, after) = (page::limit(params.limit)?, page::after::<RegisterKey>(params.cursor.as_deref())?);
+    fits("site_id", params.site_id.as_deref(), 40)?;
+    fits("room_id", params.room_id.as_deref(), 200)?;
     let rows = api.store.register(&caller.scope, &params.filter()?, after.as_ref(), limit).await?;
     Ok(Json(Page::of(rows, limit, key).map(AttendanceView::from)))
 }

@@ -162,7 +162,7 @@ async fn log_in(visitor: Visitor, State(api): State<Arc<Api>>, Body(new): Body<N
 /// For the cookie of the login, which is replaced by its successor. A cookie that is turned in twice ends the login: one of
 /// the two who had it is a thief.
 #[utoipa::path(post, path = "/auth/refresh", tag = "access",
-    params(("rollcall_refresh" = Option<String>, Cookie, description = "As the login set it")),
+    params(("rollcall_refresh" = Option<String>, Cookie, max_length = 200, description = "As the login set it")),
     responses((status = 200, body = TokenView), Problems))]
 async fn refresh(visitor: Visitor, State(api): State<Arc<Api>>, headers: HeaderMap) -> Answer<Response> {
     let refused = || Problem::unauthorized("this login is over: log in again");

@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::caller::Caller;
-use crate::extract::{Body, Created, IfMatch, Params, PathOf, Versioned, present};
+use crate::extract::{Body, Created, IfMatch, Params, PathOf, Versioned, fits, present};
 use crate::page::{self, Page};
 use crate::problem::{Answer, Problem, Problems};
 use crate::rights::Right;
@@ -270,6 +270,8 @@ async fn list(
 ) -> Answer<Json<Page<CourseView>>> {
     caller.need(Right::PlacesRead)?;
     let (limit, after) = (page::limit(params.limit)?, page::after::<(String, Uuid)>(params.cursor.as_deref())?);
+    fits("site_id", params.site_id.as_deref(), 40)?;
+    fits("q", params.q.as_deref(), 200)?;
     let filter = CourseFilter {
         site: params.site_id,
         text: params.q,

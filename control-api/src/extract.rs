@@ -101,6 +101,17 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
     }
 }
 
+/// Refuses a filter that is longer than anything it could find.
+///
+/// # Errors
+/// 422.
+pub fn fits(name: &str, text: Option<&str>, most: usize) -> Result<(), Problem> {
+    if text.is_none_or(|text| text.chars().count() <= most) {
+        return Ok(());
+    }
+    Err(Problem::invalid(vec![FieldError::query(name, format!("must be at most {most} characters long"))]))
+}
+
 /// The variable parts of the path.
 #[derive(Clone, Debug)]
 pub struct PathOf<T>(pub T);

@@ -187,7 +187,7 @@ async fn list(
 
 /// One key
 #[utoipa::path(get, path = "/keys/{id}", tag = "access", security(("token" = []), ("key" = [])),
-    params(("id" = Uuid, Path)), responses((status = 200, body = KeyView), Problems))]
+    params(("id" = Uuid, Path, description = "The key")), responses((status = 200, body = KeyView), Problems))]
 async fn one(caller: Caller, State(api): State<Arc<Api>>, PathOf(id): PathOf<Uuid>) -> Answer<Versioned<KeyView>> {
     need(&caller)?;
     let key = api.store.api_key(id).await?.ok_or_else(missing)?;
@@ -221,7 +221,7 @@ async fn add(caller: Caller, State(api): State<Arc<Api>>, Body(new): Body<NewKey
 
 /// Change a key
 #[utoipa::path(patch, path = "/keys/{id}", tag = "access", security(("token" = []), ("key" = [])),
-    params(("id" = Uuid, Path), ("If-Match" = String, Header, description = "ETag, or *")), request_body = KeyPatch,
+    params(("id" = Uuid, Path, description = "The key"), ("If-Match" = String, Header, description = "ETag, or *")), request_body = KeyPatch,
     responses((status = 200, body = KeyView), Problems))]
 async fn change(
     caller: Caller,
@@ -258,7 +258,7 @@ async fn change(
 ///
 /// It is void at once, and for ever; what it did stays in the audit log under its name.
 #[utoipa::path(delete, path = "/keys/{id}", tag = "access", security(("token" = []), ("key" = [])),
-    params(("id" = Uuid, Path), ("If-Match" = String, Header, description = "ETag, or *")),
+    params(("id" = Uuid, Path, description = "The key"), ("If-Match" = String, Header, description = "ETag, or *")),
     responses((status = 204), Problems))]
 async fn revoke(
     caller: Caller,

@@ -1,6 +1,8 @@
 //! The OpenAPI document, collected from the operations themselves, and the page that shows it.
 
 use axum::Router;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 use utoipa_swagger_ui::SwaggerUi;
@@ -48,9 +50,38 @@ pub(crate) fn head() -> utoipa::openapi::OpenApi {
 
 /// The whole document.
 pub fn document() -> utoipa::openapi::OpenApi {
-    crate::operations().into_openapi()
+    complete(crate::operations().into_openapi())
+}
+
+/// What is the same for all operations: each has a name of its own, after its method and path, and If-Match one form.
+fn complete(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
+    for (path, item) in &mut document.paths.paths {
+        let methods = [
+            ("get", &mut item.get),
+            ("put", &mut item.put),
+            ("post", &mut item.post),
+            ("patch", &mut item.patch),
+            ("delete", &mut item.delete),
+        ];
+        for (method, operation) in methods {
+            let Some(operation) = operation else { continue };
+            let words = path.trim_start_matches("/api/v1").split(|c: char| !c.is_ascii_alphanumeric());
+            let words: Vec<_> = std::iter::once(method).chain(words.filter(|word| !word.is_empty())).collect();
+            operation.operation_id = Some(words.join("_"));
+            let parameters = operation.parameters.iter_mut().flatten();
+            for parameter in parameters {
+                let RefOr::T(parameter) = parameter else { continue };
+                if !parameter.name.eq_ignore_ascii_case("if-match") {
+                    continue;
+                }
+                let text = ObjectBuilder::new().schema_type(Type::String).max_length(Some(200)).examples(["*"]);
+                parameter.schema = Some(text.into());
+            }
+        }
+    }
+    document
 }
 
 pub(crate) fn router(document: utoipa::openapi::OpenApi) -> Router {
-    Router::new().merge(SwaggerUi::new("/docs").url(PATH, document))
+    Router::new().merge(SwaggerUi::new("/docs").url(PATH, complete(document)))
 }

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::attendance::AttendanceView;
 use crate::caller::Caller;
-use crate::extract::{Body, Params, PathOf, Versioned};
+use crate::extract::{Body, Params, PathOf, Versioned, fits};
 use crate::page::{self, Page};
 use crate::problem::{Answer, Problem, Problems};
 use crate::rights::Right;
@@ -233,6 +233,9 @@ async fn list(
         ReviewStatus::Assigned => "assigned",
         ReviewStatus::Rejected => "rejected",
     };
+    fits("site_id", params.site_id.as_deref(), 40)?;
+    fits("room_id", params.room_id.as_deref(), 200)?;
+    fits("camera", params.camera.as_deref(), 200)?;
     let filter = ReviewFilter {
         kind: params.kind.map(|kind| word(kind).to_owned()),
         status: params.status.map(|status| state(status).to_owned()),

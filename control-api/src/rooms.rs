@@ -12,7 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::caller::Caller;
-use crate::extract::{Body, Created, IfMatch, Params, PathOf, Versioned, present};
+use crate::extract::{Body, Created, IfMatch, Params, PathOf, Versioned, fits, present};
 use crate::page::{self, MAX_LIMIT, Page};
 use crate::problem::{Answer, Problem, Problems};
 use crate::rights::Right;
@@ -136,6 +136,7 @@ async fn list(
 ) -> Answer<Json<Page<RoomView>>> {
     caller.need(Right::PlacesRead)?;
     let (limit, after) = (page::limit(params.limit)?, page::after::<String>(params.cursor.as_deref())?);
+    fits("site_id", params.site_id.as_deref(), 40)?;
     let rows = api.store.rooms(&caller.scope, params.site_id.as_deref(), after.as_deref(), limit).await?;
     Ok(Json(Page::of(rows, limit, |room| room.id.clone()).map(RoomView::from)))
 }

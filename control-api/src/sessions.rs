@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::caller::Caller;
 use crate::courses::check_teacher;
-use crate::extract::{Body, Created, IfMatch, Params, PathOf, Versioned, present};
+use crate::extract::{Body, Created, IfMatch, Params, PathOf, Versioned, fits, present};
 use crate::page::{self, Page};
 use crate::problem::{Answer, Problem, Problems};
 use crate::rights::Right;
@@ -372,6 +372,8 @@ async fn list(
         Kind::Day => "day",
         Kind::OffSchedule => "off_schedule",
     });
+    fits("site_id", params.site_id.as_deref(), 40)?;
+    fits("room_id", params.room_id.as_deref(), 200)?;
     let filter = SessionFilter {
         site: params.site_id,
         room: params.room_id,

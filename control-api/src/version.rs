@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::problem::Problems;
 use crate::state::Api;
 
 /// What is running.
@@ -40,7 +41,7 @@ pub(crate) fn router() -> OpenApiRouter<Arc<Api>> {
 }
 
 /// What is running, and under which licences
-#[utoipa::path(get, path = "/version", tag = "system", responses((status = 200, body = VersionView)))]
+#[utoipa::path(get, path = "/version", tag = "system", responses((status = 200, body = VersionView), Problems))]
 async fn version(State(api): State<Arc<Api>>) -> Json<VersionView> {
     Json(api.daemon.version())
 }

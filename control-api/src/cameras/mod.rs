@@ -20,7 +20,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::caller::Caller;
-use crate::extract::{Body, Created, IfMatch, Params, PathOf, Versioned, present};
+use crate::extract::{Body, Created, IfMatch, Params, PathOf, Versioned, fits, present};
 use crate::page::{self, Page};
 use crate::problem::{Answer, FieldError, Problem, Problems};
 use crate::rights::Right;
@@ -123,6 +123,7 @@ async fn list(
 ) -> Answer<Json<Page<CameraView>>> {
     caller.need(Right::CamerasRead)?;
     let (limit, after) = (page::limit(params.limit)?, page::after::<String>(params.cursor.as_deref())?);
+    fits("room_id", params.room_id.as_deref(), 40)?;
     let (room, after) = (params.room_id.as_deref(), after.as_deref());
     let of_file = file_cameras(&api, &caller.scope).await?;
     let rows = api.store.cameras(&caller.scope, room, after, limit).await?;

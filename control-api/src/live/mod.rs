@@ -59,6 +59,19 @@ struct LiveEvent {
     data: serde_json::Value,
 }
 
+/// An event as it stands in the stream.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what Sse writes")]
+struct LiveMessage {
+    /// Its id.
+    id: Option<String>,
+    /// Its kind.
+    event: Option<String>,
+    /// It: a `LiveEvent` as JSON.
+    #[schema(content_media_type = "application/json")]
+    data: Option<String>,
+}
+
 impl LiveEvent {
     fn of(row: &FeedRow) -> Self {
         Self {
@@ -139,8 +152,8 @@ async fn follower(caller: Caller, api: &Arc<Api>, params: LiveParams, request: R
 /// break, reconnect with the id of the last event: nothing is missed and nothing comes twice.
 #[utoipa::path(get, path = "/live", tag = "live", security(("token" = []), ("key" = [])),
     params(LiveParams,
-        ("Last-Event-ID" = Option<String>, Header, description = "As `last_event_id`; browsers send it by themselves")),
-    responses((status = 200, content_type = "text/event-stream", body = LiveEvent,
+        ("Last-Event-ID" = Option<String>, Header, max_length = 40, description = "As `last_event_id`; browsers send it by themselves")),
+    responses((status = 200, content_type = "text/event-stream", body = LiveMessage,
         description = "Events; `data` of each is one JSON object"), Problems))]
 async fn events(
     caller: Caller,
@@ -169,7 +182,7 @@ async fn events(
 /// with 1001 when the daemon does.
 #[utoipa::path(get, path = "/live/ws", tag = "live", security(("token" = []), ("key" = [])),
     params(LiveParams),
-    responses((status = 101, description = "The socket is open"),
+    responses((status = 101, description = "The socket is open", content_type = "application/json", body = LiveEvent),
         (status = 426, description = "No WebSocket handshake", content_type = "application/problem+json", body = Problem),
         Problems))]
 async fn socket(

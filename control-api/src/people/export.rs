@@ -8,6 +8,8 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use rollcall_store::{PersonDetail, PersonFilter, Scope, Store, StoreError};
+use serde::Deserialize;
+use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
@@ -15,12 +17,29 @@ use uuid::Uuid;
 use super::{PersonParams, filter, table};
 use crate::caller::Caller;
 use crate::extract::Params;
-use crate::problem::{Answer, Problem, Problems};
+use crate::problem::{Answer, Problems};
 use crate::rights::Right;
 use crate::state::Api;
 
 /// People of one query.
 const PAGE: u32 = 500;
+
+/// Which people: all of them in one answer.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct ExportParams {
+    /// Part of the name or of the external id, whatever the case.
+    #[param(min_length = 1, max_length = 200)]
+    q: Option<String>,
+    /// Members of this group.
+    group_id: Option<Uuid>,
+    /// With or without templates.
+    has_template: Option<bool>,
+    /// The one with this external id.
+    #[param(min_length = 1, max_length = 200)]
+    external_id: Option<String>,
+}
 
 pub(super) fn router() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::new().routes(routes!(export))
@@ -29,15 +48,13 @@ pub(super) fn router() -> OpenApiRouter<Arc<Api>> {
 /// People as a table
 ///
 /// CSV in UTF-8, by name, with the columns that `import` reads. A cell that a spreadsheet would take for a formula begins
-/// with an apostrophe, which `import` takes off. `limit` and `cursor` are not for this: it is all in one answer.
-#[utoipa::path(get, path = "/people/export", tag = "people", security(("token" = []), ("key" = [])), params(PersonParams),
+/// with an apostrophe, which `import` takes off.
+#[utoipa::path(get, path = "/people/export", tag = "people", security(("token" = []), ("key" = [])), params(ExportParams),
     responses((status = 200, body = String, content_type = "text/csv"), Problems))]
-async fn export(caller: Caller, State(api): State<Arc<Api>>, Params(params): Params<PersonParams>) -> Answer<Response> {
+async fn export(caller: Caller, State(api): State<Arc<Api>>, Params(params): Params<ExportParams>) -> Answer<Response> {
     caller.need(Right::PeopleRead)?;
-    if params.limit.is_some() || params.cursor.is_some() {
-        return Err(Problem::bad_request("limit and cursor are not for an export: it is all in one answer"));
-    }
-    let filter = filter(&params)?;
+    let ExportParams { q, group_id, has_template, external_id } = params;
+    let filter = filter(&PersonParams { q, group_id, has_template, external_id, limit: None, cursor: None })?;
     let attributes = api.store.attribute_names(&caller.scope).await?;
     let rows = Rows { store: api.store.clone(), scope: caller.scope, filter, attributes, after: None };
     // The first page here: a database that is away is a problem and no broken file.

@@ -1,0 +1,102 @@
+//! Every example of docs/api.md, in its order, against a daemon: a block of `sh` is run, and the block of `json` after it is
+//! part of what it printed. `…` stands for whatever is there.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod kit;
+
+use std::fmt::Write as _;
+use std::process::Command;
+
+use kit::{Daemon, demo_media};
+use serde_json::Value;
+
+const GUIDE: &str = include_str!("../docs/api.md");
+const ANYTHING: &str = "…";
+
+/// The blocks of the guide: language, text, and the line on which it begins.
+fn blocks() -> Vec<(&'static str, String, usize)> {
+    let mut blocks: Vec<(&str, String, usize)> = Vec::new();
+    let mut inside = false;
+    for (number, line) in (1..).zip(GUIDE.lines()) {
+        match line.strip_prefix("```") {
+            Some(language) if !inside => blocks.push((language, String::new(), number)),
+            None if inside => writeln!(blocks.last_mut().unwrap().1, "{line}").unwrap(),
+            Some(_) | None => {}
+        }
+        inside ^= line.starts_with("```");
+    }
+    blocks
+}
+
+/// Where `told` is not what the guide shows.
+fn difference(shown: &Value, told: &Value, place: &str) -> Option<String> {
+    match (shown, told) {
+        (Value::String(text), told) if text == ANYTHING && !told.is_null() => None,
+        (Value::Object(shown), Value::Object(told)) => shown
+            .iter()
+            .filter(|(key, _)| *key != ANYTHING)
+            .find_map(|(key, value)| difference(value, told.get(key).unwrap_or(&Value::Null), &format!("{place}/{key}"))),
+        (Value::Array(shown), Value::Array(told)) => {
+            if shown.is_empty() != told.is_empty() {
+                return Some(format!("{place}: {} items", told.len()));
+            }
+            let items = shown.iter().enumerate();
+            items.into_iter().find_map(|(i, value)| {
+                difference(value, told.get(i).unwrap_or(&Value::Null), &format!("{place}/{i}"))
+            })
+        }
+        (shown, told) if shown == told => None,
+        (shown, told) => Some(format!("{place}: {told}, not {shown}")),
+    }
+}
+
+#[test]
+fn every_example_of_the_guide_does_what_it_says() {
+    let dir = tempfile::Builder::new()
+        .prefix("rollcall-guide")
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .tempdir()
+        .unwrap();
+    let (config, data, work) = (dir.path().join("rollcall.toml"), dir.path().join("data"), dir.path().join("work"));
+    std::fs::write(&config, "").unwrap();
+    std::fs::create_dir(&work).unwrap();
+    for (name, picture) in [("barack-1", "obama"), ("barack-2", "obama2"), ("barack-3", "obama3")] {
+        std::fs::copy(demo_media(&format!("{picture}.jpg")), work.join(format!("{name}.jpg"))).unwrap();
+    }
+    let daemon = Daemon::start(&data, &config);
+
+    // One shell for all of it, as for a reader; what each block prints goes to a file of its own.
+    let blocks = blocks();
+    let mut script = String::new();
+    for (language, text, line) in &blocks {
+        if *language == "sh" {
+            writeln!(script, "echo 'docs/api.md:{line}' >&2\n{{\n{text}}} >{line}.out").unwrap();
+        }
+    }
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_rollcall"));
+    let path = format!("{}:{}", program.parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let ran = Command::new("bash")
+        .args(["-euo", "pipefail", "-c", &script])
+        .current_dir(&work)
+        .env("PATH", path)
+        .env("BASE", format!("http://{}", daemon.address))
+        .env("ROLLCALL_DATA_DIR", &data)
+        .env("ROLLCALL_CONFIG", &config)
+        .output()
+        .expect("bash, curl and jq");
+    assert!(ran.status.success(), "the last line that is named is the example that failed:\n{}", kit::stderr(&ran));
+
+    let mut wrong = Vec::new();
+    for pair in blocks.windows(2) {
+        let [("sh", _, line), ("json", shown, _)] = pair else { continue };
+        let printed = std::fs::read_to_string(work.join(format!("{line}.out"))).unwrap();
+        let shown: Value = serde_json::from_str(shown).unwrap();
+        // The last thing that it printed.
+        let mut values = serde_json::Deserializer::from_str(&printed).into_iter::<Value>();
+        let told = values.by_ref().map_while(Result::ok).last().unwrap_or(Value::Null);
+        if let Some(difference) = difference(&shown, &told, "") {
+            wrong.push(format!("docs/api.md:{line}: {difference}\n{printed}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -1,0 +1,173 @@
+//! What the OpenAPI document has to say of every operation, so that clients, and what tries the API, can rely on it.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod kit;
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+/// Open to everybody: who asks these has not said yet who they are.
+const OPEN: &[&str] = &[
+    "GET /health/live",
+    "GET /health/ready",
+    "POST /api/v1/auth/login",
+    "POST /api/v1/auth/refresh",
+    "POST /api/v1/auth/setup",
+    "GET /api/v1/version",
+];
+const METHODS: [&str; 5] = ["get", "put", "post", "patch", "delete"];
+/// Formats that bound a string themselves.
+const FORMATS: [&str; 6] = ["uuid", "date", "date-time", "time", "binary", "byte"];
+
+struct Document(Value);
+
+impl Document {
+    fn read() -> Self {
+        let printed = kit::run(&std::env::temp_dir(), &["openapi"]);
+        assert!(printed.status.success(), "{}", kit::stderr(&printed));
+        Self(serde_json::from_slice(&printed.stdout).unwrap())
+    }
+
+    /// Every operation, by its name: `GET /api/v1/sites`.
+    fn operations(&self) -> Vec<(String, &Value)> {
+        let paths = self.0["paths"].as_object().unwrap().iter();
+        let operations = paths.flat_map(|(path, item)| {
+            METHODS.iter().filter_map(move |method| Some((format!("{} {path}", method.to_uppercase()), item.get(method)?)))
+        });
+        operations.collect()
+    }
+
+    /// Notes every value below `schema` that has no bound; `seen` ends circles.
+    fn unbounded(&self, place: &str, schema: &Value, seen: &mut BTreeSet<String>, told: &mut Vec<String>) {
+        let Some(schema) = schema.as_object() else { return };
+        if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
+            let name = reference.rsplit('/').next().unwrap();
+            if seen.insert(name.to_owned()) {
+                let at = format!("{place}({name})");
+                self.unbounded(&at, &self.0["components"]["schemas"][name], seen, told);
+            }
+            return;
+        }
+        if schema.contains_key("enum") || schema.contains_key("const") {
+            return;
+        }
+        for variants in ["oneOf", "anyOf", "allOf"] {
+            for variant in schema.get(variants).and_then(Value::as_array).into_iter().flatten() {
+                self.unbounded(place, variant, seen, told);
+            }
+        }
+        if is(schema, "string") && !bounded_text(schema) {
+            told.push(format!("{place}: a string without max_length, pattern or format"));
+        }
+        if (is(schema, "integer") || is(schema, "number")) && !(has(schema, "minimum") && has(schema, "maximum")) {
+            told.push(format!("{place}: a number without minimum and maximum"));
+        }
+        if is(schema, "array") {
+            if !has(schema, "maxItems") {
+                told.push(format!("{place}: an array without max_items"));
+            }
+            // What is no object there is checked one by one; the body as a whole is bounded, too.
+            if schema["items"].get("$ref").is_some() {
+                self.unbounded(&format!("{place}/*"), &schema["items"], seen, told);
+            }
+        }
+        for (name, property) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
+            self.unbounded(&format!("{place}/{name}"), property, seen, told);
+        }
+    }
+}
+
+fn is(schema: &Map<String, Value>, wanted: &str) -> bool {
+    match schema.get("type") {
+        Some(Value::String(one)) => one == wanted,
+        Some(Value::Array(several)) => several.iter().any(|one| one == wanted),
+        _ => false,
+    }
+}
+
+fn has(schema: &Map<String, Value>, key: &str) -> bool {
+    schema.contains_key(key)
+}
+
+fn bounded_text(schema: &Map<String, Value>) -> bool {
+    has(schema, "maxLength")
+        || has(schema, "pattern")
+        || schema.get("format").and_then(Value::as_str).is_some_and(|format| FORMATS.contains(&format))
+}
+
+/// Tells all of it at once.
+#[track_caller]
+fn nothing(told: &[String]) {
+    assert!(told.is_empty(), "\n{}", told.join("\n"));
+}
+
+#[test]
+fn every_operation_says_what_it_is_and_who_may() {
+    let document = Document::read();
+    let mut told = Vec::new();
+    let (mut names, mut ids) = (BTreeSet::new(), BTreeSet::new());
+    for (name, operation) in document.operations() {
+        if operation["tags"].as_array().map_or(0, Vec::len) != 1 {
+            told.push(format!("{name}: not one tag"));
+        }
+        let summary = operation["summary"].as_str().unwrap_or_default();
+        if summary.is_empty() || summary.chars().count() > 120 || summary.ends_with('.') {
+            told.push(format!("{name}: a summary is a short line without a full stop, not {summary:?}"));
+        }
+        let closed = operation["security"].as_array().is_some_and(|ways| !ways.is_empty());
+        if closed == OPEN.contains(&name.as_str()) {
+            told.push(format!("{name}: open to everybody, or not? Set security, or name it in OPEN"));
+        }
+        if !ids.insert(operation["operationId"].as_str().unwrap_or_default().to_owned()) {
+            told.push(format!("{name}: its operationId {} is that of another, too", operation["operationId"]));
+        }
+        names.insert(name);
+    }
+    told.extend(OPEN.iter().filter(|name| !names.contains(**name)).map(|name| format!("{name} is open, but not there")));
+    nothing(&told);
+}
+
+#[test]
+fn every_operation_says_how_it_refuses() {
+    let document = Document::read();
+    let mut told = Vec::new();
+    for (name, operation) in document.operations().into_iter().filter(|(name, _)| name.contains(" /api/")) {
+        let responses = operation["responses"].as_object().unwrap();
+        if !responses.keys().any(|status| status.starts_with('2') || status == "101") {
+            told.push(format!("{name}: never succeeds"));
+        }
+        for status in ["400", "401", "403", "404", "422", "429", "500", "503"] {
+            let content = &responses.get(status).unwrap_or(&Value::Null)["content"];
+            // The façade speaks like the service that it stands in for.
+            let plain = content["application/json"]["schema"].is_object();
+            if !content["application/problem+json"]["schema"].is_object() && !plain {
+                told.push(format!("{name}: says nothing of {status}"));
+            }
+        }
+    }
+    nothing(&told);
+}
+
+#[test]
+fn whatever_comes_in_is_described_and_bounded() {
+    let document = Document::read();
+    let mut told = Vec::new();
+    for (name, operation) in document.operations() {
+        let parameters = operation["parameters"].as_array().into_iter().flatten();
+        for parameter in parameters {
+            let place = format!("{name} {} {}", parameter["in"].as_str().unwrap(), parameter["name"].as_str().unwrap());
+            if parameter["description"].as_str().unwrap_or_default().is_empty() {
+                told.push(format!("{place}: no description"));
+            }
+            document.unbounded(&place, &parameter["schema"], &mut BTreeSet::new(), &mut told);
+        }
+        let bodies = operation["requestBody"]["content"].as_object().into_iter().flatten();
+        // Tables and pictures are bounded by their size.
+        let described = |media_type: &str| media_type.ends_with("json") || media_type.starts_with("multipart/");
+        for (media_type, body) in bodies.filter(|(media_type, _)| described(media_type)) {
+            document.unbounded(&format!("{name} {media_type} "), &body["schema"], &mut BTreeSet::new(), &mut told);
+        }
+    }
+    nothing(&told);
+}
