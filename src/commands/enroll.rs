@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use rollcall_faces::{Bytes, Refusal};
+use rollcall_faces::Bytes;
 use rollcall_models::{Manifest, SFACE_ID};
 use rollcall_pipeline::config::Config;
 use rollcall_store::{NewTemplate, Store};
@@ -37,7 +37,7 @@ pub(super) fn enrol_folder(place: &Place, config: &Config, dir: &Path) -> anyhow
     let vision = Vision::open(place, config)?;
     database::with_store(place, config, async |store, today| {
         store.prepare(today).await?;
-        enrol(&store, &vision, &pictures).await
+        enrol(&store, &vision, &pictures, config.privacy.consent_required).await
     })
 }
 
@@ -77,7 +77,7 @@ struct Told {
 }
 
 impl Report {
-    fn add(&mut self, picture: &Picture, state: State, quality: Option<f32>, refusal: Option<Refusal<String>>) {
+    fn add(&mut self, picture: &Picture, state: State, quality: Option<f32>, refusal: Option<(&'static str, String)>) {
         match state {
             State::Enrolled => self.enrolled += 1,
             State::Known => self.known += 1,
@@ -87,8 +87,8 @@ impl Report {
             file: picture.path.display().to_string(),
             person: picture.person.clone(),
             state,
-            code: refusal.as_ref().map(Refusal::code),
-            reason: refusal.map(|refusal| refusal.to_string()),
+            code: refusal.as_ref().map(|(code, _)| *code),
+            reason: refusal.map(|(_, reason)| reason),
             quality,
         });
     }
@@ -115,7 +115,7 @@ impl Report {
     }
 }
 
-async fn enrol(store: &Store, vision: &Vision, pictures: &[Picture]) -> anyhow::Result<Report> {
+async fn enrol(store: &Store, vision: &Vision, pictures: &[Picture], consent_required: bool) -> anyhow::Result<Report> {
     let gallery = store.gallery(&vision.embedding_model()).await?;
     let name = |person| gallery.names.get(&person).cloned();
     let known = gallery.templates.into_iter().filter_map(|t| Some((name(t.person)?, t.embedding)));
@@ -140,6 +140,12 @@ async fn enrol(store: &Store, vision: &Vision, pictures: &[Picture]) -> anyhow::
             match decided {
                 Ok(shot) => {
                     let (person, _) = store.upsert_person_by_name(name).await?;
+                    if consent_required && !store.has_consent(person).await? {
+                        let why =
+                            "their consent is not on record (privacy.consent_required); record it, then enrol again";
+                        report.add(picture, State::Refused, None, Some(("no_consent", why.to_owned())));
+                        continue;
+                    }
                     let template = NewTemplate {
                         person,
                         embedding: &shot.embedding,
@@ -151,7 +157,10 @@ async fn enrol(store: &Store, vision: &Vision, pictures: &[Picture]) -> anyhow::
                     let state = if new { State::Enrolled } else { State::Known };
                     report.add(picture, state, Some(shot.quality.weight), None);
                 }
-                Err(refusal) => report.add(picture, State::Refused, None, Some(refusal)),
+                Err(refusal) => {
+                    let told = (refusal.code(), refusal.to_string());
+                    report.add(picture, State::Refused, None, Some(told));
+                }
             }
         }
     }
