@@ -1,0 +1,301 @@
+//! The register over HTTP: what counts, how people correct it without anything being lost, what they decide in review, and
+//! what explains that somebody was not recorded.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod kit;
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use kit::{Answer, Client, Site};
+use rollcall_pipeline::supervisor::Supervisor;
+use rollcall_pipeline::{Clock, SystemClock};
+use rollcall_store::{Cluster, EventRecord, Sealer, Store};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+static SITE: LazyLock<Site> = LazyLock::new(|| {
+    Site::start(
+        "[site]\nname = \"School\"\ntime_zone = \"Europe/Berlin\"\n[[rooms]]\nid = \"hall\"\n[[rooms]]\nid = \"gate\"\n",
+    )
+});
+
+#[expect(clippy::disallowed_methods, reason = "a test is where time comes from")]
+fn now() -> DateTime<Utc> {
+    Utc::now()
+}
+
+fn person() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let name = format!("Person {:03}", NEXT.fetch_add(1, Ordering::Relaxed));
+    SITE.post("/api/v1/people", &json!({ "name": name })).expect(201)["id"].as_str().unwrap().to_owned()
+}
+
+/// A session that began ten minutes ago, and these people expected in it.
+fn session(room: &str, people: &[&str]) -> Value {
+    let new = json!({ "room_id": room, "starts_at": now() - TimeDelta::minutes(10),
+        "ends_at": now() + TimeDelta::minutes(50), "grace_s": 300, "people": people });
+    SITE.post("/api/v1/sessions", &new).expect(201)
+}
+
+fn id(of: &Value) -> &str {
+    of["id"].as_str().unwrap()
+}
+
+/// What a camera at the door would have made: a mark of `person`, or else something to review.
+fn event(session: &Value, person: Option<&str>, minutes: i64, what: Value) -> EventRecord {
+    let starts: DateTime<Utc> = session["starts_at"].as_str().unwrap().parse().unwrap();
+    let at = starts + TimeDelta::minutes(minutes);
+    let mut event = json!({ "id": Uuid::now_v7(), "kind": "recorded", "person": person, "candidates": [],
+        "room": session["room_id"], "camera": "door-1", "direction": null, "epoch": Uuid::nil(), "track_id": 1,
+        "media_ms": 40, "captured_at": at, "time_source": "ntp", "first_usable_at": at, "similarity": 0.75,
+        "margin": 0.25, "shots": 3, "liveness": "live", "liveness_score": 0.9, "liveness_reason": null,
+        "gallery_version": 1, "model_id": "test", "review": false, "sealed_crop": null, "mark": null });
+    event.as_object_mut().unwrap().extend(what.as_object().unwrap().clone());
+    serde_json::from_value(event).unwrap()
+}
+
+fn mark(session: &Value, person: &str, minutes: i64, status: &str) -> EventRecord {
+    let of = json!({ "id": session["id"], "room": session["room_id"], "kind": "timetabled",
+        "starts_at": session["starts_at"], "ends_at": session["ends_at"], "local_date": session["local_date"] });
+    let mark = json!({ "mark": { "person": person, "session": of, "status": status } });
+    event(session, Some(person), minutes, mark)
+}
+
+/// Through the daemon's own database, beside it.
+fn write(events: &[EventRecord]) {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let cluster = Cluster::start(&SITE.data(), &Supervisor::new(clock)).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let store = Store::in_cluster(&cluster, Sealer::new([7; 32]), 1);
+        store.write_events(events).await.unwrap();
+        store.close().await;
+    });
+}
+
+fn correct(client: &Client, session: &str, person: &str, kind: &str, version: &str) -> Answer {
+    let body =
+        json!({ "session_id": session, "person_id": person, "kind": kind, "reason": format!("{kind}, says the test") });
+    client.json("POST", "/api/v1/attendance/corrections", &[("if-match", version)], &body)
+}
+
+#[test]
+fn a_mark_is_corrected_voided_and_restored_and_nothing_is_lost() {
+    let (ann, ben) = (person(), person());
+    let session = session("hall", &[&ann, &ben]);
+    let of = id(&session);
+    write(&[mark(&session, &ann, 6, "late")]);
+    let path = format!("/api/v1/sessions/{of}/people/{ann}");
+    let read = SITE.get(&path);
+    assert_eq!(read.header("etag"), "\"1\"");
+    let record = read.expect(200);
+    assert_eq!((record["now"]["status"].as_str(), record["now"]["source"].as_str()), (Some("late"), Some("camera")));
+
+    let body = json!({ "session_id": of, "person_id": ann, "kind": "excuse", "reason": "a note" });
+    SITE.post("/api/v1/attendance/corrections", &body).expect(428);
+    let made = correct(&SITE, of, &ann, "excuse", "\"1\"");
+    assert_eq!((made.header("etag"), made.header("location")), ("\"2\"", path.as_str()));
+    assert_eq!(made.expect(201)["now"]["status"], "excused");
+    correct(&SITE, of, &ann, "void", "\"1\"").expect(412);
+    correct(&SITE, of, &ann, "excuse", "*").expect(409);
+    assert_eq!(correct(&SITE, of, &ann, "void", "\"2\"").expect(201)["now"]["status"], "void");
+    let list =
+        |query: &str| SITE.get(&format!("/api/v1/attendance?session_id={of}&{query}")).expect(200)["items"].clone();
+    assert_eq!(list(""), json!([]), "what is void is shown only on request");
+    assert_eq!(list("void=true").as_array().unwrap().len(), 1);
+    let record = correct(&SITE, of, &ann, "restore", "\"3\"").expect(201);
+    assert_eq!((record["now"]["status"].as_str(), record["now"]["source"].as_str()), (Some("late"), Some("camera")));
+    correct(&SITE, of, &ann, "restore", "*").expect(409);
+
+    let record = SITE.get(&path).expect(200);
+    assert_eq!(record["mark"]["status"], "late", "the original stays");
+    let corrections = record["corrections"].as_array().unwrap();
+    let told: Vec<_> =
+        corrections.iter().map(|c| (c["kind"].as_str().unwrap(), c["status_before"].as_str().unwrap())).collect();
+    assert_eq!(told, [("excuse", "late"), ("void", "excused"), ("restore", "void")]);
+    assert!(
+        corrections.iter().all(|c| c["by_name"] == "admin" && c["reason"].as_str().unwrap().ends_with("says the test"))
+    );
+
+    // Nobody had seen Ben: there is no row to name a version of.
+    correct(&SITE, of, &ben, "void", "*").expect(409);
+    correct(&SITE, of, &ben, "present", "\"0\"").expect(201);
+    let walk_in = person();
+    correct(&SITE, of, &walk_in, "excuse", "*").expect(409);
+    assert_eq!(correct(&SITE, of, &walk_in, "present", "\"0\"").expect(201)["expected"], false);
+
+    let board = SITE.get("/api/v1/rooms/hall/board").expect(200);
+    let shown = board["sessions"].as_array().unwrap().iter().find(|s| s["session"]["id"] == session["id"]).unwrap();
+    let counts = &shown["counts"];
+    let count = |key: &str| counts[key].as_i64().unwrap();
+    assert_eq!(["expected", "present", "late", "absent", "pending", "unexpected"].map(count), [2, 2, 1, 0, 0, 1]);
+    assert_eq!(shown["people"].as_array().unwrap().len(), 3);
+    let history = SITE.get(&format!("/api/v1/people/{ann}/attendance")).expect(200);
+    assert_eq!(
+        (history["figures"]["late"].as_u64(), history["figures"]["lateness_percent"].as_f64()),
+        (Some(1), Some(100.0))
+    );
+    assert_eq!(history["items"][0]["session_id"], session["id"]);
+}
+
+#[test]
+fn people_see_their_own_record_and_others_what_lies_in_their_rooms() {
+    let (ann, ben) = (person(), person());
+    let session = session("hall", &[&ann]);
+    let of = id(&session);
+    write(&[mark(&session, &ann, 1, "present")]);
+    let herself = SITE.as_account(json!({ "role": "person", "person_id": ann }));
+    assert_eq!(herself.get("/api/v1/me/attendance").expect(200)["figures"]["present"], 1);
+    assert_eq!(herself.get("/api/v1/attendance").expect(200)["items"].as_array().unwrap().len(), 1);
+    herself.get(&format!("/api/v1/people/{ann}/attendance")).expect(200);
+    herself.get(&format!("/api/v1/sessions/{of}/people/{ann}")).expect(200);
+    herself.get(&format!("/api/v1/people/{ben}/attendance")).expect(404);
+    herself.get(&format!("/api/v1/sessions/{of}/people/{ben}")).expect(404);
+    correct(&herself, of, &ann, "excuse", "*").expect(403);
+    SITE.get("/api/v1/me/attendance").expect(404);
+
+    let elsewhere = SITE.as_account(json!({ "role": "teacher", "rooms": ["gate"] }));
+    assert_eq!(elsewhere.get(&format!("/api/v1/attendance?session_id={of}")).expect(200)["items"], json!([]));
+    elsewhere.get("/api/v1/rooms/hall/board").expect(404);
+    elsewhere.get(&format!("/api/v1/sessions/{of}/people/{ann}")).expect(404);
+    elsewhere.get(&format!("/api/v1/people/{ann}/attendance")).expect(404);
+    elsewhere.get(&format!("/api/v1/why?person_id={ann}&session_id={of}")).expect(404);
+    correct(&elsewhere, of, &ann, "void", "*").expect(404);
+    SITE.guest().get("/api/v1/attendance").expect(401);
+}
+
+#[test]
+fn what_cameras_could_not_decide_people_decide_once() {
+    let (ann, ben) = (person(), person());
+    let session = session("hall", &[&ann, &ben]);
+    let of = id(&session);
+    let between = json!([{ "person": ann, "similarity": 0.55 }, { "person": ben, "similarity": 0.5 }]);
+    let item = |kind: &str, minutes| {
+        event(&session, None, minutes, json!({ "kind": kind, "candidates": between, "review": true }))
+    };
+    let (late, spoof, other) = (item("ambiguous", 6), item("spoof", 2), item("ambiguous", 3));
+    write(&[late.clone(), spoof.clone(), other.clone()]);
+    let path = |event: &EventRecord, what: &str| format!("/api/v1/review/{}{what}", event.id);
+
+    let page = SITE.get("/api/v1/review?status=open&kind=spoof&room_id=hall").expect(200);
+    assert!(page["items"].as_array().unwrap().iter().any(|i| i["event_id"] == spoof.id.to_string()));
+    let first = SITE.get(&path(&late, "")).expect(200);
+    assert_eq!(
+        (first["candidates"][0]["person_id"].as_str(), first["has_face"].as_bool()),
+        (Some(ann.as_str()), Some(false))
+    );
+    SITE.get(&path(&late, "/face.jpg")).expect(404);
+
+    let (one, two) = std::thread::scope(|scope| {
+        let ask = || scope.spawn(|| SITE.post(&path(&late, "/confirm"), &json!({})).status);
+        let (one, two) = (ask(), ask());
+        (one.join().unwrap(), two.join().unwrap())
+    });
+    assert_eq!([one.min(two), one.max(two)], [200, 409], "of two at once one decides");
+    let record = SITE.get(&format!("/api/v1/sessions/{of}/people/{ann}")).expect(200);
+    assert_eq!(
+        (record["now"]["status"].as_str(), record["now"]["source"].as_str()),
+        (Some("late"), Some("correction"))
+    );
+    assert_eq!(record["corrections"][0]["review_event_id"], late.id.to_string());
+
+    SITE.post(&path(&spoof, "/reject"), &json!({ "note": "a photograph" })).expect(200);
+    SITE.post(&path(&spoof, "/confirm"), &json!({})).expect(409);
+    let stranger = person();
+    SITE.post(&path(&other, "/confirm"), &json!({ "person_id": stranger })).expect(422);
+    SITE.post(&path(&other, "/assign"), &json!({ "person_id": Uuid::nil() })).expect(404);
+    let decided = SITE.post(&path(&other, "/assign"), &json!({ "person_id": ben })).expect(200);
+    assert_eq!((decided["attendance"]["status"].as_str(), decided["changed"].as_bool()), (Some("present"), Some(true)));
+    assert_eq!(decided["item"]["status"], "assigned");
+
+    // Whoever looks after another room sees none of it.
+    let elsewhere = SITE.as_account(json!({ "role": "teacher", "rooms": ["gate"] }));
+    elsewhere.get(&path(&late, "")).expect(404);
+    elsewhere.post(&path(&late, "/reject"), &json!({})).expect(404);
+    SITE.as_role("viewer").get("/api/v1/review").expect(403);
+}
+
+#[test]
+fn it_is_explained_why_somebody_was_not_recorded() {
+    let (ann, ben) = (person(), person());
+    let session = session("hall", &[&ann]);
+    let of = id(&session);
+    let like = json!([{ "person": ann, "similarity": 0.31 }, { "person": ben, "similarity": 0.1 }]);
+    write(&[event(&session, None, 3, json!({ "kind": "unknown", "candidates": like }))]);
+    let why = |query: &str| SITE.get(&format!("/api/v1/why?{query}"));
+    let answer = why(&format!("person_id={ann}&session_id={of}")).expect(200);
+    let reason = |code: &str| {
+        let reasons = answer["reasons"].as_array().unwrap();
+        reasons.iter().find(|reason| reason["code"] == code).unwrap_or_else(|| panic!("no {code}: {answer}")).clone()
+    };
+    assert_eq!(answer["reasons"][0]["code"], "not_enrolled", "{answer}");
+    assert!(
+        answer["verdict"].as_str().unwrap().ends_with("was not recorded: no face of theirs is enrolled."),
+        "{answer}"
+    );
+    let near = reason("below_threshold")["evidence"].clone();
+    assert!(
+        (near["similarity"].as_f64().unwrap() - 0.31).abs() < 1e-6 && near["needed"].as_f64().unwrap() > 0.4,
+        "{near}"
+    );
+    reason("daemon_down");
+
+    let at = session["starts_at"].as_str().unwrap();
+    let ben_there = why(&format!("person_id={ben}&room_id=hall&at={at}")).expect(200);
+    assert_eq!(ben_there["room_id"], "hall");
+    write(&[mark(&session, &ann, 4, "present")]);
+    let marked = why(&format!("person_id={ann}&session_id={of}")).expect(200);
+    assert_eq!((marked["reasons"][0]["code"].as_str(), marked["status"].as_str()), (Some("recorded"), Some("present")));
+    for wrong in [
+        format!("person_id={ann}"),
+        format!("person_id={ann}&session_id={of}&room_id=hall"),
+        format!("person_id={ann}&room_id=hall&at={at}&minutes=181"),
+    ] {
+        why(&wrong).expect(422);
+    }
+    why("person_id=x").expect(400);
+}
+
+#[test]
+fn bad_input_is_told_and_changes_nothing() {
+    let ann = person();
+    let session = session("hall", &[&ann]);
+    let of = id(&session);
+    for (query, status) in [
+        ("limit=0", 422),
+        ("limit=501", 422),
+        ("cursor=x", 422),
+        ("from=2026-03-02&to=2026-03-01", 422),
+        ("status=gone", 400),
+        ("unknown=1", 400),
+        ("person_id=1%20or%201=1", 400),
+        ("from=yesterday", 400),
+        ("room_id=%27;drop%20table%20x", 200),
+    ] {
+        SITE.get(&format!("/api/v1/attendance?{query}")).expect(status);
+    }
+    let good = json!({ "session_id": of, "person_id": ann, "kind": "present", "reason": "seen" });
+    for (field, value, status) in [
+        ("reason", json!(""), 422),
+        ("reason", json!("a\u{0}b"), 422),
+        ("reason", json!("x".repeat(1001)), 422),
+        ("kind", json!("forgive"), 422),
+        ("more", json!(1), 422),
+        ("session_id", json!(Uuid::nil()), 404),
+        ("person_id", json!(Uuid::nil()), 404),
+        ("person_id", json!(7), 422),
+    ] {
+        let mut body = good.clone();
+        body[field] = value;
+        SITE.json("POST", "/api/v1/attendance/corrections", &[("if-match", "*")], &body).expect(status);
+    }
+    let record = SITE.get(&format!("/api/v1/sessions/{of}/people/{ann}")).expect(200);
+    assert_eq!((&record["now"], &record["corrections"]), (&Value::Null, &json!([])));
+    let soon = json!({ "room_id": "hall", "starts_at": now() + TimeDelta::hours(1), "ends_at": now() + TimeDelta::hours(2),
+        "people": [ann] });
+    let soon = SITE.post("/api/v1/sessions", &soon).expect(201);
+    correct(&SITE, id(&soon), &ann, "absent", "*").expect(409);
+    correct(&SITE, id(&soon), &ann, "excuse", "\"0\"").expect(201);
+}
