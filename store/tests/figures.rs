@@ -7,8 +7,8 @@ use rollcall_attendance::analytics::weeks::monday;
 use rollcall_attendance::analytics::{Arrivals, AttendanceRow, Streak, Summary, standings};
 use rollcall_attendance::{AttendanceStatus, Tally};
 use rollcall_pipeline::{PersonId, SessionId};
-use rollcall_store::testing::{current_database, store};
-use rollcall_store::{FiguresBy, FiguresFilter, RegisterSummary, Scope, Store};
+use rollcall_store::testing::{KEY, current_database, store};
+use rollcall_store::{FiguresBy, FiguresFilter, RegisterSummary, Scope, Sealer, Store};
 use sqlx::{ConnectOptions, Connection, PgConnection};
 use uuid::Uuid;
 
@@ -302,6 +302,22 @@ async fn a_report_is_of_one_moment() {
     let counted = lines.iter().filter(|line| line.status != "off_roster").count();
     assert_eq!((counted, before), (rows.len(), expected(&rows, |_| true)));
     assert_eq!(summary(&store, &Scope::Everywhere, &everything()).await, RegisterSummary::default());
+}
+
+#[tokio::test]
+async fn one_connection_reads_reports_of_many_kinds() {
+    let many = store().await;
+    let Seed { rows, .. } = seed(&many).await;
+    let one = Store::new(current_database(&many).await, Sealer::new(KEY), 1);
+    for by in [FiguresBy::Person, FiguresBy::Day] {
+        let mut reading = one.read_figures(Scope::Everywhere, everything()).await.unwrap();
+        reading.open_lines().await.unwrap();
+        assert!(reading.next_lines().await.unwrap().len() > rows.len() / 2);
+        drop(reading);
+        let mut reading = one.read_figures(Scope::Everywhere, everything()).await.unwrap();
+        reading.open_figures(by).await.unwrap();
+        assert!(!reading.next_figures().await.unwrap().is_empty());
+    }
 }
 
 #[tokio::test]

@@ -65,7 +65,7 @@ impl Source {
         }
     }
 
-    /// From and where. Further conditions may be added with `and`.
+    /// From and where.
     pub(super) fn push(self, query: &mut QueryBuilder<Postgres>, scope: &Scope, filter: &FiguresFilter) {
         query.push(match self {
             Self::Sessions => {
@@ -73,14 +73,20 @@ impl Source {
                   join sites z on z.id = r.site_id left join courses c on c.id = s.course_id
                   where t.present + t.late + t.absent + t.excused > 0"
             }
-            // Left joins cost nothing where nothing is asked of them.
+            // The fence (offset 0) is there so that a row's bucket is looked for once, and not once a bucket.
             Self::Rows => {
-                " from register x left join sessions s on s.id = x.session_id left join rooms r on r.id = x.room_id
-                  left join sites z on z.id = r.site_id left join courses c on c.id = x.course_id
-                  where x.status in ('present', 'late', 'absent', 'excused')"
+                " from (select x.*, case when x.status in ('present', 'late') then arrival_bucket(x.minutes_from_start) end as bucket
+                        from register x where x.status in ('present', 'late', 'absent', 'excused')"
             }
         });
         self.narrow(query, scope, filter);
+        if self == Self::Rows {
+            // Left joins cost nothing where nothing is asked of them.
+            query.push(
+                " offset 0) x left join sessions s on s.id = x.session_id left join rooms r on r.id = x.room_id
+                  left join sites z on z.id = r.site_id left join courses c on c.id = x.course_id",
+            );
+        }
     }
 
     /// The conditions alone.

@@ -102,7 +102,7 @@ impl FiguresReading {
     pub async fn open_figures(&mut self, by: FiguresBy) -> Result<(), StoreError> {
         let mut query = QueryBuilder::new("declare report no scroll cursor for ");
         figures(&mut query, &self.scope, &self.filter, by);
-        query.build().execute(&mut *self.tx).await?;
+        query.build().persistent(false).execute(&mut *self.tx).await?;
         Ok(())
     }
 
@@ -132,7 +132,7 @@ impl FiguresReading {
         Source::Rows.narrow(&mut query, &self.scope, &self.filter);
         // As the indexes have it.
         query.push(" order by x.starts_at, x.session_id desc, x.person_id desc");
-        query.build().execute(&mut *self.tx).await?;
+        query.build().persistent(false).execute(&mut *self.tx).await?;
         Ok(())
     }
 
@@ -146,7 +146,8 @@ impl FiguresReading {
 
     async fn fetch(&mut self) -> Result<Vec<PgRow>, StoreError> {
         let fetch = AssertSqlSafe(format!("fetch {CHUNK} from report"));
-        Ok(sqlx::query(fetch).fetch_all(&mut *self.tx).await?)
+        // Not kept prepared: another report on this connection has other columns.
+        Ok(sqlx::query(fetch).persistent(false).fetch_all(&mut *self.tx).await?)
     }
 }
 
@@ -189,9 +190,9 @@ fn figures(query: &mut QueryBuilder<Postgres>, scope: &Scope, filter: &FiguresFi
         }
         FiguresBy::Group => {
             query.push(columns(none, none, none, "g.id", "g.name", none, none, none));
-            query.push(format_args!("select m.group_id, {counts} from group_members m join lateral (select x.*"));
+            query.push(format_args!("select m.group_id, {counts} from group_members m join (select x.*"));
             source.push(query, scope, filter);
-            query.push(" and x.person_id = m.person_id) x on true");
+            query.push(") x on x.person_id = m.person_id");
             if let Some(group) = filter.group {
                 query.push(" where m.group_id = ").push_bind(group);
             }

@@ -58,9 +58,7 @@ pub(super) async fn summary(
 pub(super) fn arrivals(source: Source) -> String {
     let bucket = |i: usize| match source {
         Source::Sessions => format!("sum(t.arrivals[{}])::bigint", i + 1),
-        Source::Rows => format!(
-            "count(*) filter (where x.status in ('present', 'late') and arrival_bucket(x.minutes_from_start) = {i})"
-        ),
+        Source::Rows => format!("count(*) filter (where x.bucket = {i})"),
     };
     format!("array[{}]", (0..BUCKETS).map(bucket).collect::<Vec<_>>().join(", "))
 }
