@@ -27,13 +27,20 @@ const LAST_RETRY: Duration = Duration::from_secs(5);
 pub struct Live {
     rows: broadcast::Sender<Arc<FeedRow>>,
     stopped: watch::Sender<bool>,
+    /// Where the feed begins to be fanned out is known: what comes after that comes to everybody.
+    began: watch::Sender<bool>,
     /// One for each who follows.
     pub(super) seats: Arc<Semaphore>,
 }
 
 impl Default for Live {
     fn default() -> Self {
-        Self { rows: broadcast::channel(KEPT).0, stopped: watch::channel(false).0, seats: seats() }
+        Self {
+            rows: broadcast::channel(KEPT).0,
+            stopped: watch::channel(false).0,
+            began: watch::channel(false).0,
+            seats: seats(),
+        }
     }
 }
 
@@ -50,6 +57,10 @@ impl Live {
     async fn follow_on(&self, store: &Store) {
         let (mut position, mut wait) = (None, FIRST_RETRY);
         loop {
+            if !store.is_prepared() {
+                tokio::time::sleep(FIRST_RETRY).await;
+                continue;
+            }
             // The error is told by those who read and write there.
             if let Err(error) = self.follow_while_connected(store, &mut position, &mut wait).await {
                 tracing::debug!(%error, "the feed cannot be followed now");
@@ -65,14 +76,13 @@ impl Live {
         position: &mut Option<i64>,
         wait: &mut Duration,
     ) -> Result<(), StoreError> {
-        if !store.is_prepared() {
-            return Ok(());
-        }
         let mut changes = store.feed_changes().await?;
         let mut at = match *position {
             Some(at) => at,
             None => store.feed_bounds().await?.last,
         };
+        *position = Some(at);
+        self.began.send_replace(true);
         loop {
             let rows = store.feed_after(at, &Scope::Everywhere, &FEED_KINDS, BATCH).await?;
             *wait = FIRST_RETRY;
@@ -106,6 +116,7 @@ impl Live {
     pub(super) async fn reader(&self, store: &Store, after: Option<i64>) -> Result<Reader, StoreError> {
         // Before the database is asked: what comes in between comes twice, and once it is left out.
         let rows = self.rows.subscribe();
+        let began = self.began.subscribe();
         let bounds = store.feed_bounds().await?;
         let lost = after.is_some_and(|after| after < bounds.pruned_to || after > bounds.last);
         let position = after.filter(|_| !lost).unwrap_or(bounds.last);
@@ -113,7 +124,7 @@ impl Live {
         if lost {
             ready.push_back(Told::Reset(bounds.last));
         }
-        Ok(Reader { store: store.clone(), rows, position, behind: true, ready })
+        Ok(Reader { store: store.clone(), rows, began, position, behind: true, ready })
     }
 }
 
@@ -132,6 +143,8 @@ pub(super) enum Told {
 pub(super) struct Reader {
     store: Store,
     rows: broadcast::Receiver<Arc<FeedRow>>,
+    /// Until then rows may pass by unseen.
+    began: watch::Receiver<bool>,
     /// Everything up to here was told.
     position: i64,
     /// It has to read from the database before it can go on with what is in memory.
@@ -153,7 +166,14 @@ impl Reader {
                 self.catch_up(scope, kinds).await?;
                 continue;
             }
-            match self.rows.recv().await {
+            let next = tokio::select! {
+                next = self.rows.recv() => next,
+                Ok(()) = self.began.changed() => {
+                    self.behind = true;
+                    continue;
+                }
+            };
+            match next {
                 Ok(row) if row.id <= self.position => {}
                 Ok(row) => {
                     self.position = row.id;
