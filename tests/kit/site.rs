@@ -103,6 +103,11 @@ impl Site {
         self.dir.path().join("rollcall.toml")
     }
 
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: nix::sys::signal::Signal) {
+        self.daemon.lock().unwrap().signal(signal);
+    }
+
     /// The next line of its log that is as wished.
     #[track_caller]
     pub(crate) fn wait_for(&self, wished: impl Fn(&Value) -> bool) -> Value {
@@ -185,6 +190,12 @@ impl Client {
     pub(crate) fn log_in(&self, login: &str) -> Self {
         let told = self.post("/api/v1/auth/login", &json!({ "login": login, "password": PASSWORD })).expect(200);
         self.with("authorization", &format!("Bearer {}", told["access_token"].as_str().unwrap()))
+    }
+
+    /// The token it carries.
+    pub(crate) fn token(&self) -> &str {
+        let value = self.headers.iter().rev().find(|(name, _)| name == "authorization");
+        value.map_or("", |(_, value)| value.trim_start_matches("Bearer "))
     }
 
     /// Where it is.

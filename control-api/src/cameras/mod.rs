@@ -151,6 +151,9 @@ async fn file_cameras(api: &Api, scope: &Scope) -> Answer<Vec<CameraConfig>> {
 
 /// The camera of the file with this id, if a caller may see it.
 async fn file_camera(api: &Api, scope: &Scope, id: &str) -> Answer<Option<CameraConfig>> {
+    if !is_slug(id) {
+        return Err(missing());
+    }
     if api.cameras.of_file().iter().all(|camera| camera.id.as_str() != id) {
         return Ok(None);
     }

@@ -5,6 +5,7 @@ use percent_encoding::percent_decode_str;
 use rollcall_pipeline::Direction;
 use rollcall_pipeline::config::{self, CameraConfig, CameraSource, Rotation, RtspTransport, Secret};
 use rollcall_pipeline::geometry::Polygon;
+use rollcall_store::CameraCredentials;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use url::Url;
@@ -229,8 +230,8 @@ impl CameraSettings {
     }
 
     /// Takes user and password out of the addresses.
-    fn take_credentials(&mut self) -> Result<Option<(String, Secret)>, FieldError> {
-        let mut taken: Option<(String, Secret)> = None;
+    fn take_credentials(&mut self) -> Result<Option<CameraCredentials>, FieldError> {
+        let mut taken: Option<CameraCredentials> = None;
         let StreamSettings { detect, main } = &mut self.streams;
         for (stream, text) in [("detect", detect), ("main", main)] {
             let Some(address) = text else { continue };
@@ -249,7 +250,7 @@ impl CameraSettings {
 /// The settings as they are kept, and the credentials given with them.
 pub(super) struct Given {
     pub(super) settings: Value,
-    pub(super) credentials: Option<(String, Secret)>,
+    pub(super) credentials: Option<CameraCredentials>,
 }
 
 /// Separates credentials from the rest, wherever they stand.
@@ -295,7 +296,7 @@ fn pointer_of(path: &str) -> String {
 }
 
 /// An address without its credentials, and these; `None` if it carries none. No message repeats any of it.
-fn split(address: &str) -> Result<Option<(String, (String, Secret))>, String> {
+fn split(address: &str) -> Result<Option<(String, CameraCredentials)>, String> {
     let scheme = address.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
     if !matches!(scheme.as_deref(), Some("rtsp" | "rtsps")) {
         return Ok(None);

@@ -1,0 +1,513 @@
+//! Cameras through the API, with real RTSP cameras: made, changed, watched and removed, while the others go on.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod kit;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpStream, UdpSocket};
+use std::sync::{LazyLock, RwLock};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use kit::{Client, PATIENCE, Site, demo_media, message};
+use nix::sys::signal::Signal;
+use rollcall_pipeline::{Clock, SystemClock};
+use rollcall_test_camera::{Clip, Codec, Format, Options, TestCamera};
+use serde_json::{Value, json};
+
+/// Room for sixteen cameras, and for pictures to wait while this machine is busy.
+static SITE: LazyLock<Site> = LazyLock::new(|| {
+    let media = demo_media("franck.mp4");
+    let config = format!(
+        "[server]\nmedia_dir = {:?}\n[lane]\nframes_per_camera = 16\nmemory_budget_mb = 850\n\
+         [liveness]\nblink = \"required\"\n[[rooms]]\nid = \"hall\"\n\
+         [[cameras]]\nid = \"of-the-file\"\nroom = \"hall\"\nanalysis_fps = 0\ndetect_size = 160\n\
+         streams.detect = \"rtsp://127.0.0.1:1/nobody\"\nusername = \"viewer\"\npassword = \"hunter2\"\n",
+        media.parent().unwrap()
+    );
+    let site = Site::start(&config);
+    until("the file's room is there", || site.get("/api/v1/rooms/hall").status == 200);
+    site.post("/api/v1/sites", &json!({ "id": "annex", "name": "Annex", "time_zone": "UTC" })).expect(201);
+    site.post("/api/v1/rooms", &json!({ "id": "attic", "site_id": "annex" })).expect(201);
+    site
+});
+/// Whoever counts the cameras is alone.
+static COUNTED: RwLock<()> = RwLock::new(());
+static SMALL: LazyLock<Clip> = LazyLock::new(|| clip(320, 240));
+
+fn clip(width: u32, height: u32) -> Clip {
+    Clip::pattern(Format { width, height, fps: 10, codec: Codec::H264 }).unwrap()
+}
+
+fn camera() -> TestCamera {
+    TestCamera::start(SMALL.clone(), Options::default()).unwrap()
+}
+
+/// Asks until it is so.
+#[track_caller]
+fn until(what: &str, is_so: impl Fn() -> bool) {
+    let begun = SystemClock.mono();
+    while !is_so() {
+        assert!(SystemClock.mono().since(begun) < PATIENCE, "not so: {what}");
+    }
+}
+
+/// A body that makes a camera. Each picture is analysed.
+fn new(id: &str, address: &str) -> Value {
+    let settings = json!({ "streams": { "detect": address }, "analysis_fps": 0, "detect_size": 160 });
+    json!({ "id": id, "room_id": "hall", "settings": settings })
+}
+
+fn make(id: &str, address: &str) -> Value {
+    SITE.post("/api/v1/cameras", &new(id, address)).expect(201)
+}
+
+fn read(id: &str) -> Value {
+    SITE.get(&format!("/api/v1/cameras/{id}")).expect(200)
+}
+
+fn is_live(id: &str) -> bool {
+    read(id)["status"]["state"] == "live"
+}
+
+fn remove(id: &str) {
+    assert_eq!(SITE.delete(&format!("/api/v1/cameras/{id}")).status, 204);
+}
+
+/// The value of a metric of a camera; all of them together where there are several.
+fn metric(name: &str, camera: &str) -> f64 {
+    let text = String::from_utf8(SITE.get("/metrics").body).unwrap();
+    let label = format!("camera=\"{camera}\"");
+    let lines = text.lines().filter(|line| line.starts_with(&format!("{name}{{")) && line.contains(&label));
+    lines.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()).sum()
+}
+
+fn pointers(problem: &Value) -> Vec<&str> {
+    problem["errors"].as_array().unwrap().iter().map(|error| error["pointer"].as_str().unwrap()).collect()
+}
+
+/// The brightest spot of a JPEG: the pattern has white in it.
+fn brightness(jpeg: &[u8]) -> u8 {
+    let picture = image::load_from_memory(jpeg).unwrap().to_luma8();
+    picture.pixels().map(|pixel| pixel.0[0]).max().unwrap()
+}
+
+#[test]
+fn a_camera_is_made_shown_changed_and_removed() {
+    let _counted = COUNTED.read();
+    let options = Options { credentials: Some(("ada".into(), "b@cus".into())), digest: true, ..Options::default() };
+    let door = TestCamera::start(SMALL.clone(), options).unwrap();
+    let address = door.url().replace("rtsp://", "rtsp://ada:b%40cus@");
+    let made = SITE.post("/api/v1/cameras", &new("door", &address));
+    assert_eq!((made.header("location"), made.header("etag")), ("/api/v1/cameras/door", "\"1\""));
+    let made = made.expect(201);
+    assert_eq!(made["settings"]["streams"]["detect"], door.url(), "without user and password");
+    assert_eq!((&made["has_credentials"], &made["managed_by"]), (&json!(true), &json!("api")));
+    assert_eq!((&made["settings"]["detect_size"], &made["settings"]["min_face_px"]), (&json!(160), &json!(24.0)));
+    until("it is live", || is_live("door"));
+    let status = read("door")["status"].clone();
+    assert_eq!(
+        (&status["codec"], &status["width"], &status["height"]),
+        (&json!("video/x-h264"), &json!(320), &json!(240))
+    );
+
+    // Nobody who can only change its address learns its password.
+    let elsewhere = json!({ "settings": { "streams": { "detect": "rtsp://127.0.0.2:8554/mine" } } });
+    let refused = SITE.patch("/api/v1/cameras/door", &elsewhere).expect(422);
+    assert_eq!(pointers(&refused), ["#/credentials"]);
+    let audit = SITE.get("/api/v1/audit?object_kind=camera&limit=500").body;
+    assert!(!String::from_utf8(audit).unwrap().contains("b@cus"));
+
+    // Two who change it at the same time do not overwrite each other.
+    let named = json!({ "name": "Front door", "enabled": false });
+    let old = [("if-match", "\"1\"")];
+    let changed = SITE.json("PATCH", "/api/v1/cameras/door", &old, &named);
+    assert_eq!(changed.header("etag"), "\"2\"");
+    let changed = changed.expect(200);
+    assert_eq!((&changed["name"], &changed["status"]["state"]), (&json!("Front door"), &json!("disabled")));
+    SITE.json("PATCH", "/api/v1/cameras/door", &old, &named).expect(412);
+    SITE.json("PATCH", "/api/v1/cameras/door", &[], &named).expect(428);
+    SITE.get("/api/v1/cameras/door/snapshot.jpg").expect(409);
+
+    // With the wrong password it waits and says why, and no new password is told either.
+    let wrong = json!({ "enabled": true, "credentials": { "username": "ada", "password": "wr0ng-0ne" } });
+    SITE.patch("/api/v1/cameras/door", &wrong).expect(200);
+    until("it says what is wrong", || {
+        read("door")["status"]["reason"].as_str().is_some_and(|why| why.contains("refuses user or password"))
+    });
+    assert_eq!(read("door")["status"]["last_error"]["kind"], "unauthorized");
+    assert!(!read("door").to_string().contains("wr0ng-0ne"));
+    let live = SITE.get("/api/v1/live?kinds=camera&last_event_id=0&seconds=1").body;
+    let live = String::from_utf8(live).unwrap();
+    assert!(live.contains("\"camera\":\"door\"") && live.contains("refuses user or password"), "{live}");
+
+    SITE.post("/api/v1/cameras", &new("door", "rtsp://192.0.2.1/x")).expect(409);
+    remove("door");
+    assert_eq!(SITE.get("/api/v1/cameras/door").status, 404);
+    assert_eq!(SITE.delete("/api/v1/cameras/door").status, 404);
+}
+
+#[test]
+fn a_change_is_in_force_at_once_and_no_other_camera_loses_a_frame() {
+    let _counted = COUNTED.read();
+    let cameras = [camera(), camera(), camera()];
+    let ids = ["left", "middle", "right"];
+    for (camera, id) in cameras.iter().zip(ids) {
+        make(id, &camera.url());
+    }
+    let others = ["left", "right"];
+    until("all are live and analysed", || {
+        ids.iter().all(|id| is_live(id) && metric("rollcall_camera_frames_analysed_total", id) >= 2.0)
+    });
+    let counts = |id: &str| {
+        let decoded = metric("rollcall_camera_frames_decoded_total", id);
+        let received = metric("rollcall_camera_frames_received_total", id);
+        let analysed = metric("rollcall_camera_frames_analysed_total", id);
+        (decoded, received, analysed)
+    };
+    let before = others.map(counts);
+
+    // Another tuning: the picture goes on, masked all over.
+    let connections = cameras[1].rounds();
+    let everything = json!({ "settings": { "privacy_masks": [[[0, 0], [1, 0], [1, 1], [0, 1]]] } });
+    assert!(brightness(&SITE.get("/api/v1/cameras/middle/snapshot.jpg").body) > 150);
+    let begun = SystemClock.mono();
+    SITE.patch("/api/v1/cameras/middle", &everything).expect(200);
+    until("it is masked", || brightness(&SITE.get("/api/v1/cameras/middle/snapshot.jpg").body) < 60);
+    let took = SystemClock.mono().since(begun);
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    let status = read("middle")["status"].clone();
+    assert_eq!((&status["state"], &status["reconnects"]), (&json!("live"), &json!(0)), "{connections}");
+
+    // Another source: it is opened anew, and nothing else.
+    let large = TestCamera::start(clip(640, 480), Options::default()).unwrap();
+    let moved = json!({ "settings": { "streams": { "detect": large.url() } } });
+    let begun = SystemClock.mono();
+    SITE.patch("/api/v1/cameras/middle", &moved).expect(200);
+    until("it comes from there", || read("middle")["status"]["width"] == 640);
+    let took = SystemClock.mono().since(begun);
+    assert!(took < Duration::from_secs(2), "{took:?}");
+
+    // One that takes long to fail, one that goes, and the file read again.
+    SITE.patch("/api/v1/cameras/middle", &json!({ "settings": { "mounting": { "rotate": 90 } } })).expect(200);
+    until("it is turned", || read("middle")["status"]["width"] == 480);
+    SITE.signal(Signal::SIGHUP);
+    let reloaded = SITE.wait_for(|line| message(line) == "configuration reloaded");
+    assert_eq!((&reloaded["added"], &reloaded["removed"], &reloaded["restarted"]), (&0.into(), &0.into(), &0.into()));
+    remove("middle");
+    until("it is closed", || metric("rollcall_camera_up", "middle") == 0.0);
+
+    until("the others went on", || others.iter().zip(before).all(|(id, before)| counts(id).2 >= before.2 + 20.0));
+    for id in others {
+        let (decoded, received, analysed) = counts(id);
+        assert_eq!(metric("rollcall_camera_reconnects_total", id), 0.0, "{id}: one connection, over TCP");
+        assert_eq!(metric("rollcall_camera_frames_evicted_total", id), 0.0, "{id}");
+        // Counted one after the other, while pictures come.
+        assert!(
+            (received - decoded).abs() <= 2.0 && received - analysed <= 16.0,
+            "{id}: {decoded} {received} {analysed}"
+        );
+        remove(id);
+    }
+}
+
+#[test]
+fn what_makes_no_sense_is_told_at_once_with_its_place() {
+    let refused = |change: Value, places: &[&str]| {
+        let mut body = new("wrong", "rtsp://192.0.2.1/x");
+        for (key, value) in change.as_object().unwrap() {
+            body[key] = value.clone();
+        }
+        let problem = SITE.post("/api/v1/cameras", &body).expect(422);
+        assert_eq!(pointers(&problem), places, "{change}: {problem}");
+    };
+    let settings = |more: Value| {
+        let mut settings = json!({ "streams": { "detect": "rtsp://192.0.2.1/x" }, "analysis_fps": 0 });
+        for (key, value) in more.as_object().unwrap() {
+            settings[key] = value.clone();
+        }
+        json!({ "settings": settings })
+    };
+    let detect = |address: &str| settings(json!({ "streams": { "detect": address } }));
+    refused(json!({ "id": "No Slug", "room_id": "nowhere", "name": "a\u{0}b" }), &["#/id", "#/name", "#/room_id"]);
+    refused(json!({ "id": "discover" }), &["#/id"]);
+    refused(json!({ "colour": 1 }), &["#/colour"]);
+    refused(settings(json!({ "colour": 1 })), &["#/settings/colour"]);
+    refused(settings(json!({ "password_file": "/etc/shadow" })), &["#/settings/password_file"]);
+    refused(settings(json!({ "analysis_fps": "fast" })), &["#/settings/analysis_fps"]);
+    refused(
+        settings(json!({ "detect_size": 1, "min_face_px": 1e9, "mounting": { "rotate": 45 } })),
+        &["#/settings/mounting/rotate", "#/settings/detect_size", "#/settings/min_face_px"],
+    );
+    refused(settings(json!({ "privacy_masks": [[[0, 0], [1, 1]]] })), &["#/settings/privacy_masks/0"]);
+    refused(
+        settings(json!({ "regions_of_interest": [[[0, 0], [2, 0], [1, 1]]] })),
+        &["#/settings/regions_of_interest/0"],
+    );
+    // The file says that blinks are required here; 5 a second is the default.
+    refused(settings(json!({ "analysis_fps": 5 })), &["#/settings/analysis_fps"]);
+    refused(settings(json!({ "analysis_fps": null })), &["#/settings/analysis_fps"]);
+    for address in
+        ["", "http://192.0.2.1/", "rtsp://", "file:/etc/passwd", "file:../secret.mp4", "v4l2:///dev/sda", "a\u{0}b"]
+    {
+        refused(detect(address), &["#/settings/streams/detect"]);
+    }
+    refused(detect("rtsp://user@192.0.2.1/x"), &["#/settings/streams/detect"]);
+    refused(settings(json!({ "streams": {} })), &["#/settings/streams/detect"]);
+    let both = json!({ "credentials": { "username": "a", "password": "b" } });
+    let mut twice = detect("rtsp://a:b@192.0.2.1/x");
+    twice["credentials"] = both["credentials"].clone();
+    refused(twice, &["#/credentials"]);
+    refused(
+        json!({ "credentials": { "username": "a\n", "password": "" } }),
+        &["#/credentials/username", "#/credentials/password"],
+    );
+    refused(json!({ "credentials": { "username": "a" } }), &["#/credentials"]);
+    let mut of_a_file = detect("file:franck.mp4");
+    of_a_file["credentials"] = both["credentials"].clone();
+    refused(of_a_file, &["#/credentials/username"]);
+    SITE.post("/api/v1/cameras", &json!({})).expect(422);
+    SITE.send("POST", "/api/v1/cameras", &[("content-type", "application/json")], b"{").expect(400);
+    assert_eq!(SITE.get("/api/v1/cameras/wrong").status, 404, "nothing is half made");
+    let odd = SITE.get("/api/v1/cameras/..%2f%00'%20or%201=1");
+    assert_eq!(odd.status, 404);
+    SITE.get("/api/v1/cameras?limit=0").expect(422);
+}
+
+#[test]
+fn cameras_of_the_file_are_shown_and_changed_there() {
+    let shown = read("of-the-file");
+    assert_eq!(
+        (&shown["managed_by"], &shown["version"], &shown["has_credentials"]),
+        (&json!("file"), &json!(null), &json!(true))
+    );
+    assert!(!shown.to_string().contains("hunter2"));
+    let told = SITE.patch("/api/v1/cameras/of-the-file", &json!({ "name": "x" })).expect(409);
+    assert!(told["detail"].as_str().unwrap().contains("configuration file"), "{told}");
+    SITE.delete("/api/v1/cameras/of-the-file").expect(409);
+    let told = SITE.post("/api/v1/cameras", &new("of-the-file", "rtsp://192.0.2.1/x")).expect(409);
+    assert!(told["detail"].as_str().unwrap().contains("configuration file"), "{told}");
+    until("it says why it is not live", || read("of-the-file")["status"]["reason"].is_string());
+}
+
+#[test]
+fn a_camera_that_does_not_fit_is_refused_with_the_sum() {
+    let _alone = COUNTED.write();
+    let ids: Vec<_> = (0..20).map(|n| format!("one-of-many-{n:02}")).collect();
+    for id in &ids {
+        let mut body = new(id, "rtsp://127.0.0.1:1/nobody");
+        body["enabled"] = false.into();
+        SITE.post("/api/v1/cameras", &body).expect(201);
+    }
+    let enable = |id: &String| SITE.patch(&format!("/api/v1/cameras/{id}"), &json!({ "enabled": true }));
+    // One is the file's.
+    ids[..15].iter().for_each(|id| drop(enable(id).expect(200)));
+    let told = enable(&ids[15]).expect(409);
+    assert!(told["detail"].as_str().unwrap().contains("17 cameras with 16 frames of 1920x1080 each need"), "{told}");
+    let told = SITE.post("/api/v1/cameras", &new("one-too-many", "rtsp://127.0.0.1:1/nobody")).expect(409);
+    assert!(told["detail"].as_str().unwrap().contains("lane.memory_budget_mb"), "{told}");
+    // A page at a time, those of the file among them.
+    let mut seen = Vec::new();
+    let mut next = String::new();
+    loop {
+        let page = SITE.get(&format!("/api/v1/cameras?limit=6{next}")).expect(200);
+        seen.extend(page["items"].as_array().unwrap().iter().map(|c| c["id"].as_str().unwrap().to_owned()));
+        match page["next_cursor"].as_str() {
+            Some(cursor) => next = format!("&cursor={cursor}"),
+            None => break,
+        }
+    }
+    let mut sorted = seen.clone();
+    sorted.sort();
+    sorted.dedup();
+    assert_eq!(seen, sorted);
+    assert!(seen.contains(&"of-the-file".to_owned()) && ids.iter().all(|id| seen.contains(id)), "{seen:?}");
+    ids.iter().for_each(|id| remove(id));
+}
+
+#[test]
+fn a_site_sees_its_own_cameras() {
+    let mut body = new("attic-door", "rtsp://127.0.0.1:1/nobody");
+    (body["room_id"], body["enabled"]) = ("attic".into(), false.into());
+    SITE.post("/api/v1/cameras", &body).expect(201);
+    let annex = SITE.as_account(json!({ "role": "operator", "sites": ["annex"] }));
+    let hall = SITE.as_account(json!({ "role": "operator", "rooms": ["hall"] }));
+    let ids = |client: &Client| {
+        let page = client.get("/api/v1/cameras?limit=500").expect(200);
+        page["items"].as_array().unwrap().iter().map(|c| c["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(&annex), ["attic-door"]);
+    assert!(ids(&hall).contains(&"of-the-file".to_owned()) && !ids(&hall).contains(&"attic-door".to_owned()));
+    for path in ["", "/snapshot.jpg", "/preview?seconds=1", "/preview/ws"] {
+        assert_eq!(annex.get(&format!("/api/v1/cameras/of-the-file{path}")).status, 404, "{path}");
+        assert_eq!(hall.get(&format!("/api/v1/cameras/attic-door{path}")).status, 404, "{path}");
+    }
+    hall.patch("/api/v1/cameras/attic-door", &json!({ "name": "mine" })).expect(404);
+    annex.patch("/api/v1/cameras/of-the-file", &json!({ "name": "mine" })).expect(404);
+    assert_eq!(hall.delete("/api/v1/cameras/attic-door").status, 404);
+    hall.post("/api/v1/cameras/attic-door/test", &json!({})).expect(404);
+    let told = annex.post("/api/v1/cameras", &new("x", "rtsp://192.0.2.1/x")).expect(422);
+    assert_eq!(pointers(&told), ["#/room_id"]);
+    let told = annex.patch("/api/v1/cameras/attic-door", &json!({ "room_id": "hall" })).expect(422);
+    assert_eq!(pointers(&told), ["#/room_id"]);
+    let viewer = SITE.as_role("viewer");
+    viewer.post("/api/v1/cameras", &new("x", "rtsp://192.0.2.1/x")).expect(403);
+    viewer
+        .post("/api/v1/cameras/test", &json!({ "settings": { "streams": { "detect": "rtsp://192.0.2.1/x" } } }))
+        .expect(403);
+    viewer.get("/api/v1/cameras/discover").expect(403);
+    remove("attic-door");
+}
+
+#[test]
+fn a_camera_is_looked_at_before_it_is_kept() {
+    let options = Options { credentials: Some(("ada".into(), "s3cret-w0rd".into())), ..Options::default() };
+    let mut door = TestCamera::start(SMALL.clone(), options).unwrap();
+    let look = |password: &str, address: &str| {
+        let settings = json!({ "streams": { "detect": address }, "analysis_fps": 0 });
+        let credentials = json!({ "username": "ada", "password": password });
+        SITE.post("/api/v1/cameras/test", &json!({ "settings": settings, "credentials": credentials })).expect(200)
+    };
+    let seen = look("s3cret-w0rd", &door.url());
+    assert_eq!((&seen["ok"], &seen["codec"], &seen["width"]), (&json!(true), &json!("video/x-h264"), &json!(320)));
+    assert!((seen["fps"].as_f64().unwrap() - 10.0).abs() < 2.0, "{}", seen["fps"]);
+    assert!(brightness(&STANDARD.decode(seen["jpeg"].as_str().unwrap()).unwrap()) > 150);
+    let refused = look("wrong", &door.url());
+    assert_eq!(
+        (&refused["ok"], &refused["kind"], &refused["jpeg"]),
+        (&json!(false), &json!("unauthorized"), &json!(null))
+    );
+    assert!(refused["reason"].as_str().unwrap().contains("check username and password"), "{refused}");
+    door.kill();
+    assert_eq!(look("s3cret-w0rd", &door.url())["kind"], "refused");
+    let audit = SITE.get("/api/v1/audit?action=camera.test&limit=500");
+    let text = String::from_utf8(audit.body.clone()).unwrap();
+    assert!(!text.contains("s3cret-w0rd") && audit.expect(200)["items"].as_array().unwrap().len() >= 3, "{text}");
+    let outside = json!({ "settings": { "streams": { "detect": "file:/etc/passwd" }, "analysis_fps": 0 } });
+    SITE.post("/api/v1/cameras/test", &outside).expect(422);
+    // A recording below media_dir, kept and then looked at.
+    let _counted = COUNTED.read();
+    let mut body = new("recording", "file:franck.mp4");
+    body["enabled"] = false.into();
+    SITE.post("/api/v1/cameras", &body).expect(201);
+    assert_eq!(SITE.post("/api/v1/cameras/recording/test", &json!({})).expect(200)["ok"], true);
+    remove("recording");
+}
+
+/// A stream that is read as it comes.
+fn open(client_token: &str, path: &str, headers: &str) -> BufReader<TcpStream> {
+    let address = SITE.base().trim_start_matches("http://").to_owned();
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {client_token}\r\n{headers}\r\n").unwrap();
+    BufReader::new(stream)
+}
+
+/// Status and headers.
+fn head(stream: &mut impl BufRead) -> String {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        assert!(stream.read_line(&mut head).unwrap() > 0, "{head}");
+    }
+    head
+}
+
+#[test]
+fn cameras_are_watched_for_as_long_as_one_may() {
+    let _counted = COUNTED.read();
+    let stage = camera();
+    make("stage", &stage.url());
+    until("it is live", || is_live("stage"));
+    let viewer = SITE.as_role("viewer");
+    assert!(brightness(&viewer.get("/api/v1/cameras/stage/snapshot.jpg").body) > 150);
+    viewer.get("/api/v1/cameras/stage/preview?overlay=names").expect(403);
+    for wrong in ["fps=0", "fps=6", "fps=NaN", "seconds=0", "seconds=9999"] {
+        viewer.get(&format!("/api/v1/cameras/stage/preview?{wrong}")).expect(422);
+    }
+    viewer.get("/api/v1/cameras/stage/preview/ws").expect(426);
+
+    // Some pictures, then the end that was asked for.
+    let answer = viewer.get("/api/v1/cameras/stage/preview?seconds=3&fps=5");
+    assert_eq!((answer.status, answer.header("content-type")), (200, "multipart/x-mixed-replace; boundary=picture"));
+    let parts = answer.body.windows(9).filter(|w| w == b"--picture").count();
+    assert!((2..=17).contains(&parts), "{parts} pictures in 3 s at 5 a second");
+    let begin = answer.body.windows(4).position(|w| w == b"\r\n\r\n").unwrap() + 4;
+    let length = std::str::from_utf8(&answer.body[..begin]).unwrap().split("Content-Length: ").nth(1).unwrap();
+    let length: usize = length.split("\r\n").next().unwrap().parse().unwrap();
+    assert!(brightness(&answer.body[begin..begin + length]) > 150);
+
+    // Over a WebSocket: each message is a JPEG.
+    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let mut socket = open(SITE.token(), "/api/v1/cameras/stage/preview/ws?seconds=60", upgrade);
+    assert!(head(&mut socket).starts_with("HTTP/1.1 101"));
+    let mut frame = [0; 2];
+    socket.read_exact(&mut frame).unwrap();
+    assert_eq!(frame[0], 0x82, "binary and whole");
+    let mut length = [0; 8];
+    let bytes = if frame[1] == 127 { &mut length[..] } else { &mut length[6..] };
+    socket.read_exact(bytes).unwrap();
+    let mut jpeg = vec![0; usize::try_from(u64::from_be_bytes(length)).unwrap()];
+    socket.read_exact(&mut jpeg).unwrap();
+    assert!(brightness(&jpeg) > 150);
+
+    // Three more may watch, a fifth may not.
+    let mut streams: Vec<_> =
+        (0..3).map(|_| open(viewer.token(), "/api/v1/cameras/stage/preview", "Connection: close\r\n")).collect();
+    for stream in &mut streams {
+        assert!(head(stream).starts_with("HTTP/1.1 200"));
+    }
+    let busy = viewer.get("/api/v1/cameras/stage/preview?seconds=1");
+    assert!(busy.status == 429 && !busy.header("retry-after").is_empty(), "{}", busy.status);
+    // It was noted who watched.
+    let noted = SITE.get("/api/v1/audit?action=camera.preview&limit=500").expect(200);
+    assert!(noted["items"].as_array().unwrap().len() >= 5);
+
+    // A viewer who logs out sees nothing more; whoever did not goes on until the camera is gone.
+    let begun = SystemClock.mono();
+    viewer.post("/api/v1/auth/logout", &json!({}));
+    let mut rest = Vec::new();
+    for stream in &mut streams {
+        stream.read_to_end(&mut rest).unwrap();
+    }
+    assert!(SystemClock.mono().since(begun) < Duration::from_secs(15));
+    remove("stage");
+    socket.read_to_end(&mut rest).unwrap();
+}
+
+#[test]
+fn cameras_in_the_network_are_found() {
+    let device = UdpSocket::bind("127.0.0.1:3702").unwrap();
+    device.set_read_timeout(Some(PATIENCE)).unwrap();
+    let answering = std::thread::Builder::new().spawn(move || {
+        let mut buffer = [0; 65_536];
+        let (length, from) = device.recv_from(&mut buffer).unwrap();
+        let question = String::from_utf8_lossy(&buffer[..length]).into_owned();
+        let id = question.split_once("MessageID>").unwrap().1.split_once('<').unwrap().0;
+        let answer = format!(
+            r#"<?xml version="1.0" encoding="UTF-8"?>
+<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope" xmlns:wsa="http://schemas.xmlsoap.org/ws/2004/08/addressing" xmlns:d="http://schemas.xmlsoap.org/ws/2005/04/discovery" xmlns:dn="http://www.onvif.org/ver10/network/wsdl">
+<s:Header><wsa:RelatesTo>{id}</wsa:RelatesTo><wsa:Action>http://schemas.xmlsoap.org/ws/2005/04/discovery/ProbeMatches</wsa:Action></s:Header>
+<s:Body><d:ProbeMatches><d:ProbeMatch><wsa:EndpointReference><wsa:Address>urn:uuid:door</wsa:Address></wsa:EndpointReference>
+<d:Types>dn:NetworkVideoTransmitter</d:Types><d:Scopes>onvif://www.onvif.org/name/Front%20door onvif://www.onvif.org/hardware/X1</d:Scopes>
+<d:XAddrs>http://127.0.0.1:8899/onvif/device_service</d:XAddrs><d:MetadataVersion>1</d:MetadataVersion></d:ProbeMatch></d:ProbeMatches></s:Body></s:Envelope>"#
+        );
+        // Two at a time would answer each other's questions.
+        let second = SITE.get("/api/v1/cameras/discover?seconds=1&address=127.0.0.1").status;
+        device.send_to(answer.as_bytes(), from).unwrap();
+        second
+    });
+    let begun = SystemClock.mono();
+    let found = SITE.get("/api/v1/cameras/discover?seconds=3&address=127.0.0.1").expect(200);
+    assert!(SystemClock.mono().since(begun) < Duration::from_secs(6));
+    assert_eq!(answering.unwrap().join().unwrap(), 429);
+    let device = &found["devices"][0];
+    assert_eq!(
+        (&device["name"], &device["hardware"], &device["from"]),
+        (&json!("Front door"), &json!("X1"), &json!("127.0.0.1"))
+    );
+    assert_eq!(device["addresses"], json!(["http://127.0.0.1:8899/onvif/device_service"]));
+    for wrong in ["seconds=0", "seconds=6", "address=localhost", "address=0.0.0.0", "address=239.1.2.3"] {
+        SITE.get(&format!("/api/v1/cameras/discover?{wrong}")).expect(422);
+    }
+}
