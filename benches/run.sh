@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Everything that `make bench` measures, in some eight minutes after the build; prints it and keeps it in
+# Everything that `make bench` measures, in some twelve minutes after the build; prints it and keeps it in
 # target/bench/latest.md. Extra words go to cargo bench: `benches/run.sh gallery` measures only those parts.
 #
 #   ROLLCALL_BENCH_SECONDS    how long the live camera is watched (120)
 #   ROLLCALL_BENCH_ROUNDS     rounds of the comparison with peers (3)
+#   ROLLCALL_BENCH_API_SECONDS  how long each path of the API is asked (10)
 #   ROLLCALL_EVAL_DATA, ROLLCALL_PEER_PYTHON    see benches/peers.py
 #   ROLLCALL_DOOR_CASE        a folder with probe.mp4 and people/: shown by a live camera too, as people who come from afar
 set -euo pipefail
@@ -12,11 +13,12 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 CARGO=${CARGO:-cargo}
 SECONDS_LIVE=${ROLLCALL_BENCH_SECONDS:-120}
 ROUNDS=${ROLLCALL_BENCH_ROUNDS:-3}
+SECONDS_API=${ROLLCALL_BENCH_API_SECONDS:-10}
 TARGET=${CARGO_TARGET_DIR:-target}
 OUT=$TARGET/bench/latest.md
 
 "$CARGO" build --release --locked
-# Cargo builds live_latency too: a package's programs come with its benchmarks.
+# Cargo builds live_latency and api_load too: a package's programs come with its benchmarks.
 "$CARGO" bench --locked -p rollcall-benches --no-run
 
 mkdir -p "$TARGET/bench"
@@ -74,6 +76,12 @@ if [ -n "${ROLLCALL_DOOR_CASE:-}" ]; then
 else
     echo "- not measured: ROLLCALL_DOOR_CASE names no case"
 fi
+echo
+echo "## The API over a million rows, and nine o'clock"
+echo
+echo "\`api_load\`, kept in $TARGET/bench/api.md"
+echo
+"$TARGET/release/api_load" --seconds "$SECONDS_API" | tee "$TARGET/bench/api.md"
 echo
 echo "- load at the end: $(cut -d' ' -f1-3 /proc/loadavg)"
 echo "kept in $OUT" >&2

@@ -1,5 +1,7 @@
 //! A database for a test, cheaply: one private cluster a test binary, one migrated template in it, one copy a test.
 
+mod load;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,6 +14,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 use tokio::sync::{Mutex, OnceCell};
 
 use crate::{Cluster, Sealer, Store};
+
+pub use load::{Load, fill_register};
 
 const TEMPLATE: &str = "template_rollcall";
 

@@ -1,0 +1,150 @@
+//! Nine o'clock: everybody comes within a minute, and dashboards look on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use chrono::TimeDelta;
+use rollcall_pipeline::event::{Session, SessionKind};
+use rollcall_pipeline::ports::EventSink;
+use rollcall_pipeline::supervisor::Supervisor;
+use rollcall_pipeline::{
+    AttendanceEvent, CameraId, CameraTuning, Candidate, Clock, Decision, Epoch, EventId, EventKind, FrameTime,
+    GalleryVersion, LivenessVerdict, Mark, MarkStatus, Match, MatchOutcome, MediaTime, ModelId, MonoTime, PersonId,
+    RoomId, SessionId, StreamKey, SystemClock, TimeSource, TrackId,
+};
+use rollcall_sinks::{PgSink, PgSinkOptions};
+use rollcall_store::Store;
+use rollcall_store::testing::Load;
+use tokio::runtime::Runtime;
+use uuid::Uuid;
+
+use crate::Options;
+use crate::daemon::Daemon;
+use crate::http::{Figures, steadily};
+
+/// People of a room.
+const A_ROOM: usize = 50;
+/// The dashboards ask so often, all together.
+const ASKED_EVERY: Duration = Duration::from_millis(10);
+
+/// Sends the events through a sink of this process, as the lane does, one by one, and asks the API meanwhile. A mark's time is
+/// from when its person came, so that waiting for the ones before counts.
+pub(crate) fn measure(
+    options: &Options,
+    daemon: &Daemon,
+    store: &Store,
+    runtime: &Runtime,
+    filled: &Load,
+) -> anyhow::Result<String> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let events = events(filled, &*clock);
+    let over = Duration::from_secs(options.spike_seconds);
+    let (sent, before) = (events.len(), counted(daemon, filled)?);
+    let spool = PgSinkOptions::new(ModelId::new("bench"), daemon.dir().join("bench-spool"));
+    let supervisor = Supervisor::new(Arc::clone(&clock));
+    let mut sink = PgSink::open(store.clone(), runtime.handle().clone(), Arc::clone(&clock), &supervisor, spool)?;
+    let monitor = sink.monitor();
+    let boards: Vec<_> = filled.rooms.iter().map(|room| format!("/api/v1/rooms/{room}/board")).collect();
+    let lane_clock = Arc::clone(&clock);
+    let lane = std::thread::Builder::new().name("lane".to_owned()).spawn(move || -> anyhow::Result<Vec<f64>> {
+        let (began, mut took) = (lane_clock.mono(), Vec::with_capacity(events.len()));
+        for (n, event) in events.iter().enumerate() {
+            let due = over.mul_f64(n as f64 / events.len() as f64);
+            loop {
+                let wait = due.saturating_sub(lane_clock.mono().since(began));
+                if wait.is_zero() {
+                    break;
+                }
+                std::thread::park_timeout(wait);
+            }
+            sink.accept(std::slice::from_ref(event)).context("the sink takes nothing")?;
+            took.push(lane_clock.mono().since(began).saturating_sub(due).as_secs_f64());
+        }
+        Ok(took)
+    })?;
+    let asked = runtime.block_on(steadily(daemon, &boards, ASKED_EVERY, over, &*clock))?;
+    let took = lane.join().map_err(|_| anyhow::anyhow!("the sender panicked"))??;
+    let commits = Figures::new(took, over);
+    let written = counted(daemon, filled)? - before;
+    let status = monitor.status();
+    ensure!(status.spooled == 0 && status.rejected == 0, "{status:?}");
+    ensure!(written == sent as u64, "{sent} events were sent, and {written} rows are counted");
+    Ok(format!(
+        "Nine o'clock: {} rooms of {A_ROOM} people within {} s: {sent} events sent, {written} rows counted, nothing spooled.\n\n\
+         | | a second | p50 | p95 | p99 |\n| --- | ---: | ---: | ---: | ---: |\n\
+         | mark, from arrival to commit | {commits} |\n| board of a room, meanwhile | {asked} |",
+        filled.rooms.len(),
+        options.spike_seconds,
+    ))
+}
+
+/// Present people of the last day, as the API counts them.
+fn counted(daemon: &Daemon, filled: &Load) -> anyhow::Result<u64> {
+    let to = filled.to;
+    let told = daemon.get(&format!("/api/v1/analytics/summary?from={to}&to={to}&site_id=big"))?;
+    told["tally"]["present"].as_u64().context("no tally")
+}
+
+/// Everybody comes to a new session of their room; the rooms take turns.
+fn events(filled: &Load, clock: &dyn Clock) -> Vec<AttendanceEvent> {
+    let captured = clock.wall();
+    let rooms: Vec<(RoomId, StreamKey, Session)> = filled
+        .rooms
+        .iter()
+        .map(|room| {
+            let room = RoomId::new(room.clone());
+            let key = StreamKey { camera: CameraId::new(format!("door-{room}")), epoch: Epoch(Uuid::now_v7()) };
+            let session = Session {
+                id: SessionId(Uuid::now_v7()),
+                room: room.clone(),
+                kind: SessionKind::Timetabled,
+                starts_at: captured,
+                ends_at: captured + TimeDelta::hours(1),
+                local_date: filled.to,
+            };
+            (room, key, session)
+        })
+        .collect();
+    let mut events = Vec::new();
+    for turn in 0..A_ROOM {
+        for (n, (room, key, session)) in rooms.iter().enumerate() {
+            let person = PersonId(filled.people[(n * A_ROOM + turn) % filled.people.len()]);
+            let track = TrackId(turn as u64);
+            let media = MediaTime(turn as u64 * 1_000_000_000);
+            let time = FrameTime { media, received: MonoTime(Duration::ZERO), captured, source: TimeSource::Ntp };
+            events.push(AttendanceEvent {
+                id: EventId::derive(key, track, Some(person), EventKind::Recorded.as_str(), 0),
+                kind: EventKind::Recorded,
+                mark: Some(Mark { person, session: session.clone(), status: MarkStatus::Present }),
+                decision: Decision {
+                    key: key.clone(),
+                    track,
+                    first_usable: time,
+                    decided: time,
+                    tuning: Arc::new(tuning(room)),
+                    outcome: MatchOutcome::Identified(Match { person, similarity: 0.75, margin: 0.5 }),
+                    candidates: vec![Candidate { person, similarity: 0.75 }],
+                    liveness: LivenessVerdict::Live(0.9),
+                    shots: 3,
+                    gallery: GalleryVersion(1),
+                    best: None,
+                    face: None,
+                },
+            });
+        }
+    }
+    events
+}
+
+fn tuning(room: &RoomId) -> CameraTuning {
+    CameraTuning {
+        room: room.clone(),
+        direction: None,
+        analysis_fps: 5.0,
+        detect_size: 640,
+        min_face_px: 24.0,
+        regions_of_interest: Vec::new(),
+        privacy_masks: Vec::new(),
+    }
+}
