@@ -285,6 +285,11 @@ fn the_log_offers_a_way_in_while_there_is_no_admin() {
     let token = offer["token"].as_str().unwrap();
     assert_eq!(offer["url"], format!("https://rollcall.example.org/setup#{token}"));
     let guest = Client::new(&daemon.address);
+    for part in ["/setup", "/setup/page.js", "/setup/page.css"] {
+        let page = guest.get(part);
+        assert!(page.header("content-security-policy").starts_with("default-src 'self'; frame-ancestors"), "{part}");
+        page.expect(200);
+    }
     let set_up = json!({ "token": token, "login": "first", "password": PASSWORD });
     guest.post("/api/v1/auth/setup", &json!({ "token": token, "password": PASSWORD })).expect(422);
     let first = guest.post("/api/v1/auth/setup", &set_up);

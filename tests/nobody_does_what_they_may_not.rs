@@ -59,8 +59,12 @@ fn every_operation_wants_to_know_who_asks() {
         for stranger in &strangers {
             let answer = stranger.send(&method, &filled(&path), &[], b"");
             assert_eq!(answer.status, 401, "{name}");
-            assert_eq!(answer.header("content-type"), "application/problem+json", "{name}");
-            assert_eq!(answer.header("www-authenticate"), "Bearer", "{name}");
+            // The clients of CompreFace know its errors only.
+            let foreign = ["recognition", "detection", "verification"];
+            let foreign = foreign.iter().any(|part| path.starts_with(&format!("/api/v1/{part}/")));
+            let media_type = if foreign { "application/json" } else { "application/problem+json" };
+            assert_eq!(answer.header("content-type"), media_type, "{name}");
+            assert!(foreign || answer.header("www-authenticate") == "Bearer", "{name}");
         }
     }
     let known: Vec<_> = operations().iter().map(|(method, path)| format!("{method} {path}")).collect();
@@ -174,10 +178,12 @@ fn the_log_says_who_did_what_and_keeps_no_secret() {
     assert_eq!((&update["actor_name"], &update["actor_kind"]), (&"admin".into(), &"account".into()));
     assert!(update["address"] == "127.0.0.1" && update["request_id"].is_string(), "{update}");
     let text = log("limit=500").to_string();
-    for secret in ["argon2", "rcl_", "rck_", "rca_", "rcr_", kit::PASSWORD] {
-        let shown = text.matches(secret).filter(|_| !text.contains("\"prefix\"")).count();
-        assert_eq!(shown, 0, "{secret}");
+    for secret in ["argon2", "rcl_", "rca_", "rcr_", kit::PASSWORD] {
+        assert!(!text.contains(secret), "{secret}");
     }
+    // Six letters of a key say which it is.
+    let letters = |text: &str| text.chars().take_while(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).count();
+    assert!(text.split("rck_").skip(1).all(|after| letters(after) <= 6), "a whole key");
     assert!(log("action=login.").as_array().unwrap().iter().all(|e| e["object_kind"] == "login"));
     assert_eq!(log(&format!("actor={id}&to=2020-01-01T00:00:00Z")), json!([]));
     let first = SITE.get("/api/v1/audit?limit=1").expect(200);

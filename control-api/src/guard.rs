@@ -14,6 +14,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use crate::caller::{API_KEY_HEADER, Caller, REQUEST_ID_HEADER};
 use crate::idempotency;
 use crate::problem::Problem;
+use crate::setup;
 use crate::state::Api;
 
 /// Where a request comes from, behind the proxies that are believed.
@@ -67,9 +68,11 @@ fn client_address(api: &Api, parts: &Parts) -> Option<IpAddr> {
 pub(crate) async fn headers(uri: Uri, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
-    // The page of the document brings scripts of its own; everything else is data.
+    // Two pages bring scripts of their own; everything else is data.
     let policy = if uri.path().starts_with("/docs") {
         "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'"
+    } else if uri.path().starts_with(setup::PATH) {
+        "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
     } else {
         "default-src 'none'; frame-ancestors 'none'"
     };

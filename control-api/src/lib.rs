@@ -40,12 +40,14 @@ mod rights;
 mod secrets;
 mod rooms;
 mod sessions;
+mod setup;
 mod sites;
 mod state;
 mod timetables;
 pub mod upload;
 pub mod validate;
 mod version;
+mod visitors;
 mod why;
 
 use std::future::Future;
@@ -178,6 +180,7 @@ fn nouns() -> OpenApiRouter<Arc<Api>> {
         .merge(sites::router())
         .merge(timetables::router())
         .merge(version::router())
+        .merge(visitors::router())
         .merge(why::router())
 }
 
@@ -193,6 +196,7 @@ pub fn router(api: Arc<Api>, metrics: Metrics) -> Router {
         .with_state(api)
         .merge(openapi::router(document))
         .merge(metrics::router(metrics))
+        .merge(setup::router())
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST_TIMEOUT))
         .layer(CatchPanicLayer::custom(|_| Problem::internal("a handler panicked").into_response()))
