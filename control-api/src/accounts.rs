@@ -138,12 +138,15 @@ struct NewAccount {
 struct AccountPatch {
     /// What they log in with.
     #[schema(min_length = 1, max_length = 200, nullable = false)]
+    #[serde(deserialize_with = "crate::extract::given")]
     login: Option<String>,
     /// Name of the person.
     #[schema(min_length = 1, max_length = 200, nullable = false)]
+    #[serde(deserialize_with = "crate::extract::given")]
     name: Option<String>,
     /// What they are here.
     #[schema(nullable = false)]
+    #[serde(deserialize_with = "crate::extract::given")]
     role: Option<Role>,
     /// Whose own record they see.
     #[serde(deserialize_with = "present")]
@@ -151,15 +154,19 @@ struct AccountPatch {
     person_id: Option<Option<Uuid>>,
     /// Not limited to some places.
     #[schema(nullable = false)]
+    #[serde(deserialize_with = "crate::extract::given")]
     everywhere: Option<bool>,
     /// Whole sites that they may see.
     #[schema(max_items = 200, nullable = false)]
+    #[serde(deserialize_with = "crate::extract::given")]
     sites: Option<Vec<String>>,
     /// Single rooms that they may see.
     #[schema(max_items = 200, nullable = false)]
+    #[serde(deserialize_with = "crate::extract::given")]
     rooms: Option<Vec<String>>,
     /// Nobody can log in with it, and whoever is logged in is not any more.
     #[schema(nullable = false)]
+    #[serde(deserialize_with = "crate::extract::given")]
     disabled: Option<bool>,
 }
 

@@ -137,6 +137,7 @@ pub(crate) struct NewCourse {
 pub(crate) struct CoursePatch {
     /// Name for people.
     #[schema(min_length = 1, max_length = 200, nullable = false)]
+    #[serde(deserialize_with = "crate::extract::given")]
     pub name: Option<String>,
     /// Number in another system.
     #[serde(deserialize_with = "present")]
@@ -148,9 +149,11 @@ pub(crate) struct CoursePatch {
     pub teacher_id: Option<Option<Uuid>>,
     /// Its rules.
     #[schema(nullable = false)]
+    #[serde(deserialize_with = "crate::extract::given")]
     pub rules: Option<RulesView>,
     /// True: it has no sessions any more, what there was stays.
     #[schema(nullable = false)]
+    #[serde(deserialize_with = "crate::extract::given")]
     pub archived: Option<bool>,
 }
 

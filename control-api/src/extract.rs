@@ -220,3 +220,12 @@ impl<T: Serialize> IntoResponse for Created<T> {
 pub fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }
+
+/// Refuses null for a field that may be missing but not be cleared:
+/// `#[serde(default, deserialize_with = "given")] field: Option<T>`.
+///
+/// # Errors
+/// When the value is null, or of the wrong type.
+pub fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}

@@ -50,7 +50,7 @@ impl From<Group> for GroupView {
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewGroup {
     /// Name, without `|`: that parts groups in tables.
-    #[schema(min_length = 1, max_length = 200, pattern = r"^[^|\p{Cc}]{1,200}$")]
+    #[schema(min_length = 1, max_length = 200, pattern = r"^[^|\x00-\x1f\x7f-\x9f]{1,200}$")]
     pub name: String,
 }
 

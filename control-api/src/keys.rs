@@ -127,18 +127,23 @@ struct NewKey {
 struct KeyPatch {
     /// What it is for.
     #[schema(min_length = 1, max_length = 200, nullable = false)]
+    #[serde(deserialize_with = "crate::extract::given")]
     name: Option<String>,
     /// What it may do.
     #[schema(min_items = 1, max_items = 100, nullable = false)]
+    #[serde(deserialize_with = "crate::extract::given")]
     rights: Option<Vec<Right>>,
     /// Not limited to some places.
     #[schema(nullable = false)]
+    #[serde(deserialize_with = "crate::extract::given")]
     everywhere: Option<bool>,
     /// Whole sites that it may see.
     #[schema(max_items = 200, nullable = false)]
+    #[serde(deserialize_with = "crate::extract::given")]
     sites: Option<Vec<String>>,
     /// Single rooms that it may see.
     #[schema(max_items = 200, nullable = false)]
+    #[serde(deserialize_with = "crate::extract::given")]
     rooms: Option<Vec<String>>,
     /// Requests a minute; null: as all others.
     #[serde(deserialize_with = "present")]

@@ -2,7 +2,7 @@
 
 use axum::Router;
 use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, Schema, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 use utoipa_swagger_ui::SwaggerUi;
@@ -53,8 +53,15 @@ pub fn document() -> utoipa::openapi::OpenApi {
     complete(crate::operations().into_openapi())
 }
 
-/// What is the same for all operations: each has a name of its own, after its method and path, and If-Match one form.
+/// What is the same for all operations: each has a name of its own, after its method and path; If-Match has one form; a form
+/// has no other fields than its own.
 fn complete(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
+    let schemas = document.components.iter_mut().flat_map(|components| &mut components.schemas);
+    for (_, schema) in schemas.filter(|(name, _)| name.ends_with("Form")) {
+        if let RefOr::T(Schema::Object(form)) = schema {
+            form.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+        }
+    }
     for (path, item) in &mut document.paths.paths {
         let methods = [
             ("get", &mut item.get),

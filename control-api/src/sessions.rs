@@ -296,12 +296,15 @@ pub(crate) struct NewSession {
 pub(crate) struct SessionPatch {
     /// Where.
     #[schema(max_length = 200, nullable = false)]
+    #[serde(deserialize_with = "crate::extract::given")]
     pub room_id: Option<String>,
     /// Start.
     #[schema(nullable = false)]
+    #[serde(deserialize_with = "crate::extract::given")]
     pub starts_at: Option<DateTime<Utc>>,
     /// End, exclusive.
     #[schema(nullable = false)]
+    #[serde(deserialize_with = "crate::extract::given")]
     pub ends_at: Option<DateTime<Utc>>,
     /// What it is called.
     #[serde(deserialize_with = "present")]
@@ -309,6 +312,7 @@ pub(crate) struct SessionPatch {
     pub name: Option<Option<String>>,
     /// Who is expected in a one-off session; none: whoever is enrolled in its course.
     #[schema(max_items = 10000, nullable = false)]
+    #[serde(deserialize_with = "crate::extract::given")]
     pub people: Option<Vec<Uuid>>,
     /// Account of whoever stands in for the teacher.
     #[serde(deserialize_with = "present")]

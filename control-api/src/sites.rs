@@ -65,9 +65,11 @@ pub(crate) struct NewSite {
 pub(crate) struct SitePatch {
     /// Name for people.
     #[schema(min_length = 1, max_length = 200, nullable = false)]
+    #[serde(deserialize_with = "crate::extract::given")]
     pub name: Option<String>,
     /// IANA name.
     #[schema(max_length = 60, nullable = false)]
+    #[serde(deserialize_with = "crate::extract::given")]
     pub time_zone: Option<String>,
 }
 

@@ -88,15 +88,19 @@ pub(crate) struct NewEntry {
 pub(crate) struct EntryPatch {
     /// Where it meets.
     #[schema(max_length = 40, nullable = false)]
+    #[serde(deserialize_with = "crate::extract::given")]
     pub room_id: Option<String>,
     /// ISO: 1 is Monday; each once.
     #[schema(min_items = 1, max_items = 7, nullable = false)]
+    #[serde(deserialize_with = "crate::extract::given")]
     pub weekdays: Option<Vec<i16>>,
     /// Local time.
     #[schema(pattern = "^([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?$", nullable = false)]
+    #[serde(deserialize_with = "crate::extract::given")]
     pub starts: Option<String>,
     /// Local time.
     #[schema(pattern = "^([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?$", nullable = false)]
+    #[serde(deserialize_with = "crate::extract::given")]
     pub ends: Option<String>,
     /// First local date; null: always.
     #[serde(deserialize_with = "present")]

@@ -69,18 +69,22 @@ fn yes() -> bool {
 pub(crate) struct CameraPatch {
     /// The room it looks into.
     #[schema(min_length = 1, max_length = 40, nullable = false)]
+    #[serde(deserialize_with = "crate::extract::given")]
     #[serde(default)]
     pub(crate) room_id: Option<String>,
     /// Name for people.
     #[schema(min_length = 1, max_length = 200, nullable = false)]
+    #[serde(deserialize_with = "crate::extract::given")]
     #[serde(default)]
     pub(crate) name: Option<String>,
     /// Whether it is opened.
     #[schema(nullable = false)]
+    #[serde(deserialize_with = "crate::extract::given")]
     #[serde(default)]
     pub(crate) enabled: Option<bool>,
     /// The settings that are to be different, down to the last level; null: the default.
     #[schema(value_type = CameraSettings, nullable = false)]
+    #[serde(deserialize_with = "crate::extract::given")]
     #[serde(default)]
     pub(crate) settings: Option<Map<String, Value>>,
     /// Other credentials; null: none.

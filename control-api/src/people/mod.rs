@@ -114,6 +114,7 @@ pub(crate) struct NewPerson {
 pub(crate) struct PersonPatch {
     /// Name.
     #[schema(min_length = 1, max_length = 200, nullable = false)]
+    #[serde(deserialize_with = "crate::extract::given")]
     pub name: Option<String>,
     /// Number in another system; null: none.
     #[serde(deserialize_with = "present")]
@@ -124,6 +125,7 @@ pub(crate) struct PersonPatch {
     pub attributes: BTreeMap<String, Option<String>>,
     /// All their groups.
     #[schema(max_items = 100, nullable = false)]
+    #[serde(deserialize_with = "crate::extract::given")]
     pub group_ids: Option<Vec<Uuid>>,
 }
 
