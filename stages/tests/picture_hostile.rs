@@ -94,6 +94,10 @@ fn a_hundred_megapixels_are_refused_by_the_header() {
 
 #[test]
 fn what_is_broken_is_refused() {
+    let jpeg = encoded(ImageFormat::Jpeg);
+    for missing in [2, 20, jpeg.len() / 2] {
+        check_refused(&jpeg[..jpeg.len() - missing], "unreadable");
+    }
     check_refused(b"", "unreadable");
     check_refused(b"hello, this is no picture at all", "unreadable");
     check_refused(&png_header(0, 10), "unreadable");

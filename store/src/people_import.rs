@@ -157,7 +157,8 @@ impl Change<'_> {
             .bind(&ids)
             .execute(self.connection())
             .await?;
-        let rows: Vec<(Uuid, String, String, Json<Attributes>, Vec<String>)> = sqlx::query_as(
+        type Read = (Uuid, String, String, Json<Attributes>, Vec<String>);
+        let rows: Vec<Read> = sqlx::query_as(
             "select id, external_id, name, attributes,
                  array(select g.name from group_members m join groups g on g.id = m.group_id where m.person_id = people.id)
              from people where external_id = any($1)",
@@ -165,7 +166,7 @@ impl Change<'_> {
         .bind(&ids)
         .fetch_all(self.connection())
         .await?;
-        let read = |(id, external_id, name, attributes, groups): (_, _, _, Json<Attributes>, Vec<String>)| {
+        let read = |(id, external_id, name, attributes, groups): Read| {
             (external_id, Existing { id, name, attributes: attributes.0, groups: groups.into_iter().collect() })
         };
         Ok(rows.into_iter().map(read).collect())

@@ -208,8 +208,9 @@ async fn from_pictures(
     request: Request,
 ) -> Answer<Response> {
     caller.need(Right::PeopleWrite)?;
-    may_be_enrolled(&api, &visible(&api, &caller, id).await?)?;
+    // Before anything is refused: who is told no while they send may never hear it.
     let upload: Upload<NoOptions> = upload::read(request, LIMITS).await?;
+    may_be_enrolled(&api, &visible(&api, &caller, id).await?)?;
     let pictures: Vec<Vec<u8>> = upload.files.into_iter().map(|(_, bytes)| bytes).collect();
     if pictures.is_empty() {
         return Err(Problem::invalid_field("/pictures", "is missing: send at least one picture"));

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Cursor, Read as _};
 use std::path::Path;
 
-use image::{DynamicImage, ImageDecoder as _, ImageError, ImageReader, Limits};
+use image::{DynamicImage, ImageDecoder as _, ImageError, ImageFormat, ImageReader, Limits};
 use rollcall_pipeline::Image;
 use rollcall_pipeline::image::I420;
 
@@ -44,6 +44,10 @@ pub fn decode(bytes: &[u8]) -> Result<Image, RefusedPicture> {
     limits.max_alloc = Some(MAX_DECODER_BYTES);
     let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|e| refuse(e.into()))?;
     reader.limits(limits);
+    if reader.format() == Some(ImageFormat::Jpeg) && !is_whole_jpeg(bytes) {
+        let why = "the file ends too early, as after an upload that broke off; send it again";
+        return Err(RefusedPicture::Unreadable { why: why.to_owned() });
+    }
     let mut decoder = reader.into_decoder().map_err(refuse)?;
     let (width, height) = decoder.dimensions();
     if u64::from(width) * u64::from(height) > MAX_PIXELS || decoder.total_bytes() > MAX_DECODER_BYTES {
@@ -58,6 +62,24 @@ pub fn decode(bytes: &[u8]) -> Result<Image, RefusedPicture> {
     picture.apply_orientation(orientation);
     let rgb = picture.into_rgb8();
     Ok(Image::new(I420::from_rgb(rgb.width() as usize, rgb.height() as usize, rgb.as_raw())))
+}
+
+/// Whether a JPEG has its end. The decoder makes up what is missing in grey, and a face may be cut in two.
+fn is_whole_jpeg(bytes: &[u8]) -> bool {
+    let mut at = 2;
+    while let Some(&[first, marker]) = bytes.get(at..at + 2) {
+        at += match (first, marker) {
+            (0xFF, 0xD9) => return true,
+            // Markers without content, among them those within a scan.
+            (0xFF, 0x00 | 0x01 | 0xD0..=0xD8) => 2,
+            (0xFF, 0x02..=0xFE) => match bytes.get(at + 2..at + 4) {
+                Some(&[high, low]) => 2 + usize::from(u16::from_be_bytes([high, low])),
+                _ => return false,
+            },
+            _ => 1,
+        };
+    }
+    false
 }
 
 fn refuse(error: ImageError) -> RefusedPicture {

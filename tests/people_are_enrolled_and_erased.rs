@@ -1,0 +1,361 @@
+//! People over HTTP: tables of them, their faces, their consent, and their right to be forgotten.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod kit;
+
+use std::path::Path;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use kit::{Answer, PATIENCE, Site, demo_media};
+use rollcall_pipeline::{Clock, SystemClock};
+use rollcall_test_camera::{Clip, Codec, Format, Options, Segment, TestCamera};
+use serde_json::{Value, json};
+
+/// Somebody stands before it, for ever.
+static CAMERA: LazyLock<TestCamera> = LazyLock::new(|| {
+    let format = Format { width: 720, height: 576, fps: 12, codec: Codec::H264 };
+    let stands = Segment::Video {
+        path: demo_media("franck.mp4"),
+        from: Duration::from_secs(12),
+        to: Some(Duration::from_secs(18)),
+    };
+    TestCamera::start(Clip::encode(&[stands], format).unwrap(), Options::default()).unwrap()
+});
+
+/// With that camera, and one that is not there.
+static SITE: LazyLock<Site> = LazyLock::new(|| {
+    let camera = |id: &str, room: &str, url: &str| {
+        format!(
+            "[[rooms]]\nid = \"{room}\"\n[[cameras]]\nid = \"{id}\"\nroom = \"{room}\"\nstreams.detect = \"{url}\"\n"
+        )
+    };
+    let privacy = "[privacy]\nconsent_required = true\ntemplates_per_person = 2\n";
+    let (gate, door) = (camera("gate", "gate", &CAMERA.url()), camera("door", "hall", "rtsp://127.0.0.1:9/none"));
+    Site::start(&format!("{privacy}{gate}{door}"))
+});
+
+const PEOPLE: &str = "/api/v1/people";
+
+fn at(person: &Value, rest: &str) -> String {
+    format!("{PEOPLE}/{}{rest}", person["id"].as_str().unwrap())
+}
+
+/// A person; consent is given.
+fn person(name: &str) -> Value {
+    let person = SITE.post(PEOPLE, &json!({ "name": name })).expect(201);
+    let consent = json!({ "text_version": "2026-09", "given_by": name });
+    SITE.post(&at(&person, "/consents"), &consent).expect(201);
+    person
+}
+
+fn picture(name: &str) -> Vec<u8> {
+    std::fs::read(demo_media(name)).unwrap()
+}
+
+fn enrol(person: &Value, pictures: &[&[u8]]) -> Answer {
+    let parts: Vec<_> =
+        pictures.iter().map(|bytes| ("pictures", "../../x'; drop table people.jpg", "image/jpeg", *bytes)).collect();
+    SITE.upload(&at(person, "/templates"), &parts)
+}
+
+/// How long the matcher takes to know what is stored.
+fn until_live() -> Duration {
+    let clock = SystemClock;
+    let begun = clock.mono();
+    loop {
+        let gallery = SITE.get("/api/v1/gallery").expect(200);
+        let took = clock.mono().since(begun);
+        if gallery["current"] == true || took > PATIENCE {
+            return took;
+        }
+    }
+}
+
+#[test]
+fn people_are_kept_found_and_changed() {
+    let group = SITE.post("/api/v1/groups", &json!({ "name": "Physics" })).expect(201);
+    let new = json!({
+        "name": "Chien-Shiung Wu", "external_id": "wu-1", "attributes": { "Room": "12" }, "group_ids": [group["id"]]
+    });
+    let made = SITE.post(PEOPLE, &new);
+    let etag = made.header("etag").to_owned();
+    let place = made.header("location").to_owned();
+    let wu = made.expect(201);
+    assert_eq!(place, at(&wu, ""));
+    assert_eq!((wu["groups"][0]["name"].as_str(), wu["templates"].as_i64()), (Some("Physics"), Some(0)));
+    SITE.post(PEOPLE, &new).expect(409);
+
+    let found = |query: &str| SITE.get(&format!("{PEOPLE}?{query}")).expect(200)["items"].as_array().unwrap().len();
+    assert_eq!(found("q=shiung"), 1);
+    assert_eq!(found("q=SHIUNG&has_template=true"), 0);
+    assert_eq!(found("external_id=wu-1"), 1);
+    assert_eq!(found(&format!("group_id={}", group["id"].as_str().unwrap())), 1);
+    assert_eq!(found("q=%27%3B%20drop%20table%20people"), 0);
+
+    let changed =
+        SITE.json("PATCH", &place, &[("if-match", &etag)], &json!({ "attributes": { "Room": null, "Desk": "3" } }));
+    assert_eq!(changed.expect(200)["attributes"], json!({ "Desk": "3" }));
+    SITE.json("PATCH", &place, &[("if-match", &etag)], &json!({ "name": "C. S. Wu" })).expect(412);
+    SITE.json("PATCH", &place, &[], &json!({ "name": "C. S. Wu" })).expect(428);
+    let nobody = format!("{PEOPLE}/{}", group["id"].as_str().unwrap());
+    SITE.get(&nobody).expect(404);
+    SITE.get(&format!("{PEOPLE}/not-an-id")).expect(400);
+
+    let member = format!("/api/v1/groups/{}/members/{}", group["id"].as_str().unwrap(), wu["id"].as_str().unwrap());
+    SITE.delete(&member).expect(204);
+    SITE.delete(&member).expect(404);
+    SITE.send("PUT", &member, &[], b"").expect(204);
+    SITE.send("PUT", &member, &[], b"").expect(204);
+    let members = format!("/api/v1/groups/{}/members", group["id"].as_str().unwrap());
+    assert_eq!(SITE.get(&members).expect(200)["items"][0]["name"], "Chien-Shiung Wu");
+
+    for (wrong, pointer) in [
+        (json!({ "name": "" }), "#/name"),
+        (json!({ "name": "a\u{0}b" }), "#/name"),
+        (json!({ "name": "x".repeat(201) }), "#/name"),
+        (json!({ "name": "Ada", "salary": 1 }), "#/salary"),
+        (json!({ "name": "Ada", "attributes": { "x": "y".repeat(501) } }), "#/attributes/x"),
+    ] {
+        let told = SITE.post(PEOPLE, &wrong).expect(422);
+        assert_eq!(told["errors"][0]["pointer"], pointer, "{told}");
+    }
+}
+
+#[test]
+fn tables_are_taken_as_a_whole_and_given_back() {
+    let import = |table: &[u8], query: &str| {
+        SITE.send("POST", &format!("{PEOPLE}/import{query}"), &[("content-type", "text/csv")], table)
+    };
+    let table = "\u{feff}External_ID;Name;Groups;attribute.Room\n\
+        t-1;\"Noether; Emmy\";Table A|Table B;12\nt-2;'=cmd|' /C calc'!A0;Table A;\n";
+    let told = import(table.as_bytes(), "?dry_run=true").expect(200);
+    let counts = json!({ "dry_run": true, "created": 2, "updated": 0, "unchanged": 0, "groups_created": 2 });
+    assert_eq!(told, counts);
+    assert_eq!(SITE.get(&format!("{PEOPLE}?external_id=t-1")).expect(200)["items"], json!([]));
+
+    let told = import(b"external_id,name\nt-1,Emmy\n,Nobody\nt-3,\xff\nt-1,Twice\n", "").expect(422);
+    let lines: Vec<_> = told["errors"].as_array().unwrap().iter().map(|e| e["pointer"].as_str().unwrap()).collect();
+    assert_eq!(lines, ["line 3, external_id", "line 4, name", "line 5, external_id"]);
+    assert_eq!(SITE.get(&format!("{PEOPLE}?external_id=t-1")).expect(200)["items"], json!([]), "nothing half-applied");
+
+    assert_eq!(import(table.as_bytes(), "").expect(200)["created"], 2);
+    assert_eq!(import(table.as_bytes(), "").expect(200)["unchanged"], 2);
+    assert_eq!(import(b"external_id,name\nt-1,Emmy Noether\n", "").expect(200)["updated"], 1);
+    let emmy = &SITE.get(&format!("{PEOPLE}?external_id=t-1")).expect(200)["items"][0];
+    assert_eq!(
+        (emmy["groups"].as_array().unwrap().len(), &emmy["attributes"]["Room"]),
+        (2, &json!("12")),
+        "what has no column stays"
+    );
+
+    let group = SITE.get("/api/v1/groups?q=table%20a").expect(200)["items"][0]["id"].as_str().unwrap().to_owned();
+    let export = SITE.get(&format!("{PEOPLE}/export?group_id={group}"));
+    assert_eq!((export.status, export.header("content-type")), (200, "text/csv; charset=utf-8"));
+    let text = String::from_utf8(export.body).unwrap();
+    assert!(text.starts_with("external_id,name,groups"), "{text}");
+    assert!(text.contains("t-2,'=cmd|' /C calc'!A0,Table A"), "{text}");
+    assert_eq!(import(text.as_bytes(), "").expect(200)["unchanged"], 2, "an export can be imported");
+
+    SITE.send("POST", &format!("{PEOPLE}/import"), &[("content-type", "application/json")], b"{}").expect(415);
+    import(&vec![b'x'; (20 << 20) + 1], "").expect(413);
+    import(b"", "").expect(422);
+    SITE.as_role("teacher")
+        .send("POST", &format!("{PEOPLE}/import"), &[("content-type", "text/csv")], b"x")
+        .expect(403);
+}
+
+#[test]
+fn faces_are_enrolled_by_picture_with_consent() {
+    let barack = SITE.post(PEOPLE, &json!({ "name": "Barack" })).expect(201);
+    let (one, two, three) = (picture("obama.jpg"), picture("obama2.jpg"), picture("obama3.jpg"));
+    let told = enrol(&barack, &[&one]).expect(409);
+    assert_eq!(told["type"], "urn:rollcall:problem:consent-required");
+    let consent = json!({ "text_version": "2026-09", "given_by": "Barack" });
+    SITE.post(&at(&barack, "/consents"), &consent).expect(201);
+    SITE.post(&at(&barack, "/consents"), &consent).expect(409);
+
+    let told = enrol(&barack, &[&one, b"no picture at all", &one]).expect(201);
+    let states: Vec<_> = told["pictures"].as_array().unwrap().iter().map(|p| p["state"].as_str().unwrap()).collect();
+    assert_eq!(states, ["accepted", "refused", "known"], "{told}");
+    assert_eq!(told["pictures"][1]["code"], "unreadable");
+    let gates = told["pictures"][0]["gates"].as_array().unwrap();
+    assert!(gates.iter().any(|gate| gate["gate"] == "eye_distance_px" && gate["pass"] == true), "{told}");
+    let took = until_live();
+    assert!(took < Duration::from_secs(1), "live after {took:?}");
+    assert_eq!(enrol(&barack, &[&one]).expect(200)["added"], 0);
+    let told = enrol(&barack, &[&two, &three]).expect(201);
+    assert_eq!(
+        (&told["added"], &told["templates"], &told["pictures"][1]["code"]),
+        (&json!(1), &json!(2), &json!("too_many_templates"))
+    );
+
+    // Somebody else's face.
+    let joe = person("Joe");
+    let told = enrol(&joe, &[&two]).expect(422);
+    assert_eq!(
+        (&told["type"], &told["pictures"][0]["looks_like_person_id"]),
+        (&json!("urn:rollcall:problem:looks_like_another"), &barack["id"])
+    );
+    let told = enrol(&joe, &[&two, &picture("biden.jpg")]).expect(201);
+    assert_eq!((&told["added"], &told["pictures"][0]["code"]), (&json!(1), &json!("looks_like_another")));
+
+    let answer = SITE.get(&at(&barack, "/templates"));
+    let text = String::from_utf8(answer.body.clone()).unwrap();
+    assert!(!text.contains("sealed") && !text.contains("embedding") && !text.contains("values"), "{text}");
+    let templates = answer.expect(200)["items"].clone();
+    assert_eq!(templates[0]["source"], "picture");
+    let first = at(&barack, &format!("/templates/{}", templates[0]["id"].as_str().unwrap()));
+    SITE.delete(&first.replace(barack["id"].as_str().unwrap(), joe["id"].as_str().unwrap())).expect(404);
+    SITE.delete(&first).expect(204);
+    SITE.delete(&first).expect(404);
+    assert_eq!(SITE.get(&at(&barack, "")).expect(200)["templates"], 1);
+
+    // Withdrawal takes the rest.
+    let told = SITE.post(&at(&barack, "/consents/withdraw"), &json!({})).expect(200);
+    assert_eq!((&told["templates_erased"], told["consent"]["withdrawn_at"].is_string()), (&json!(1), true));
+    SITE.post(&at(&barack, "/consents/withdraw"), &json!({})).expect(409);
+    enrol(&barack, &[&one]).expect(409);
+    assert_eq!(SITE.get(&at(&barack, "/consents")).expect(200)["items"].as_array().unwrap().len(), 1);
+    SITE.delete(&at(&joe, "/templates")).expect(204);
+    assert!(until_live() < Duration::from_secs(1));
+}
+
+/// A BMP of so many pixels that has none of them.
+fn bomb(side: u32) -> Vec<u8> {
+    let mut bytes = b"BM".to_vec();
+    for word in [u32::MAX, 0, 54, 40, side, side, 1 | 24 << 16, 0, 0, 0, 0, 0, 0] {
+        bytes.extend_from_slice(&word.to_le_bytes());
+    }
+    bytes
+}
+
+#[test]
+fn hostile_uploads_are_refused_and_leave_nothing() {
+    let victim = person("Nicolas");
+    let good = picture("cage.jpg");
+    let refused = |bytes: &[u8]| {
+        let told = enrol(&victim, &[bytes]).expect(422);
+        told["pictures"][0]["code"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(refused(&bomb(60_000)), "too_large");
+    assert_eq!(refused(&good[..good.len() / 3]), "unreadable");
+    assert_eq!(refused(b"GIF89a\x01\0\x01\0<script>alert(1)</script>"), "unreadable");
+    assert_eq!(refused(b"%PDF-1.7 %\xff\xd8\xff"), "unreadable");
+    assert_eq!(refused(b""), "unreadable");
+    enrol(&victim, &[&vec![0xff; (20 << 20) + 1]]).expect(413);
+    enrol(&victim, &[&b"x"[..]; 11]).expect(413);
+    let path = at(&victim, "/templates");
+    SITE.upload(&path, &[]).expect(422);
+    SITE.upload(&path, &[("sudo", "", "", b"yes")]).expect(422);
+    SITE.send("POST", &path, &[("content-type", "image/jpeg")], &good).expect(415);
+    SITE.send("POST", &path, &[("content-type", "multipart/form-data; boundary=x")], b"--x\r\nbroken").expect(400);
+    SITE.post(&path, &json!({ "pictures": ["not base64 !"] })).expect(422);
+    SITE.post(&path, &json!({ "pictures": [], "person_id": 1 })).expect(422);
+    SITE.as_role("operator").upload(&path, &[("pictures", "a.jpg", "image/jpeg", &good)]).expect(403);
+    assert_eq!(SITE.get(&at(&victim, "")).expect(200)["templates"], 0);
+
+    // A picture with an archive at its end is the picture alone; its name is nobody's business.
+    let polyglot = [&good[..], b"PK\x03\x04 and so on"].concat();
+    assert_eq!(enrol(&victim, &[&polyglot]).expect(201)["added"], 1);
+
+    let from = |what: &str, body: Value| SITE.post(&at(&victim, &format!("/templates/from-{what}")), &body);
+    assert_eq!(from("camera", json!({ "camera_id": "door" })).expect(422)["type"], "urn:rollcall:problem:no_picture");
+    for camera in ["none", "../door", "door'; --"] {
+        from("camera", json!({ "camera_id": camera })).expect(404);
+    }
+    from("review", json!({ "event_id": victim["id"] })).expect(404);
+}
+
+#[test]
+fn whoever_stands_before_a_camera_is_enrolled() {
+    let begun = SystemClock.mono();
+    while SITE.get("/api/v1/cameras/gate").expect(200)["status"]["state"] != "live" {
+        assert!(SystemClock.mono().since(begun) < PATIENCE, "the camera is never live");
+    }
+    let (franck, other) = (person("Franck"), person("Francis"));
+    let stand = |person: &Value| SITE.post(&at(person, "/templates/from-camera"), &json!({ "camera_id": "gate" }));
+    let told = stand(&franck).expect(201);
+    assert!(told["added"].as_u64().unwrap() >= 1 && told["pictures"][0]["state"] == "accepted", "{told}");
+    assert_eq!(SITE.get(&at(&franck, "/templates")).expect(200)["items"][0]["source"], "camera");
+    let told = stand(&other).expect(422);
+    assert_eq!(told["pictures"][0]["code"], "looks_like_another", "{told}");
+    assert_eq!(told["pictures"][0]["looks_like_person_id"], franck["id"]);
+}
+
+/// The files below a directory that have one of these texts in them. PostgreSQL's own are left out: what it deletes stays in
+/// its files until it is written over.
+fn files_with(dir: &Path, texts: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap().flatten() {
+        let path = entry.path();
+        if entry.file_name() == "postgres" {
+            continue;
+        }
+        if entry.file_type().unwrap().is_dir() {
+            found.extend(files_with(&path, texts));
+        } else if let Ok(bytes) = std::fs::read(&path) {
+            let has = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+            found.extend(texts.iter().any(|text| has(text)).then(|| path.display().to_string()));
+        }
+    }
+    found
+}
+
+#[test]
+fn nothing_is_left_of_whoever_is_erased() {
+    let audrey = person("Audrey Kathleen Ruston");
+    let id = audrey["id"].as_str().unwrap().to_owned();
+    enrol(&audrey, &[&picture("audrey.jpg")]).expect(201);
+    until_live();
+    let account = SITE.as_account(json!({ "role": "person", "person_id": id }));
+    account.get("/api/v1/auth/me").expect(200);
+    let etag = SITE.get(&at(&audrey, "")).header("etag").to_owned();
+    SITE.send("DELETE", &at(&audrey, ""), &[("if-match", "\"0\"")], b"").expect(412);
+    SITE.send("DELETE", &at(&audrey, ""), &[("if-match", &etag)], b"").expect(204);
+    let took = until_live();
+    assert!(took < Duration::from_secs(1), "gone from the matcher after {took:?}");
+
+    for rest in ["", "/templates", "/consents"] {
+        SITE.get(&at(&audrey, rest)).expect(404);
+    }
+    account.get("/api/v1/auth/me").expect(401);
+    let audit = SITE.get("/api/v1/audit?limit=500").expect(200).to_string();
+    assert!(!audit.contains("Ruston"), "{audit}");
+    assert_eq!(audit.matches(&id).count(), 1, "that she was erased, by whom: {audit}");
+    assert!(audit.contains("person.erase"));
+    assert_eq!(files_with(&SITE.data(), &["Ruston", &id]), Vec::<String>::new());
+    // Her face is free: she may come back under another name.
+    let again = person("Somebody");
+    enrol(&again, &[&picture("audrey.jpg")]).expect(201);
+    SITE.delete(&at(&again, "")).expect(204);
+}
+
+#[test]
+fn who_is_limited_to_places_sees_the_people_there() {
+    SITE.post("/api/v1/sites", &json!({ "id": "annex", "name": "Annex", "time_zone": "UTC" })).expect(201);
+    let course = SITE.post("/api/v1/courses", &json!({ "name": "Maps", "site_id": "annex" })).expect(201);
+    let (inside, outside) = (person("Inside"), person("Outside"));
+    let enrolment =
+        format!("/api/v1/courses/{}/enrolments/{}", course["id"].as_str().unwrap(), inside["id"].as_str().unwrap());
+    SITE.json("PUT", &enrolment, &[], &json!({})).expect(200);
+    let teacher = SITE.as_account(json!({ "role": "teacher", "sites": ["annex"] }));
+    let items = teacher.get(PEOPLE).expect(200)["items"].clone();
+    assert_eq!(items.as_array().unwrap().iter().map(|p| &p["name"]).collect::<Vec<_>>(), ["Inside"]);
+    teacher.get(&at(&inside, "")).expect(200);
+    for rest in ["", "/templates", "/consents"] {
+        teacher.get(&at(&outside, rest)).expect(404);
+    }
+    let export = teacher.get(&format!("{PEOPLE}/export"));
+    assert!(!String::from_utf8(export.body).unwrap().contains("Outside"));
+    teacher.patch(&at(&inside, ""), &json!({ "name": "X" })).expect(403);
+    let rights = json!(["people:read", "people:write"]);
+    let key = SITE.post("/api/v1/keys", &json!({ "name": "annex", "rights": rights, "sites": ["annex"] })).expect(201);
+    let limited = SITE.guest().with("x-api-key", key["secret"].as_str().unwrap());
+    limited.patch(&at(&inside, ""), &json!({ "name": "Still inside" })).expect(200);
+    limited.patch(&at(&outside, ""), &json!({ "name": "X" })).expect(404);
+    limited.post(PEOPLE, &json!({ "name": "New" })).expect(403);
+    limited.delete(&at(&inside, "")).expect(403);
+    SITE.guest().get(PEOPLE).expect(401);
+    SITE.as_role("viewer").get(PEOPLE).expect(403);
+}
