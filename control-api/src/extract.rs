@@ -19,14 +19,38 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let media_type = request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-        let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        if essence != "application/json" && !(essence.starts_with("application/") && essence.ends_with("+json")) {
-            return Err(unsupported("application/json"));
+        expect_json(&request)?;
+        let bytes = axum::body::Bytes::from_request(request, state).await.map_err(unreadable)?;
+        // Serde reads the fields of a struct from a list too, in the order of their declaration: nobody means that.
+        if bytes.trim_ascii_start().starts_with(b"[") {
+            let errors = vec![FieldError { pointer: "#".to_owned(), detail: "must be an object, not a list".to_owned() }];
+            return Err(Problem::invalid(errors));
         }
+        read_json(&bytes).map(Self)
+    }
+}
+
+/// A JSON body that is a list.
+#[derive(Clone, Debug)]
+pub struct ListBody<T>(pub Vec<T>);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for ListBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        expect_json(&request)?;
         let bytes = axum::body::Bytes::from_request(request, state).await.map_err(unreadable)?;
         read_json(&bytes).map(Self)
     }
+}
+
+fn expect_json(request: &Request) -> Result<(), Problem> {
+    let media_type = request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json")) {
+        return Ok(());
+    }
+    Err(unsupported("application/json"))
 }
 
 /// 415, saying what would be read.

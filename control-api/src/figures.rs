@@ -64,6 +64,7 @@ macro_rules! figures_params {
         }
 
         impl $name {
+            #[allow(clippy::needless_update, reason = "some ask by everything")]
             fn asked(&self) -> $crate::figures::Asked<'_> {
                 $crate::figures::Asked {
                     from: self.from,

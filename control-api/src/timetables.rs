@@ -171,7 +171,7 @@ pub(crate) fn router() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(put_exception, remove_exception))
 }
 
-fn check_weekdays(checks: &mut Checks, weekdays: &mut Vec<i16>) {
+fn check_weekdays(checks: &mut Checks, weekdays: &mut [i16]) {
     weekdays.sort_unstable();
     let distinct = weekdays.windows(2).all(|pair| pair[0] != pair[1]);
     if weekdays.is_empty() || !distinct || weekdays.iter().any(|day| !(1..=7).contains(day)) {

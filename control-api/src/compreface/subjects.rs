@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::failure::{Client, Failure, Failures, Reply, code};
 use super::look::{FileForm, picture};
-use crate::extract::{Body, Params, PathOf};
+use crate::extract::{Body, ListBody, Params, PathOf};
 use crate::ports::faces::{EnrolAsk, MAX_PICTURE_BYTES, PictureOutcome};
 use crate::problem::Problem;
 use crate::rights::Right;
@@ -393,10 +393,10 @@ async fn delete_face(client: Client, State(api): State<Arc<Api>>, PathOf(id): Pa
 async fn delete_some(
     client: Client,
     State(api): State<Arc<Api>>,
-    body: Result<Body<Vec<Uuid>>, Problem>,
+    body: Result<ListBody<Uuid>, Problem>,
 ) -> Reply<Json<Vec<SavedFace>>> {
     client.need_people(&[Right::PeopleWrite])?;
-    let Body(ids) = body?;
+    let ListBody(ids) = body?;
     if ids.len() > MAX_PAGE as usize {
         return Err(Failure::bad(code::INVALID, format!("at most {MAX_PAGE} at once")));
     }
