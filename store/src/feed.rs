@@ -119,7 +119,7 @@ impl Store {
     /// # Errors
     /// When the database is away.
     pub async fn feed_changes(&self) -> Result<FeedChanges, StoreError> {
-        let mut listener = PgListener::connect_with(&self.pool).await?;
+        let mut listener = PgListener::connect_with(&self.listening).await?;
         listener.listen(CHANNEL).await?;
         Ok(FeedChanges { listener })
     }

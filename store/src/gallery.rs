@@ -89,7 +89,7 @@ impl Store {
     /// # Errors
     /// When the database is away.
     pub async fn gallery_changes(&self) -> Result<GalleryChanges, StoreError> {
-        let mut listener = PgListener::connect_with(&self.pool).await?;
+        let mut listener = PgListener::connect_with(&self.listening).await?;
         listener.listen(CHANNEL).await?;
         Ok(GalleryChanges { listener })
     }

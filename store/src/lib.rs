@@ -111,6 +111,8 @@ pub use templates::{NewTemplate, TemplateOrigin, TemplateRow};
 pub use why::{Known, WhyEvent};
 pub use timetables::{TimetableEntry, TimetableException};
 
+/// One for each channel and whoever follows it; a daemon has four.
+const MAX_LISTENERS: u32 = 8;
 /// A write that waits longer for a connection is better spooled.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -118,6 +120,8 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: PgPool,
+    /// Connections that only listen, so that they take none from those that ask.
+    listening: PgPool,
     sealer: Arc<Sealer>,
     prepared: Arc<OnceCell<()>>,
 }
@@ -130,11 +134,12 @@ impl Store {
             .application_name("rollcall")
             // Nothing that is asked for here takes longer, and a lane waits for it.
             .options([("statement_timeout", "30s"), ("lock_timeout", "10s")]);
-        let pool = PgPoolOptions::new()
-            .max_connections(max_connections)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .connect_lazy_with(options);
-        Self { pool, sealer: Arc::new(sealer), prepared: Arc::default() }
+        let lazy = |connections: u32, options| {
+            let pool = PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT);
+            pool.connect_lazy_with(options)
+        };
+        let (pool, listening) = (lazy(max_connections, options.clone()), lazy(MAX_LISTENERS, options));
+        Self { pool, listening, sealer: Arc::new(sealer), prepared: Arc::default() }
     }
 
     /// A store in a private cluster.
@@ -192,6 +197,7 @@ impl Store {
 
     /// Waits for running queries and closes all connections.
     pub async fn close(&self) {
+        self.listening.close().await;
         self.pool.close().await;
     }
 }

@@ -133,7 +133,7 @@ impl Store {
     /// # Errors
     /// When the database is away.
     pub async fn place_changes(&self) -> Result<PlaceChanges, StoreError> {
-        let mut listener = PgListener::connect_with(&self.pool).await?;
+        let mut listener = PgListener::connect_with(&self.listening).await?;
         listener.listen(CHANNEL).await?;
         Ok(PlaceChanges { listener })
     }
