@@ -1,0 +1,68 @@
+//! Nobody rewrites what was done, whatever they may do elsewhere; tokens that are over are forgotten.
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+use chrono::{Duration, TimeZone, Utc};
+use rollcall_store::testing::{current_database, store};
+use rollcall_store::{AccountFields, Actor, AuditFilter, Claim, Entry, Grants, TokenPair};
+use sqlx::ConnectOptions;
+use uuid::Uuid;
+
+#[tokio::test]
+async fn what_was_done_stays_as_it_was_written() {
+    let store = store().await;
+    let mut change = store.change(Actor::system("test")).await.unwrap();
+    let entry = Entry { action: "room.update", object_kind: "room", object_id: "hall".into(), ..Entry::default() };
+    change.audit(entry.clone()).await.unwrap();
+    change.commit().await.unwrap();
+    // What is given up leaves no trace.
+    let mut given_up = store.change(Actor::system("test")).await.unwrap();
+    given_up.audit(entry).await.unwrap();
+    drop(given_up);
+
+    let mut connection = current_database(&store).await.connect().await.unwrap();
+    for sql in ["update audit_log set actor_name = 'somebody else'", "delete from audit_log", "truncate audit_log"] {
+        let refused = sqlx::query(sql).execute(&mut connection).await.unwrap_err();
+        assert!(refused.to_string().contains("append-only"), "{sql}: {refused}");
+    }
+    let rows = store.audit_log(&AuditFilter::default(), None, 10).await.unwrap();
+    assert_eq!(rows.iter().map(|row| row.actor_name.as_str()).collect::<Vec<_>>(), ["test"]);
+}
+
+#[tokio::test]
+async fn what_is_over_is_forgotten() {
+    let store = store().await;
+    let now = Utc.with_ymd_and_hms(2026, 3, 2, 8, 0, 0).unwrap();
+    let grants = Grants { everywhere: true, ..Grants::default() };
+    let (login, name, role) = ("ada".to_owned(), "Ada".to_owned(), "admin".to_owned());
+    let fields = AccountFields { login, name, role, person: None, grants, disabled_at: None };
+    let pair = TokenPair {
+        access: [1; 32],
+        refresh: [2; 32],
+        access_until: now + Duration::minutes(15),
+        refresh_until: now + Duration::days(7),
+    };
+    let mut change = store.change(Actor::system("test")).await.unwrap();
+    let account = change.add_account(&fields, Some("$argon2id$")).await.unwrap();
+    change.begin_login(account.id, &pair, None).await.unwrap();
+    change.commit().await.unwrap();
+    let caller = Uuid::from_u128(7);
+    let claim = async |at| store.claim_request(caller, "k", &[3; 32], at, at - Duration::minutes(2)).await.unwrap();
+    assert_eq!(claim(now).await, Claim::Ours);
+    assert_eq!(claim(now + Duration::minutes(1)).await, Claim::UnderWay);
+    assert_eq!(claim(now + Duration::minutes(3)).await, Claim::Ours, "whoever had it died");
+    store.keep_answer(caller, "k", 201, Some(b"made")).await.unwrap();
+    assert_eq!(claim(now + Duration::minutes(9)).await, Claim::Done(Some(b"made".to_vec())));
+    assert_eq!(claim(now + Duration::hours(25)).await, Claim::Ours, "a day later it is another request");
+
+    let mut connection = current_database(&store).await.connect().await.unwrap();
+    let mut left = async |days| {
+        store.forget_expired_access(now + Duration::days(days)).await.unwrap();
+        let sql = "select (select count(*) from access_tokens), (select count(*) from refresh_tokens),
+                          (select count(*) from logins), (select count(*) from idempotency_keys)";
+        sqlx::query_as::<_, (i64, i64, i64, i64)>(sql).fetch_one(&mut connection).await.unwrap()
+    };
+    assert_eq!(left(0).await, (1, 1, 1, 1));
+    assert_eq!(left(3).await, (0, 1, 1, 0));
+    assert_eq!(left(8).await, (0, 0, 1, 0));
+    assert_eq!(left(98).await, (0, 0, 0, 0));
+}
