@@ -32,18 +32,19 @@ fn blocks() -> Vec<(&'static str, String, usize)> {
 fn difference(shown: &Value, told: &Value, place: &str) -> Option<String> {
     match (shown, told) {
         (Value::String(text), told) if text == ANYTHING && !told.is_null() => None,
-        (Value::Object(shown), Value::Object(told)) => shown
-            .iter()
-            .filter(|(key, _)| *key != ANYTHING)
-            .find_map(|(key, value)| difference(value, told.get(key).unwrap_or(&Value::Null), &format!("{place}/{key}"))),
+        (Value::Object(shown), Value::Object(told)) => {
+            shown.iter().filter(|(key, _)| *key != ANYTHING).find_map(|(key, value)| {
+                difference(value, told.get(key).unwrap_or(&Value::Null), &format!("{place}/{key}"))
+            })
+        }
         (Value::Array(shown), Value::Array(told)) => {
             if shown.is_empty() != told.is_empty() {
                 return Some(format!("{place}: {} items", told.len()));
             }
             let items = shown.iter().enumerate();
-            items.into_iter().find_map(|(i, value)| {
-                difference(value, told.get(i).unwrap_or(&Value::Null), &format!("{place}/{i}"))
-            })
+            items
+                .into_iter()
+                .find_map(|(i, value)| difference(value, told.get(i).unwrap_or(&Value::Null), &format!("{place}/{i}")))
         }
         (shown, told) if shown == told => None,
         (shown, told) => Some(format!("{place}: {told}, not {shown}")),

@@ -33,7 +33,9 @@ impl Document {
     fn operations(&self) -> Vec<(String, &Value)> {
         let paths = self.0["paths"].as_object().unwrap().iter();
         let operations = paths.flat_map(|(path, item)| {
-            METHODS.iter().filter_map(move |method| Some((format!("{} {path}", method.to_uppercase()), item.get(method)?)))
+            METHODS
+                .iter()
+                .filter_map(move |method| Some((format!("{} {path}", method.to_uppercase()), item.get(method)?)))
         });
         operations.collect()
     }
@@ -130,7 +132,9 @@ fn every_operation_says_what_it_is_and_who_may() {
         }
         names.insert(name);
     }
-    told.extend(OPEN.iter().filter(|name| !names.contains(**name)).map(|name| format!("{name} is open, but not there")));
+    told.extend(
+        OPEN.iter().filter(|name| !names.contains(**name)).map(|name| format!("{name} is open, but not there")),
+    );
     nothing(&told);
 }
 

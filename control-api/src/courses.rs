@@ -322,7 +322,11 @@ async fn create(
     };
     let course = change.add_course(&with_rules(course, new.rules)).await?;
     change.commit().await?;
-    Ok(Created { location: format!("/api/v1/courses/{}", course.id), version: Some(course.version), body: course.into() })
+    Ok(Created {
+        location: format!("/api/v1/courses/{}", course.id),
+        version: Some(course.version),
+        body: course.into(),
+    })
 }
 
 fn with_rules(course: Course, rules: RulesView) -> Course {
@@ -331,12 +335,7 @@ fn with_rules(course: Course, rules: RulesView) -> Course {
 }
 
 /// Notes it if there is no such account.
-pub(crate) async fn check_teacher(
-    api: &Api,
-    pointer: &str,
-    teacher: Option<Uuid>,
-    checks: &mut Checks,
-) -> Answer<()> {
+pub(crate) async fn check_teacher(api: &Api, pointer: &str, teacher: Option<Uuid>, checks: &mut Checks) -> Answer<()> {
     if let Some(teacher) = teacher
         && !api.store.is_teacher(teacher).await?
     {
@@ -349,11 +348,7 @@ pub(crate) async fn check_teacher(
 #[utoipa::path(get, path = "/courses/{id}", tag = "courses", security(("token" = []), ("key" = [])),
     params(("id" = Uuid, Path, description = "The course")),
     responses((status = 200, body = CourseView), Problems))]
-async fn read(
-    caller: Caller,
-    State(api): State<Arc<Api>>,
-    PathOf(id): PathOf<Uuid>,
-) -> Answer<Versioned<CourseView>> {
+async fn read(caller: Caller, State(api): State<Arc<Api>>, PathOf(id): PathOf<Uuid>) -> Answer<Versioned<CourseView>> {
     caller.need(Right::PlacesRead)?;
     let course = api.store.course(&caller.scope, id).await?.ok_or_else(|| Problem::not_found("course"))?;
     Ok(Versioned(course.version, course.into()))

@@ -23,7 +23,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
         let bytes = axum::body::Bytes::from_request(request, state).await.map_err(unreadable)?;
         // Serde reads the fields of a struct from a list too, in the order of their declaration: nobody means that.
         if bytes.trim_ascii_start().starts_with(b"[") {
-            let errors = vec![FieldError { pointer: "#".to_owned(), detail: "must be an object, not a list".to_owned() }];
+            let errors =
+                vec![FieldError { pointer: "#".to_owned(), detail: "must be an object, not a list".to_owned() }];
             return Err(Problem::invalid(errors));
         }
         read_json(&bytes).map(Self)

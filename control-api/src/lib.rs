@@ -17,8 +17,8 @@ mod compreface;
 mod corrections;
 mod courses;
 pub mod extract;
-mod figures;
 mod faces;
+mod figures;
 mod grants;
 mod groups;
 mod guard;
@@ -37,8 +37,8 @@ pub mod problem;
 mod reports;
 mod review;
 mod rights;
-mod secrets;
 mod rooms;
+mod secrets;
 mod sessions;
 mod setup;
 mod sites;
@@ -150,9 +150,7 @@ pub trait Daemon: Send + Sync + 'static {
 
 /// The operations under `/api/v1`, one line a noun.
 fn operations() -> OpenApiRouter<Arc<Api>> {
-    OpenApiRouter::with_openapi(openapi::head())
-        .merge(health::router())
-        .nest("/api/v1", nouns())
+    OpenApiRouter::with_openapi(openapi::head()).merge(health::router()).nest("/api/v1", nouns())
 }
 
 fn nouns() -> OpenApiRouter<Arc<Api>> {

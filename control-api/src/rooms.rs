@@ -144,11 +144,7 @@ async fn list(
 /// Add a room
 #[utoipa::path(post, path = "/rooms", tag = "places", security(("token" = []), ("key" = [])), request_body = NewRoom,
     responses((status = 201, body = RoomView), Problems))]
-async fn create(
-    caller: Caller,
-    State(api): State<Arc<Api>>,
-    Body(new): Body<NewRoom>,
-) -> Answer<Created<RoomView>> {
+async fn create(caller: Caller, State(api): State<Arc<Api>>, Body(new): Body<NewRoom>) -> Answer<Created<RoomView>> {
     caller.need(Right::PlacesWrite)?;
     let mut checks = Checks::default();
     checks.slug("/id", &new.id);
@@ -170,11 +166,7 @@ async fn create(
 #[utoipa::path(get, path = "/rooms/{id}", tag = "places", security(("token" = []), ("key" = [])),
     params(("id" = String, Path, description = "The room", max_length = 40)),
     responses((status = 200, body = RoomView), Problems))]
-async fn read(
-    caller: Caller,
-    State(api): State<Arc<Api>>,
-    PathOf(id): PathOf<String>,
-) -> Answer<Versioned<RoomView>> {
+async fn read(caller: Caller, State(api): State<Arc<Api>>, PathOf(id): PathOf<String>) -> Answer<Versioned<RoomView>> {
     caller.need(Right::PlacesRead)?;
     let room = api.store.room(&caller.scope, &id).await?.ok_or_else(|| Problem::not_found("room"))?;
     Ok(Versioned(room.version, room.into()))
@@ -233,11 +225,7 @@ async fn remove(
 #[utoipa::path(get, path = "/rooms/{id}/now", tag = "places", security(("token" = []), ("key" = [])),
     params(("id" = String, Path, description = "The room", max_length = 40)),
     responses((status = 200, body = RoomNowView), Problems))]
-async fn now(
-    caller: Caller,
-    State(api): State<Arc<Api>>,
-    PathOf(id): PathOf<String>,
-) -> Answer<Json<RoomNowView>> {
+async fn now(caller: Caller, State(api): State<Arc<Api>>, PathOf(id): PathOf<String>) -> Answer<Json<RoomNowView>> {
     caller.need(Right::AttendanceRead)?;
     let room = api.store.room(&caller.scope, &id).await?.ok_or_else(|| Problem::not_found("room"))?;
     let at = api.clock.wall();

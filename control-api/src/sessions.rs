@@ -511,11 +511,7 @@ async fn create(
 #[utoipa::path(get, path = "/sessions/{id}", tag = "sessions", security(("token" = []), ("key" = [])),
     params(("id" = Uuid, Path, description = "The session")),
     responses((status = 200, body = SessionView), Problems))]
-async fn read(
-    caller: Caller,
-    State(api): State<Arc<Api>>,
-    PathOf(id): PathOf<Uuid>,
-) -> Answer<Versioned<SessionView>> {
+async fn read(caller: Caller, State(api): State<Arc<Api>>, PathOf(id): PathOf<Uuid>) -> Answer<Versioned<SessionView>> {
     caller.need(Right::PlacesRead)?;
     let session = api.store.session(&caller.scope, id).await?.ok_or_else(|| Problem::not_found("session"))?;
     Ok(Versioned(session.version, SessionView::of(session, api.clock.wall())))
@@ -604,7 +600,10 @@ async fn change(
     let rules = |s: &SessionDetail| (s.early_s, s.grace_s, s.leave_s);
     let touched = place(&after) != place(&before) || rules(&after) != rules(&before) || patch.people.is_some();
     if touched && matches!(before.state.as_str(), "closed" | "cancelled") {
-        return Err(Problem::conflict(format!("this session is {}: only its name, substitute and note can change", before.state)));
+        return Err(Problem::conflict(format!(
+            "this session is {}: only its name, substitute and note can change",
+            before.state
+        )));
     }
     let (stays, goes) = (place(&before), place(&after));
     if (stays.0, &stays.1) != (goes.0, &goes.1) && change.is_marked(before.id).await? {
@@ -652,11 +651,7 @@ async fn remove(
 #[utoipa::path(post, path = "/sessions/{id}/open", tag = "sessions", security(("token" = []), ("key" = [])),
     params(("id" = Uuid, Path, description = "The session")),
     responses((status = 200, body = SessionView), Problems))]
-async fn open(
-    caller: Caller,
-    State(api): State<Arc<Api>>,
-    PathOf(id): PathOf<Uuid>,
-) -> Answer<Versioned<SessionView>> {
+async fn open(caller: Caller, State(api): State<Arc<Api>>, PathOf(id): PathOf<Uuid>) -> Answer<Versioned<SessionView>> {
     caller.need(Right::AttendanceCorrect)?;
     let now = api.clock.wall();
     let mut change = api.store.change(caller.actor()).await?;

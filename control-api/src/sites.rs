@@ -145,11 +145,7 @@ async fn list(
 /// Add a site
 #[utoipa::path(post, path = "/sites", tag = "places", security(("token" = []), ("key" = [])), request_body = NewSite,
     responses((status = 201, body = SiteView), Problems))]
-async fn create(
-    caller: Caller,
-    State(api): State<Arc<Api>>,
-    Body(new): Body<NewSite>,
-) -> Answer<Created<SiteView>> {
+async fn create(caller: Caller, State(api): State<Arc<Api>>, Body(new): Body<NewSite>) -> Answer<Created<SiteView>> {
     caller.need(Right::PlacesWrite)?;
     caller.need_everywhere()?;
     let mut checks = Checks::default();
@@ -167,11 +163,7 @@ async fn create(
 #[utoipa::path(get, path = "/sites/{id}", tag = "places", security(("token" = []), ("key" = [])),
     params(("id" = String, Path, description = "The site", max_length = 40)),
     responses((status = 200, body = SiteView), Problems))]
-async fn read(
-    caller: Caller,
-    State(api): State<Arc<Api>>,
-    PathOf(id): PathOf<String>,
-) -> Answer<Versioned<SiteView>> {
+async fn read(caller: Caller, State(api): State<Arc<Api>>, PathOf(id): PathOf<String>) -> Answer<Versioned<SiteView>> {
     caller.need(Right::PlacesRead)?;
     let site = api.store.site(&caller.scope, &id).await?.ok_or_else(|| Problem::not_found("site"))?;
     Ok(Versioned(site.version, site.into()))

@@ -7,10 +7,10 @@ use rollcall_pipeline::config::PrivacyConfig;
 use rollcall_store::Store;
 
 use crate::Daemon;
+use crate::access::Access;
 use crate::live::Live;
 use crate::ports::cameras::Cameras;
 use crate::ports::faces::Faces;
-use crate::access::Access;
 
 /// The parts behind the API.
 pub struct Api {

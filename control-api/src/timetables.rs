@@ -183,7 +183,9 @@ fn check_weekdays(checks: &mut Checks, weekdays: &mut [i16]) {
 async fn check_room(api: &Api, caller: &Caller, course: &Course, room: &str, checks: &mut Checks) -> Answer<()> {
     match api.store.room(&caller.scope, room).await? {
         None => checks.add("/room_id", "there is no such room"),
-        Some(room) if room.site_id != course.site_id => checks.add("/room_id", "is a room of another site than the course"),
+        Some(room) if room.site_id != course.site_id => {
+            checks.add("/room_id", "is a room of another site than the course")
+        }
         Some(_) => {}
     }
     Ok(())
@@ -240,18 +242,18 @@ async fn create(
     }
     let entry = change.add_timetable_entry(&entry).await?;
     change.commit().await?;
-    Ok(Created { location: format!("/api/v1/timetable/{}", entry.id), version: Some(entry.version), body: entry.into() })
+    Ok(Created {
+        location: format!("/api/v1/timetable/{}", entry.id),
+        version: Some(entry.version),
+        body: entry.into(),
+    })
 }
 
 /// One line of a timetable
 #[utoipa::path(get, path = "/timetable/{id}", tag = "courses", security(("token" = []), ("key" = [])),
     params(("id" = Uuid, Path, description = "The line")),
     responses((status = 200, body = EntryView), Problems))]
-async fn read(
-    caller: Caller,
-    State(api): State<Arc<Api>>,
-    PathOf(id): PathOf<Uuid>,
-) -> Answer<Versioned<EntryView>> {
+async fn read(caller: Caller, State(api): State<Arc<Api>>, PathOf(id): PathOf<Uuid>) -> Answer<Versioned<EntryView>> {
     caller.need(Right::PlacesRead)?;
     let entry = api.store.timetable_entry(&caller.scope, id).await?;
     let entry = entry.ok_or_else(|| Problem::not_found("line of a timetable"))?;

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
-use rollcall_control_api::ports::cameras::{CameraProbe, CameraStatus, Cameras, FoundDevice, NoPicture, Overlay, Pictures};
+use rollcall_control_api::ports::cameras::{
+    CameraProbe, CameraStatus, Cameras, FoundDevice, NoPicture, Overlay, Pictures,
+};
 use rollcall_control_api::ports::faces::{
     Certainty, CheckIn, CheckInTrouble, CheckedIn, DecideAsk, EnrolAsk, FaceView, Faces, FacesTrouble, GalleryView,
     Later, Likeness, LiveShot, Matched, PictureOutcome, PictureReport, Turn,

@@ -39,11 +39,12 @@ impl Problem {
 }
 
 fn check(file: &Path, json: bool) -> anyhow::Result<ExitCode> {
-    let checked =
-        Config::load(file).map_err(Problem::of).and_then(|config| match rules::schedule(&rules::plan(&config, &HashMap::new()).0) {
+    let checked = Config::load(file).map_err(Problem::of).and_then(|config| {
+        match rules::schedule(&rules::plan(&config, &HashMap::new()).0) {
             Ok(_) => Ok(config),
             Err(error) => Err(vec![Problem { key: "rooms".to_owned(), message: format!("{error:#}") }]),
-        });
+        }
+    });
     match checked {
         Ok(config) if json => {
             drop(config);

@@ -213,12 +213,7 @@ fn until(session: &EndedSession, config: &AttendanceConfig) -> WallTime {
 }
 
 /// The cameras whose pictures are not known up to the end of a session, as the API shows them.
-fn waits_for(
-    session: &EndedSession,
-    cameras: &[Delivery],
-    config: &AttendanceConfig,
-    now: WallTime,
-) -> Option<Value> {
+fn waits_for(session: &EndedSession, cameras: &[Delivery], config: &AttendanceConfig, now: WallTime) -> Option<Value> {
     let zone: Tz = session.time_zone.parse().unwrap_or_default();
     let held = session.starts_at..ended_at(session);
     let progress: Vec<CameraProgress> = cameras

@@ -112,7 +112,8 @@ pub struct SessionFilter {
     pub kind: Option<String>,
 }
 
-const SESSION: &str = "s.id, s.kind, s.origin, s.name, s.room_id, r.site_id, coalesce(r.time_zone, i.time_zone) as time_zone,
+const SESSION: &str =
+    "s.id, s.kind, s.origin, s.name, s.room_id, r.site_id, coalesce(r.time_zone, i.time_zone) as time_zone,
     s.course_id, c.name as course_name, s.entry_id, c.teacher_id, s.substitute_id, s.state, s.starts_at, s.ends_at,
     s.local_date, s.early_s, s.grace_s, s.leave_s, s.opened_at, s.closed_at, s.settled_at, s.waits_for, s.note, s.fixed,
     s.version, (select count(*) from expected_people e where e.session_id = s.id) as expected,

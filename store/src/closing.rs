@@ -88,7 +88,8 @@ pub struct Finding {
     pub minutes_present: Option<f32>,
 }
 
-const ENDED: &str = "s.id, s.room_id, coalesce(r.time_zone, i.time_zone) as time_zone, s.starts_at, s.ends_at, s.closed_at,
+const ENDED: &str =
+    "s.id, s.room_id, coalesce(r.time_zone, i.time_zone) as time_zone, s.starts_at, s.ends_at, s.closed_at,
     s.state, s.waits_for, coalesce(s.early_s, c.early_s) as early_s, coalesce(s.grace_s, c.grace_s) as grace_s,
     coalesce(s.leave_s, c.leave_s) as leave_s, c.early_exit_s, c.min_presence_percent, c.absent_after_s
     from sessions s join rooms r on r.id = s.room_id join sites i on i.id = r.site_id

@@ -148,10 +148,12 @@ impl Planning {
                 .execute(&mut *self.tx)
                 .await?;
         }
-        let rows = sqlx::query("select id, name, time_zone, managed_by, site_id from rooms where managed_by = 'file' or id = any($1)")
-            .bind(rooms.iter().map(|r| r.id.as_str()).collect::<Vec<_>>())
-            .fetch_all(&mut *self.tx)
-            .await?;
+        let rows = sqlx::query(
+            "select id, name, time_zone, managed_by, site_id from rooms where managed_by = 'file' or id = any($1)",
+        )
+        .bind(rooms.iter().map(|r| r.id.as_str()).collect::<Vec<_>>())
+        .fetch_all(&mut *self.tx)
+        .await?;
         let mut there = HashMap::new();
         for row in &rows {
             let id: String = row.try_get("id")?;
@@ -164,13 +166,11 @@ impl Planning {
             let wanted = (Some(room.name.clone()), room.time_zone.clone());
             match there.remove(&room.id) {
                 Some((is, true)) if is == wanted => continue,
-                Some(_) => {
-                    sqlx::query(
-                        "update rooms set name = $2, time_zone = $3, managed_by = 'file', site_id = $4,
+                Some(_) => sqlx::query(
+                    "update rooms set name = $2, time_zone = $3, managed_by = 'file', site_id = $4,
                              version = version + 1
                          where id = $1",
-                    )
-                }
+                ),
                 None => sqlx::query(
                     "insert into rooms (id, name, time_zone, managed_by, site_id) values ($1, $2, $3, 'file', $4)
                      on conflict do nothing",
@@ -337,12 +337,11 @@ impl Planning {
     /// Who is expected in sessions of the file, until they are over.
     async fn write_people(&mut self, now: WallTime, planned: &[PlannedSession]) -> Result<(), StoreError> {
         let to_come: Vec<&PlannedSession> = planned.iter().filter(|p| p.ends_at > now).collect();
-        let is: Vec<(Uuid, Uuid)> = sqlx::query_as(
-            "select session_id, person_id from session_people where session_id = any($1)",
-        )
-        .bind(to_come.iter().map(|p| p.id).collect::<Vec<_>>())
-        .fetch_all(&mut *self.tx)
-        .await?;
+        let is: Vec<(Uuid, Uuid)> =
+            sqlx::query_as("select session_id, person_id from session_people where session_id = any($1)")
+                .bind(to_come.iter().map(|p| p.id).collect::<Vec<_>>())
+                .fetch_all(&mut *self.tx)
+                .await?;
         let is: HashSet<(Uuid, Uuid)> = is.into_iter().collect();
         let known: Vec<Uuid> = sqlx::query_scalar("select id from people").fetch_all(&mut *self.tx).await?;
         let known: HashSet<Uuid> = known.into_iter().collect();
@@ -351,9 +350,13 @@ impl Planning {
             .flat_map(|p| p.people.iter().flatten().map(|person| (p.id, *person)))
             .filter(|(_, person)| known.contains(person))
             .collect();
-        let (gone, new): (Vec<_>, Vec<_>) = (is.difference(&wanted).copied().collect(), wanted.difference(&is).copied().collect());
+        let (gone, new): (Vec<_>, Vec<_>) =
+            (is.difference(&wanted).copied().collect(), wanted.difference(&is).copied().collect());
         for (pairs, sql) in [
-            (gone, "delete from session_people where (session_id, person_id) in (select * from unnest($1::uuid[], $2::uuid[]))"),
+            (
+                gone,
+                "delete from session_people where (session_id, person_id) in (select * from unnest($1::uuid[], $2::uuid[]))",
+            ),
             (
                 new,
                 "insert into session_people (session_id, person_id)

@@ -83,12 +83,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database is away.
-    pub async fn holidays(
-        &self,
-        site: &str,
-        after: Option<NaiveDate>,
-        limit: u32,
-    ) -> Result<Vec<Holiday>, StoreError> {
+    pub async fn holidays(&self, site: &str, after: Option<NaiveDate>, limit: u32) -> Result<Vec<Holiday>, StoreError> {
         let rows = sqlx::query(
             "select site_id, date, name from holidays where site_id = $1 and ($2::date is null or date > $2)
              order by date limit $3",

@@ -123,7 +123,11 @@ impl Change<'_> {
     ///
     /// # Errors
     /// When the database is away.
-    pub async fn lock_timetable_entry(&mut self, scope: &Scope, id: Uuid) -> Result<Option<TimetableEntry>, StoreError> {
+    pub async fn lock_timetable_entry(
+        &mut self,
+        scope: &Scope,
+        id: Uuid,
+    ) -> Result<Option<TimetableEntry>, StoreError> {
         let (sites, _) = scope.places();
         let row = sqlx::query(sqlx::AssertSqlSafe(format!(
             "select {ENTRY} from timetable_entries t join courses c on c.id = t.course_id
