@@ -174,6 +174,7 @@ fn marks(people: &[Uuid], clock: &dyn Clock) -> Vec<EventRecord> {
         mark: Some(MarkRecord { person, session: session.clone(), status: "present".to_owned() }),
         review: false,
         sealed_crop: None,
+        sealed_embedding: None,
     };
     people.iter().map(event).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::face::Chip;
+use crate::face::{Chip, Embedding};
 use crate::frame::CameraTuning;
 use crate::ids::{GalleryVersion, PersonId, StreamKey, TrackId};
 use crate::time::FrameTime;
@@ -102,4 +102,6 @@ pub struct Decision {
     pub gallery: GalleryVersion,
     /// The best view, for review. Personal data.
     pub best: Option<Arc<Chip>>,
+    /// The mean face, for telling strangers apart. Biometric.
+    pub face: Option<Embedding>,
 }

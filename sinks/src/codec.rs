@@ -4,6 +4,9 @@ use rollcall_store::seal::Bound;
 use rollcall_store::{EventRecord, RECORD_VERSION, SealError, Sealer};
 use serde::Serialize;
 
+/// Records of this version end before the faces of strangers.
+const BEFORE_STRANGERS: u8 = 1;
+
 /// Why a payload is no event.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CodecError {
@@ -35,7 +38,15 @@ pub(crate) fn encode(sealer: &Sealer, record: &EventRecord) -> Result<Vec<u8>, C
 
 pub(crate) fn decode(sealer: &Sealer, payload: &[u8]) -> Result<EventRecord, CodecError> {
     match payload.split_first() {
-        Some((&RECORD_VERSION, sealed)) => Ok(postcard::from_bytes(&sealer.open(&place("spool"), sealed)?)?),
+        Some((&RECORD_VERSION, sealed)) => {
+            Ok(postcard::from_bytes(&sealer.open(&place("spool", RECORD_VERSION), sealed)?)?)
+        }
+        // Without the last field, which is a zero where there is nothing in it.
+        Some((&BEFORE_STRANGERS, sealed)) => {
+            let mut packed = sealer.open(&place("spool", BEFORE_STRANGERS), sealed)?;
+            packed.push(0);
+            Ok(postcard::from_bytes(&packed)?)
+        }
         other => Err(CodecError::Version(other.map(|(version, _)| *version))),
     }
 }
@@ -46,10 +57,35 @@ pub(crate) fn encode_rejected(sealer: &Sealer, rejected: &Rejected) -> Result<Ve
 
 fn pack(sealer: &Sealer, purpose: &str, value: &impl Serialize) -> Result<Vec<u8>, CodecError> {
     let mut payload = vec![RECORD_VERSION];
-    payload.extend(sealer.seal(&place(purpose), &postcard::to_stdvec(value)?));
+    payload.extend(sealer.seal(&place(purpose, RECORD_VERSION), &postcard::to_stdvec(value)?));
     Ok(payload)
 }
 
-fn place(purpose: &str) -> Bound {
-    Bound::new(purpose, &[&[RECORD_VERSION]])
+fn place(purpose: &str, version: u8) -> Bound {
+    Bound::new(purpose, &[&[version]])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_of_the_version_before_can_be_read() {
+        let sealer = Sealer::new([7; 32]);
+        let json = serde_json::json!({
+            "id": uuid::Uuid::from_u128(1), "kind": "unknown", "person": null, "candidates": [], "room": "hall",
+            "camera": "door-1", "direction": null, "epoch": uuid::Uuid::nil(), "track_id": 1, "media_ms": 40,
+            "captured_at": "2026-03-02T08:00:00Z", "time_source": "ntp", "first_usable_at": "2026-03-02T08:00:00Z",
+            "similarity": null, "margin": null, "shots": 3, "liveness": "live", "liveness_score": 0.5,
+            "liveness_reason": null, "gallery_version": 1, "model_id": "m", "mark": null, "review": false,
+            "sealed_crop": null,
+        });
+        let record: EventRecord = serde_json::from_value(json).expect("an event");
+        let mut packed = postcard::to_stdvec(&record).expect("it packs");
+        assert_eq!(packed.pop(), Some(0), "the last field is the newest");
+        let mut payload = vec![BEFORE_STRANGERS];
+        payload.extend(sealer.seal(&place("spool", BEFORE_STRANGERS), &packed));
+        assert_eq!(decode(&sealer, &payload).expect("it is read"), record);
+        assert_eq!(decode(&sealer, &encode(&sealer, &record).expect("it is written")).expect("it is read"), record);
+    }
 }

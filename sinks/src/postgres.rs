@@ -48,8 +48,10 @@ const FULL_PAUSE: Duration = Duration::from_millis(500);
 pub struct PgSinkOptions {
     /// The model whose embeddings are compared; stands in every row.
     pub model: ModelId,
-    /// Strangers go to review, too. Ambiguous faces and attacks always do.
+    /// Strangers go to review, too, with their faces. Ambiguous faces and attacks always do.
     pub review_unknown: bool,
+    /// Strangers go to review with what tells them apart, for the list of visitors.
+    pub tell_strangers_apart: bool,
     /// Directory of the spool.
     pub spool_dir: PathBuf,
     /// Bytes that the spool may take.
@@ -64,6 +66,7 @@ impl PgSinkOptions {
         Self {
             model,
             review_unknown: false,
+            tell_strangers_apart: false,
             spool_dir: spool_dir.into(),
             spool_max_bytes: 256 << 20,
             write_budget: Duration::from_millis(1500),
@@ -74,11 +77,13 @@ impl PgSinkOptions {
     pub fn record(&self, event: &AttendanceEvent, sealer: &Sealer) -> EventRecord {
         let review = match event.kind {
             EventKind::Ambiguous | EventKind::Spoof => true,
-            EventKind::Unknown => self.review_unknown,
+            EventKind::Unknown => self.review_unknown || self.tell_strangers_apart,
             _ => false,
         };
-        let crop = event.decision.best.as_deref().filter(|_| review).and_then(jpeg);
-        EventRecord::new(event, &self.model, review, crop.as_deref(), sealer)
+        // Whoever wants strangers told apart has not asked for their pictures.
+        let pictured = review && (event.kind != EventKind::Unknown || self.review_unknown);
+        let crop = event.decision.best.as_deref().filter(|_| pictured).and_then(jpeg);
+        EventRecord::new(event, &self.model, review, crop.as_deref(), self.tell_strangers_apart, sealer)
     }
 }
 

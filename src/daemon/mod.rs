@@ -19,6 +19,7 @@ mod people;
 mod signals;
 mod status;
 mod timetables;
+mod visitors;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -301,6 +302,10 @@ impl Daemon {
             clock: Arc::clone(self.supervisor.clock()),
         };
         self.runtime.spawn(minutes.run());
+        if self.config.privacy.cluster_unknown {
+            let similarity = recognition_settings(&self.config.recognition).settled_similarity;
+            self.runtime.spawn(visitors::tell_apart(self.database.store.clone(), similarity));
+        }
         let (lane, over) = (Arc::clone(&self.lane), self.control.clone());
         self.supervisor.spawn("lane-watch", move |_| {
             // The error is told at the shutdown that this begins.
@@ -436,6 +441,8 @@ impl Daemon {
 fn sink_options(place: &Place, config: &Config, vision: &Vision) -> anyhow::Result<PgSinkOptions> {
     Ok(PgSinkOptions {
         spool_max_bytes: config.spool.max_bytes,
+        review_unknown: config.privacy.keep_unknown_faces,
+        tell_strangers_apart: config.privacy.cluster_unknown,
         ..PgSinkOptions::new(vision.embedding_model(), place.data_dir()?.join("spool"))
     })
 }

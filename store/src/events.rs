@@ -140,6 +140,7 @@ fn without(event: &EventRecord, is_known: impl Fn(&Uuid) -> bool) -> Cow<'_, Eve
     event.candidates.retain(|candidate| is_known(&candidate.person));
     event.mark = event.mark.filter(|mark| is_known(&mark.person));
     event.sealed_crop = None;
+    event.sealed_embedding = None;
     Cow::Owned(event)
 }
 
@@ -325,8 +326,9 @@ async fn insert_reviews(tx: &mut PgConnection, new: &[&EventRecord]) -> Result<(
         return Ok(());
     }
     sqlx::query(
-        "insert into review_items (event_id, kind, room, camera, captured_at, candidates, sealed_crop)
-         select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::jsonb[], $7::bytea[])
+        "insert into review_items (event_id, kind, room, camera, captured_at, candidates, sealed_crop, sealed_embedding, model_id)
+         select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::jsonb[], $7::bytea[],
+             $8::bytea[], $9::text[])
          on conflict do nothing",
     )
     .bind(column(&rows, |e| e.id))
@@ -336,6 +338,8 @@ async fn insert_reviews(tx: &mut PgConnection, new: &[&EventRecord]) -> Result<(
     .bind(column(&rows, |e| e.captured_at))
     .bind(column(&rows, |e| Json(&e.candidates)))
     .bind(column(&rows, |e| e.sealed_crop.as_deref()))
+    .bind(column(&rows, |e| e.sealed_embedding.as_deref()))
+    .bind(column(&rows, |e| e.model_id.as_str()))
     .execute(tx)
     .await?;
     Ok(())

@@ -51,6 +51,7 @@ mod sites;
 mod subjects;
 mod templates;
 mod timetables;
+mod visitors;
 mod why;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
@@ -108,6 +109,7 @@ pub use sessions::SessionRow;
 pub use subjects::SubjectFace;
 pub use sites::{Holiday, MAIN_SITE, Site};
 pub use templates::{NewTemplate, TemplateOrigin, TemplateRow};
+pub use visitors::Visitor;
 pub use why::{Known, WhyEvent};
 pub use timetables::{TimetableEntry, TimetableException};
 

@@ -58,7 +58,8 @@ impl Store {
         }
         if let Some(from) = retention.crops_from {
             sqlx::query(
-                "update review_items set sealed_crop = null where captured_at < $1 and sealed_crop is not null",
+                "update review_items set sealed_crop = null, sealed_embedding = null
+                 where captured_at < $1 and (sealed_crop is not null or sealed_embedding is not null)",
             )
             .bind(from)
             .execute(&mut *tx)
@@ -66,6 +67,9 @@ impl Store {
         }
         if let Some(from) = retention.reviews_from {
             sqlx::query("delete from review_items where captured_at < $1").bind(from).execute(&mut *tx).await?;
+            sqlx::query("delete from visitors v where not exists (select from review_items where visitor_id = v.id)")
+                .execute(&mut *tx)
+                .await?;
         }
         tx.commit().await?;
         Ok(dropped)

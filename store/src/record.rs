@@ -10,9 +10,11 @@ use uuid::Uuid;
 
 use crate::Sealer;
 use crate::review::crop_place;
+use crate::templates::to_bytes;
+use crate::visitors::stranger_place;
 
 /// Version of [`EventRecord`]'s layout on disk. A change of any field is a new version, and the old one stays readable.
-pub const RECORD_VERSION: u8 = 1;
+pub const RECORD_VERSION: u8 = 2;
 
 /// One of the people that come into question.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -102,6 +104,8 @@ pub struct EventRecord {
     pub review: bool,
     /// The face for review, sealed for this event.
     pub sealed_crop: Option<Vec<u8>>,
+    /// A stranger's face, sealed for this event, where strangers are told apart. Since version 2.
+    pub sealed_embedding: Option<Vec<u8>>,
 }
 
 /// Similarity and margin of a decision: of the match, or else of the best candidates.
@@ -126,8 +130,15 @@ impl Scores {
 }
 
 impl EventRecord {
-    /// Writes an event down. `crop` is the face as a JPEG, for events that go to review.
-    pub fn new(event: &AttendanceEvent, model: &ModelId, review: bool, crop: Option<&[u8]>, sealer: &Sealer) -> Self {
+    /// Writes an event down. `crop` is the face as a JPEG, for events that go to review; `strangers` are told apart.
+    pub fn new(
+        event: &AttendanceEvent,
+        model: &ModelId,
+        review: bool,
+        crop: Option<&[u8]>,
+        strangers: bool,
+        sealer: &Sealer,
+    ) -> Self {
         let decision = &event.decision;
         let scores = Scores::of(decision);
         let (liveness, liveness_score, liveness_reason) = liveness(decision.liveness);
@@ -175,6 +186,11 @@ impl EventRecord {
             mark,
             review,
             sealed_crop: crop.filter(|_| review).map(|jpeg| sealer.seal(&crop_place(event.id.0), jpeg)),
+            sealed_embedding: decision
+                .face
+                .as_ref()
+                .filter(|face| strangers && event.kind == EventKind::Unknown && face.model() == model)
+                .map(|face| sealer.seal(&stranger_place(event.id.0, model.as_str()), &to_bytes(face.values()))),
         }
     }
 

@@ -54,6 +54,7 @@ fn event(n: u128, kind: &str, people: &[Uuid]) -> EventRecord {
         mark: person.map(|person| MarkRecord { person, session, status: "present".to_owned() }),
         review: kind != "recorded",
         sealed_crop: (kind != "recorded").then(|| vec![7; 40]),
+        sealed_embedding: None,
     }
 }
 

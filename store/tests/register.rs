@@ -55,6 +55,7 @@ fn event(kind: &str, person: Option<Uuid>, candidates: &[(Uuid, f32)], room: &st
         mark: None,
         review: false,
         sealed_crop: None,
+        sealed_embedding: None,
     }
 }
 

@@ -57,6 +57,7 @@ fn event(n: u128, kind: &str, person: Option<Uuid>, second: i64) -> EventRecord 
         mark: None,
         review: false,
         sealed_crop: None,
+        sealed_embedding: None,
     }
 }
 

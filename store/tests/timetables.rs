@@ -143,6 +143,7 @@ async fn mark(store: &Store, event: u128, session: &SessionDetail, person: Uuid,
         mark: Some(MarkRecord { person, session: record, status: "present".to_owned() }),
         review: false,
         sealed_crop: None,
+        sealed_embedding: None,
     };
     store.write_events(&[event]).await.unwrap();
 }

@@ -167,6 +167,7 @@ impl Seen {
             shots: 3,
             gallery: GalleryVersion(1),
             best: None,
+            face: None,
         }
     }
 }

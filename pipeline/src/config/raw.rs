@@ -122,7 +122,12 @@ table!(RawAttendance {
 
 table!(RawSpool { max_mb: i64 = 256 });
 
-table!(RawPrivacy { consent_required: bool = false, templates_per_person: i64 = 20 });
+table!(RawPrivacy {
+    consent_required: bool = false,
+    templates_per_person: i64 = 20,
+    keep_unknown_faces: bool = false,
+    cluster_unknown: bool = false,
+});
 
 table!(RawRetention { crops_days: i64 = 30, events_days: i64 = 400 });
 

@@ -325,6 +325,10 @@ pub struct PrivacyConfig {
     pub consent_required: bool,
     /// Templates of one person, at most, beside those of a folder.
     pub templates_per_person: u32,
+    /// Strangers go to review, with their faces.
+    pub keep_unknown_faces: bool,
+    /// Strangers who come again are told apart, by a number.
+    pub cluster_unknown: bool,
 }
 
 /// A room.

@@ -192,6 +192,7 @@ fn event(shot: TrackShot) -> AttendanceEvent {
             shots: 1,
             gallery: GalleryVersion(0),
             best: None,
+            face: None,
         },
     }
 }

@@ -8,9 +8,9 @@ use chrono::{NaiveDate, TimeZone, Utc};
 use rollcall_pipeline::clock::SystemClock;
 use rollcall_pipeline::event::{Session, SessionKind};
 use rollcall_pipeline::{
-    AttendanceEvent, CameraId, CameraTuning, Candidate, Chip, Decision, Epoch, EventId, EventKind, FrameTime,
-    GalleryVersion, LivenessVerdict, Mark, MarkStatus, Match, MatchOutcome, MediaTime, ModelId, MonoTime, PersonId,
-    RoomId, SessionId, StreamKey, TimeSource, TrackId, WallTime,
+    AttendanceEvent, CameraId, CameraTuning, Candidate, Chip, Decision, Embedding, Epoch, EventId, EventKind,
+    FrameTime, GalleryVersion, LivenessVerdict, Mark, MarkStatus, Match, MatchOutcome, MediaTime, ModelId, MonoTime,
+    PersonId, RoomId, SessionId, StreamKey, TimeSource, TrackId, WallTime,
 };
 use rollcall_sinks::{PgSink, PgSinkOptions, SinkMonitor};
 use rollcall_store::Store;
@@ -79,6 +79,7 @@ pub(crate) fn event(n: u64, kind: EventKind, who: Option<PersonId>) -> Attendanc
             shots: 3,
             gallery: GalleryVersion(4),
             best: Some(Arc::new(Chip { side: 16, rgb: vec![128; 16 * 16 * 3] })),
+            face: Embedding::normalized(ModelId::new("sface"), vec![1.0, n as f32]),
         },
     }
 }

@@ -197,6 +197,7 @@ fn decide(
         shots: evidence.shots,
         gallery: ranking.gallery,
         best: evidence.best(),
+        face: Some(probe),
     })
 }
 

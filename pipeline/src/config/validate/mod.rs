@@ -75,6 +75,8 @@ pub(super) fn validate(
         },
         privacy: PrivacyConfig {
             consent_required: raw.privacy.consent_required,
+            keep_unknown_faces: raw.privacy.keep_unknown_faces,
+            cluster_unknown: raw.privacy.cluster_unknown,
             templates_per_person: c.int(
                 "privacy.templates_per_person",
                 raw.privacy.templates_per_person,

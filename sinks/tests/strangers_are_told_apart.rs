@@ -1,0 +1,112 @@
+//! Strangers who come again are the same stranger, across days and restarts, until they are forgotten.
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use chrono::NaiveDate;
+use rollcall_pipeline::ports::EventSink;
+use rollcall_pipeline::{EventKind, ModelId};
+use rollcall_sinks::PgSinkOptions;
+use rollcall_store::testing::{data_dir, store};
+use rollcall_store::{Actor, Retention, ReviewFilter, Scope, Store};
+use support::{event, runtime, sink};
+use uuid::Uuid;
+
+const ALL: Scope = Scope::Everywhere;
+
+/// A store with the room, and what the sink made of unknown faces. Those numbered 0 look one way, those from 50 on another.
+fn seen(faces: &[u64], change: impl FnOnce(&mut PgSinkOptions)) -> (tokio::runtime::Runtime, Store) {
+    let (runtime, dir) = (runtime(), data_dir());
+    let store = runtime.block_on(store());
+    runtime.block_on(async {
+        let mut room = store.change(Actor::system("test")).await.unwrap();
+        room.add_room("room-1", "main", None, None).await.unwrap();
+        room.commit().await.unwrap();
+    });
+    let mut sink = sink(&store, &runtime, dir.path(), change);
+    let events: Vec<_> = faces.iter().map(|n| event(*n, EventKind::Unknown, None)).collect();
+    sink.accept(&events).unwrap();
+    drop(sink);
+    (runtime, store)
+}
+
+/// Sightings by stranger.
+async fn strangers(store: &Store) -> BTreeMap<Uuid, i64> {
+    store.visitors(&ALL, None, 100).await.unwrap().into_iter().map(|v| (v.id, v.sightings)).collect()
+}
+
+#[test]
+fn the_same_face_is_the_same_stranger() {
+    let (runtime, store) = seen(&[0, 50, 51, 100], |options| options.tell_strangers_apart = true);
+    runtime.block_on(async {
+        assert_eq!(store.tell_strangers_apart(0.9).await.unwrap(), 4);
+        assert_eq!(store.tell_strangers_apart(0.9).await.unwrap(), 0, "once each");
+        let before = strangers(&store).await;
+        let mut sightings: Vec<_> = before.values().copied().collect();
+        sightings.sort_unstable();
+        assert_eq!(sightings, [1, 3]);
+
+        // The next day, after a restart.
+        let dir = data_dir();
+        let next = event(200, EventKind::Unknown, None);
+        let options =
+            PgSinkOptions { tell_strangers_apart: true, ..PgSinkOptions::new(ModelId::new("sface"), dir.path()) };
+        let record = options.record(&next, store.sealer());
+        store.write_events(&[record]).await.unwrap();
+        store.tell_strangers_apart(0.9).await.unwrap();
+        let after = strangers(&store).await;
+        assert_eq!(after.keys().collect::<Vec<_>>(), before.keys().collect::<Vec<_>>(), "nobody new");
+        assert_eq!(after.values().max(), Some(&4));
+
+        let (id, _) = after.iter().max_by_key(|(_, n)| **n).unwrap();
+        let face = store.visitor_face(*id, &ModelId::new("sface")).await.unwrap().unwrap();
+        assert!(face.values()[1] > 0.99, "the mean of what was seen");
+        let of = ReviewFilter { visitor: Some(*id), ..ReviewFilter::default() };
+        let items = store.reviews(&ALL, &of, None, 10).await.unwrap();
+        assert!(items.len() == 4 && items.iter().all(|item| !item.has_face), "nobody asked for pictures");
+        let page = store.visitors(&ALL, None, 1).await.unwrap();
+        let next = store.visitors(&ALL, Some(&(page[0].last_seen_at, page[0].id)), 1).await.unwrap();
+        assert_eq!((page.len(), next.len()), (2, 1));
+        let elsewhere = Scope::Places { sites: vec![], rooms: vec!["room-2".into()] };
+        assert!(store.visitor(&elsewhere, *id).await.unwrap().is_none());
+
+        let mut change = store.change(Actor::system("test")).await.unwrap();
+        assert!(change.forget_visitor(*id).await.unwrap());
+        assert!(!change.forget_visitor(*id).await.unwrap());
+        change.commit().await.unwrap();
+        assert_eq!(strangers(&store).await.len(), 1);
+        assert_eq!(store.tell_strangers_apart(0.9).await.unwrap(), 0, "forgotten faces stay forgotten");
+    });
+}
+
+#[test]
+fn faces_of_strangers_go_with_the_pictures_and_their_numbers_with_the_items() {
+    let (runtime, store) = seen(&[0, 50], |options| {
+        options.tell_strangers_apart = true;
+        options.review_unknown = true;
+    });
+    runtime.block_on(async {
+        store.tell_strangers_apart(0.9).await.unwrap();
+        let ids: Vec<_> = strangers(&store).await.into_keys().collect();
+        let tomorrow = NaiveDate::from_ymd_opt(2026, 3, 3);
+        let crops = Retention { crops_from: tomorrow, ..Retention::default() };
+        assert!(store.reviews(&ALL, &ReviewFilter::default(), None, 10).await.unwrap()[0].has_face);
+        store.apply_retention(&crops).await.unwrap();
+        assert!(!store.reviews(&ALL, &ReviewFilter::default(), None, 10).await.unwrap()[0].has_face);
+        assert!(store.visitor_face(ids[0], &ModelId::new("sface")).await.unwrap().is_none());
+        assert_eq!(strangers(&store).await.len(), 2);
+        store.apply_retention(&Retention { reviews_from: tomorrow, ..Retention::default() }).await.unwrap();
+        assert_eq!(strangers(&store).await.len(), 0);
+    });
+}
+
+#[test]
+fn nothing_is_kept_of_strangers_unless_it_is_configured() {
+    let (runtime, store) = seen(&[0, 50], |_| {});
+    runtime.block_on(async {
+        assert_eq!(store.tell_strangers_apart(0.9).await.unwrap(), 0);
+        assert!(store.reviews(&ALL, &ReviewFilter::default(), None, 10).await.unwrap().is_empty());
+    });
+}
