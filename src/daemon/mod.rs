@@ -179,14 +179,7 @@ impl Daemon {
             sink: monitor.clone(),
             clock: Arc::clone(&clock),
         };
-        let status = Status::new(
-            Arc::clone(&people),
-            monitor,
-            Arc::clone(&lane),
-            Arc::clone(&cameras),
-            models,
-            site,
-        );
+        let status = Status::new(Arc::clone(&people), monitor, Arc::clone(&lane), Arc::clone(&cameras), models, site);
         let desk = Arc::new(CameraDesk::new(Arc::clone(&cameras), config.clone(), preview, Arc::clone(&clock)));
         let live = Live::default();
         let (feed, rows) = (live.clone(), database.store.clone());

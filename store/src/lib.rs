@@ -9,8 +9,8 @@ mod access;
 mod accounts;
 mod audit;
 mod calendar;
-mod cameras;
 mod camera_minutes;
+mod cameras;
 mod change;
 mod check_in;
 mod closing;
@@ -32,8 +32,8 @@ mod keys;
 mod logins;
 mod marks;
 mod migrate;
-mod names;
 mod moments;
+mod names;
 mod partitions;
 mod people;
 mod people_import;
@@ -50,12 +50,12 @@ mod sessions;
 mod sites;
 mod subjects;
 mod templates;
-mod timetables;
-mod visitors;
-mod why;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod testing;
+mod timetables;
+mod visitors;
+mod why;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,9 +67,10 @@ use tokio::sync::OnceCell;
 
 pub use access::{Holder, HolderKind};
 pub use accounts::{Account, AccountFields, Credentials, PasswordLink};
+pub use audit::{AuditFilter, AuditRow};
 pub use calendar::{RosterRow, SessionDetail, SessionFilter};
-pub use cameras::{Camera, CameraCredentials, CameraFields, StoredCamera};
 pub use camera_minutes::CameraMinute;
+pub use cameras::{Camera, CameraCredentials, CameraFields, StoredCamera};
 pub use change::{Actor, ActorKind, Change, Entry};
 pub use closing::{Delivery, EndedSession, Finding, Seen, Settling};
 pub use cluster::Cluster;
@@ -86,7 +87,6 @@ pub use figures::{
 pub use gallery::{Gallery, GalleryChanges, GalleryTemplate};
 pub use grants::{Grants, Missing};
 pub use groups::Group;
-pub use audit::{AuditFilter, AuditRow};
 pub use idempotency::Claim;
 pub use keys::{ApiKey, ApiKeyFields};
 pub use logins::{Refreshed, TokenPair};
@@ -106,12 +106,12 @@ pub use rooms::Room;
 pub use scope::Scope;
 pub use seal::{SealError, Sealer};
 pub use sessions::SessionRow;
-pub use subjects::SubjectFace;
 pub use sites::{Holiday, MAIN_SITE, Site};
+pub use subjects::SubjectFace;
 pub use templates::{NewTemplate, TemplateOrigin, TemplateRow};
+pub use timetables::{TimetableEntry, TimetableException};
 pub use visitors::Visitor;
 pub use why::{Known, WhyEvent};
-pub use timetables::{TimetableEntry, TimetableException};
 
 /// One for each channel and whoever follows it; a daemon has four.
 const MAX_LISTENERS: u32 = 8;
@@ -135,7 +135,8 @@ impl Store {
         let options = options
             .application_name("rollcall")
             // Nothing that is asked for here takes longer, and a lane waits for it.
-            .options([("statement_timeout", "30s"), ("lock_timeout", "10s")]);
+            // Compiling a query takes longer than any of ours runs.
+            .options([("statement_timeout", "30s"), ("lock_timeout", "10s"), ("jit", "off")]);
         let lazy = |connections: u32, options| {
             let pool = PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT);
             pool.connect_lazy_with(options)

@@ -222,6 +222,8 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<RegisterRow>, StoreError> {
         let mut q = QueryBuilder::new("with page as materialized (");
+        // Written out and not bound: a plan for whatever limit is one for many rows, so none would ever be kept.
+        let limit = and_one(limit);
         let (sites, rooms) = scope.places();
         // What is asked of some people or some places is asked of each of them, and put together: no index has all of
         // them in order, and walking through everybody else's rows to find them takes long.
@@ -245,10 +247,10 @@ impl Store {
             q.push_bind(group).push(")");
         }
         if let Some(each) = each {
-            q.push(each).push(ORDER).push_bind(and_one(limit)).push(") g");
+            q.push(each).push(ORDER).push(limit).push(") g");
         }
-        q.push(ORDER).push_bind(and_one(limit)).push(") ").push(NAMED);
-        q.push(ORDER).push_bind(and_one(limit));
+        q.push(ORDER).push(limit).push(") ").push(NAMED);
+        q.push(ORDER).push(limit);
         let rows = q.build().fetch_all(&self.pool).await?;
         all(&rows, RegisterRow::read)
     }

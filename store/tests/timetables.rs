@@ -10,7 +10,6 @@ use rollcall_store::{
 };
 use uuid::Uuid;
 
-
 fn at(date: u32, hour: u32, minute: u32) -> WallTime {
     Utc.with_ymd_and_hms(2026, 3, date, hour, minute, 0).unwrap()
 }
@@ -20,10 +19,8 @@ fn admin() -> Actor {
 }
 
 async fn mirror(store: &Store, rooms: &[&str]) {
-    let rooms: Vec<_> = rooms
-        .iter()
-        .map(|id| FileRoom { id: (*id).to_owned(), name: id.to_uppercase(), time_zone: None })
-        .collect();
+    let rooms: Vec<_> =
+        rooms.iter().map(|id| FileRoom { id: (*id).to_owned(), name: id.to_uppercase(), time_zone: None }).collect();
     let mut planning = store.planning().await.unwrap().unwrap();
     planning.mirror("School", "Europe/Berlin", &rooms).await.unwrap();
     planning.commit().await.unwrap();
@@ -63,10 +60,8 @@ async fn course(store: &Store, people: &[Uuid]) -> (Course, TimetableEntry) {
         version: 1,
     };
     let entry = change.add_timetable_entry(&entry).await.unwrap();
-    let people: Vec<_> = people
-        .iter()
-        .map(|id| NewEnrolment { person: PersonId(*id), valid_from: None, valid_to: None })
-        .collect();
+    let people: Vec<_> =
+        people.iter().map(|id| NewEnrolment { person: PersonId(*id), valid_from: None, valid_to: None }).collect();
     change.enrol(course.id, &people, true).await.unwrap();
     change.commit().await.unwrap();
     (course, entry)
@@ -342,7 +337,9 @@ async fn what_lies_elsewhere_is_not_there() {
     let elsewhere = Scope::Places { sites: vec!["other".to_owned()], rooms: vec!["room-2".to_owned()] };
     let person = Scope::Person(PersonId(Uuid::nil()));
     let mut change = store.change(admin()).await.unwrap();
-    for (scope, sees, owns) in [(&there, true, true), (&room, true, false), (&elsewhere, false, false), (&person, false, false)] {
+    for (scope, sees, owns) in
+        [(&there, true, true), (&room, true, false), (&elsewhere, false, false), (&person, false, false)]
+    {
         assert_eq!(store.site(scope, "main").await.unwrap().is_some(), sees, "{scope:?}");
         assert_eq!(store.room(scope, "room-1").await.unwrap().is_some(), sees, "{scope:?}");
         assert_eq!(store.course(scope, course.id).await.unwrap().is_some(), sees, "{scope:?}");

@@ -169,7 +169,7 @@ fn find_setpriv() -> Option<PathBuf> {
     found
 }
 
-fn settings(place: &Place) -> [(&'static str, String); 12] {
+fn settings(place: &Place) -> [(&'static str, String); 13] {
     [
         ("listen_addresses", String::new()),
         ("port", PORT.to_string()),
@@ -177,6 +177,8 @@ fn settings(place: &Place) -> [(&'static str, String); 12] {
         ("unix_socket_permissions", "0700".to_owned()),
         ("max_connections", "60".to_owned()),
         ("shared_buffers", "64MB".to_owned()),
+        // Nobody has disks with heads any more: to look up fifty people is cheaper than to read all of them.
+        ("random_page_cost", "1.1".to_owned()),
         ("timezone", "UTC".to_owned()),
         // Everything goes to our own log ...
         ("logging_collector", "off".to_owned()),
