@@ -215,6 +215,12 @@ fn what_cameras_could_not_decide_people_decide_once() {
     elsewhere.get(&path(&late, "")).expect(404);
     elsewhere.post(&path(&late, "/reject"), &json!({})).expect(404);
     SITE.as_role("viewer").get("/api/v1/review").expect(403);
+
+    // Strangers are not told apart unless that is configured.
+    assert_eq!(SITE.get("/api/v1/visitors").expect(200)["items"], json!([]));
+    SITE.get(&format!("/api/v1/visitors/{}", Uuid::nil())).expect(404);
+    SITE.delete(&format!("/api/v1/visitors/{}", Uuid::nil())).expect(404);
+    elsewhere.delete(&format!("/api/v1/visitors/{}", Uuid::nil())).expect(403);
 }
 
 #[test]

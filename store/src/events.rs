@@ -332,7 +332,7 @@ async fn insert_reviews(tx: &mut PgConnection, new: &[&EventRecord]) -> Result<(
          on conflict do nothing",
     )
     .bind(column(&rows, |e| e.id))
-    .bind(column(&rows, |e| review_kind(e)))
+    .bind(column(&rows, review_kind))
     .bind(column(&rows, |e| e.room.as_str()))
     .bind(column(&rows, |e| e.camera.as_str()))
     .bind(column(&rows, |e| e.captured_at))
