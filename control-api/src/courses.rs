@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::caller::Caller;
-use crate::extract::{Body, Created, IfMatch, Params, PathOf, Versioned, fits, present};
+use crate::extract::{Body, Created, IfMatch, Params, PathOf, Versioned, fits, given_object, object, present};
 use crate::page::{self, Page};
 use crate::problem::{Answer, Problem, Problems};
 use crate::rights::Right;
@@ -127,7 +127,7 @@ pub(crate) struct NewCourse {
     #[serde(default)]
     pub teacher_id: Option<Uuid>,
     /// Its rules.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     pub rules: RulesView,
 }
 
@@ -149,7 +149,7 @@ pub(crate) struct CoursePatch {
     pub teacher_id: Option<Option<Uuid>>,
     /// Its rules.
     #[schema(nullable = false)]
-    #[serde(deserialize_with = "crate::extract::given")]
+    #[serde(deserialize_with = "given_object")]
     pub rules: Option<RulesView>,
     /// True: it has no sessions any more, what there was stays.
     #[schema(nullable = false)]

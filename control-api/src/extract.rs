@@ -254,3 +254,21 @@ pub fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) 
 pub fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
+
+/// Reads a struct from an object alone: serde would take a list of its fields too.
+/// `#[serde(default, deserialize_with = "object")] field: T`.
+///
+/// # Errors
+/// When the value is no object, or not one of this kind.
+pub fn object<'de, T: DeserializeOwned, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    let map = serde_json::Map::deserialize(deserializer)?;
+    T::deserialize(serde_json::Value::Object(map)).map_err(serde::de::Error::custom)
+}
+
+/// [`object`] for a field that may be missing but not be cleared.
+///
+/// # Errors
+/// When the value is no object, or not one of this kind.
+pub fn given_object<'de, T: DeserializeOwned, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    object(deserializer).map(Some)
+}
