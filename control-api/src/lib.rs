@@ -1,6 +1,6 @@
 //! The HTTP side, one router a noun. The only place that knows HTTP and JSON.
 //!
-//! A handler reads strictly ([`extract`]), asks who calls ([`caller`]), asks the store or one of the ports in [`state`],
+//! A handler reads strictly ([`extract`]), asks who calls (`caller`), asks the store or one of the ports in `state`,
 //! and answers with a wire type of its own or a [`problem`]. It knows nothing of the lane and the models.
 
 mod access;
