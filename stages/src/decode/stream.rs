@@ -172,7 +172,8 @@ impl Stream {
                 return Err(DisconnectReason::Eos);
             }
             if silent >= limit {
-                return Err(DisconnectReason::Stalled(silent));
+                // Once in a while GStreamer waits for ever for what was cut off, instead of saying so.
+                return Err(self.cut().unwrap_or(DisconnectReason::Stalled(silent)));
             }
         }
     }
