@@ -121,6 +121,18 @@ fn nobody_gives_what_they_do_not_have() {
 }
 
 #[test]
+fn whoever_is_refused_while_sending_comes_to_the_answer() {
+    // More than the sockets' buffers hold: the refusal is there long before all of it is sent.
+    let large = vec![b' '; 24 << 20];
+    let form = ("content-type", "multipart/form-data; boundary=x");
+    for _ in 0..8 {
+        SITE.guest().send("POST", "/api/v1/faces/detect", &[form], &large).expect(401);
+        SITE.as_key(&["people:read"]).send("POST", "/api/v1/faces/detect", &[form], &large).expect(403);
+        SITE.guest().send("POST", "/api/v1/nowhere", &[], &large).expect(404);
+    }
+}
+
+#[test]
 fn a_key_is_told_once_and_is_void_at_once() {
     let made = SITE.post("/api/v1/keys", &json!({ "name": "HR", "rights": ["cameras:read"], "everywhere": true }));
     assert_eq!((made.header("etag"), made.header("cache-control")), ("\"1\"", "no-store"));

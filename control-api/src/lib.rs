@@ -16,6 +16,7 @@ mod check_in;
 mod compreface;
 mod corrections;
 mod courses;
+mod drain;
 pub mod extract;
 mod faces;
 mod figures;
@@ -199,6 +200,7 @@ pub fn router(api: Arc<Api>, metrics: Metrics) -> Router {
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST_TIMEOUT))
         .layer(CatchPanicLayer::custom(|_| Problem::internal("a handler panicked").into_response()))
         .layer(cors)
+        .layer(from_fn(drain::drain))
         .layer(from_fn(guard::headers))
         .layer(PropagateRequestIdLayer::new(request_id.clone()))
         .layer(SetRequestIdLayer::new(request_id, MakeRequestUuid))
