@@ -61,8 +61,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
+use sqlx::{Connection, PgPool};
 use tokio::sync::OnceCell;
 
 pub use access::{Holder, HolderKind};
@@ -117,6 +117,8 @@ pub use why::{Known, WhyEvent};
 const MAX_LISTENERS: u32 = 8;
 /// A write that waits longer for a connection is better spooled.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+/// So long a connection that worked is taken to work.
+const TRUSTED: Duration = Duration::from_millis(500);
 
 /// The database. Cloning shares its connections.
 #[derive(Clone, Debug)]
@@ -134,12 +136,21 @@ impl Store {
     pub fn new(options: PgConnectOptions, sealer: Sealer, max_connections: u32) -> Self {
         let options = options
             .application_name("rollcall")
-            // Nothing that is asked for here takes longer, and a lane waits for it.
-            // Compiling a query takes longer than any of ours runs.
+            // Nothing that is asked for here takes longer, and a lane waits for it. To compile a query would take longer
+            // than any of ours runs.
             .options([("statement_timeout", "30s"), ("lock_timeout", "10s"), ("jit", "off")]);
         let lazy = |connections: u32, options| {
             let pool = PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT);
-            pool.connect_lazy_with(options)
+            // Each is asked whether it works when it comes back; to ask once more is a way there and back for nothing.
+            let tested = pool.test_before_acquire(false).before_acquire(|connection, told| {
+                Box::pin(async move {
+                    if told.idle_for > TRUSTED {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            });
+            tested.connect_lazy_with(options)
         };
         let (pool, listening) = (lazy(max_connections, options.clone()), lazy(MAX_LISTENERS, options));
         Self { pool, listening, sealer: Arc::new(sealer), prepared: Arc::default() }
