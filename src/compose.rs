@@ -1,6 +1,6 @@
 //! The composition root: configuration → models, stages and rules, put together.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,10 +8,12 @@ use anyhow::Context;
 use rollcall_control_api::ModelView;
 use rollcall_faces::{FaceNets, FaceSettings, LoadNets};
 use rollcall_models::{
-    FACE_MESH_ID, FR_LIVENESS_ID, FaceMesh, FrLiveness, MINIFAS_V1SE_ID, MINIFAS_V2_ID, MiniFas, Models, SFACE_ID,
-    SFace, YUNET_ID, YuNet,
+    FACE_MESH_ID, FR_LIVENESS_ID, FaceMesh, FrLiveness, MINIFAS_V1SE_ID, MINIFAS_V2_ID, Manifest, MiniFas, Models,
+    Provider, SFACE_ID, SFace, YUNET_ID, YuNet,
 };
-use rollcall_pipeline::config::{Blink, Config, LivenessChoice, LivenessConfig, RecognitionConfig, ReviewOrMark};
+use rollcall_pipeline::config::{
+    self, Blink, Config, LivenessChoice, LivenessConfig, ModelsConfig, Precision, RecognitionConfig, ReviewOrMark,
+};
 use rollcall_pipeline::lane::{LaneFactory, LaneStages};
 use rollcall_pipeline::ports::{LivenessModel, Matcher, Observer};
 use rollcall_pipeline::{ErrorClass, Fault, ModelId};
@@ -36,6 +38,20 @@ const LIVENESS_GATE: LivenessGate = LivenessGate {
     crops: Vec::new(),
 };
 
+/// The models in `dir`, to be run as configured.
+pub(crate) fn open_models(dir: &Path, config: &ModelsConfig) -> anyhow::Result<Models> {
+    let models = Manifest::pinned().and_then(|pinned| Models::open_with(pinned, dir, config.runtime.as_deref()));
+    let provider = match config.provider {
+        config::Provider::Cpu => Provider::Cpu,
+        config::Provider::Cuda => Provider::Cuda,
+        config::Provider::TensorRt => Provider::TensorRt,
+        config::Provider::OpenVino => Provider::OpenVino { bf16: config.precision == Precision::Bf16 },
+        config::Provider::CoreMl => Provider::CoreMl,
+    };
+    let models = models.with_context(|| format!("the models in {} cannot be used", dir.display()))?;
+    Ok(models.with_provider(provider))
+}
+
 /// The models, opened and verified, and how to make networks of them.
 #[derive(Clone, Debug)]
 pub(crate) struct Vision {
@@ -52,7 +68,7 @@ impl Vision {
     /// Opens the models that `config` names. Reads and checks every file.
     pub(crate) fn open(place: &Place, config: &Config) -> anyhow::Result<Self> {
         let dir = place.models_dir(config)?;
-        let models = Models::open(&dir).with_context(|| format!("the models in {} cannot be used", dir.display()))?;
+        let models = open_models(&dir, &config.models)?;
         Ok(Self::new(models, place.operator_models_dir()?, config))
     }
 
@@ -86,6 +102,8 @@ impl Vision {
                 job: m.job.clone(),
                 licence: m.licence.clone(),
                 origin: m.origin.clone(),
+                runs_on: self.models.provider_of(&m.id).to_string(),
+                fallback: self.models.fallback(&m.id),
             })
             .collect()
     }

@@ -34,6 +34,11 @@ pub struct ModelView {
     pub licence: String,
     /// Who made it.
     pub origin: String,
+    /// What it runs on: an execution provider of ONNX Runtime.
+    pub runs_on: String,
+    /// Why that is not the one that is configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<String>,
 }
 
 pub(crate) fn router() -> OpenApiRouter<Arc<Api>> {

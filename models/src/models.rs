@@ -6,7 +6,8 @@ use std::sync::{Mutex, PoisonError};
 use ort::environment::Environment;
 
 use crate::manifest::Pinned;
-use crate::{Manifest, ModelEntry, ModelError, files};
+use crate::provider::Fallbacks;
+use crate::{Manifest, ModelEntry, ModelError, Provider, files};
 
 /// ONNX Runtime allows one environment a process, and never a second one after it is gone: so it stays until the process ends.
 static RUNTIME: Mutex<Option<(PathBuf, Environment)>> = Mutex::new(None);
@@ -20,6 +21,8 @@ pub struct Models {
     dir: PathBuf,
     operator_dir: Option<PathBuf>,
     environment: Environment,
+    provider: Provider,
+    fallbacks: Fallbacks,
 }
 
 impl std::fmt::Debug for Models {
@@ -27,6 +30,7 @@ impl std::fmt::Debug for Models {
         f.debug_struct("Models")
             .field("dir", &self.dir)
             .field("operator_dir", &self.operator_dir)
+            .field("provider", &self.provider)
             .finish_non_exhaustive()
     }
 }
@@ -38,24 +42,60 @@ impl Models {
     ///
     /// [`ModelError::Missing`], [`ModelError::Altered`], [`ModelError::Runtime`]: the first one found.
     pub fn open(dir: impl AsRef<Path>) -> Result<Self, ModelError> {
-        Self::open_with(Manifest::pinned()?, dir)
+        Self::open_with(Manifest::pinned()?, dir, None)
     }
 
-    /// Opens `dir` with a manifest of the caller's.
+    /// Opens `dir` with a manifest and a runtime of the caller's. A process has one runtime: the first one that is opened.
+    ///
+    /// `library` is ONNX Runtime 1.17 or newer, taken as it is; `None` is the pinned one in `dir`.
     ///
     /// # Errors
     ///
     /// As [`open`](Self::open).
-    pub fn open_with(manifest: Manifest, dir: impl AsRef<Path>) -> Result<Self, ModelError> {
+    pub fn open_with(manifest: Manifest, dir: impl AsRef<Path>, library: Option<&Path>) -> Result<Self, ModelError> {
         let dir = dir.as_ref().to_owned();
         let runtime = manifest.runtime()?;
-        let library = dir.join(&runtime.file);
-        files::verify(&runtime, &library)?;
+        let library = match library {
+            Some(own) => own.to_owned(),
+            None => {
+                let pinned = dir.join(&runtime.file);
+                files::verify(&runtime, &pinned)?;
+                pinned
+            }
+        };
         for model in manifest.models().iter().filter(|model| !model.is_operator_supplied()) {
             files::verify(&model.pinned(), &dir.join(&model.file))?;
         }
         let environment = load_runtime(&runtime, &library)?;
-        Ok(Self { manifest, dir, operator_dir: None, environment })
+        let (provider, fallbacks) = (Provider::default(), Fallbacks::default());
+        Ok(Self { manifest, dir, operator_dir: None, environment, provider, fallbacks })
+    }
+
+    /// Runs networks that are loaded from now on with `provider`; one that cannot be is run on the processor, with a warning.
+    #[must_use]
+    pub fn with_provider(mut self, provider: Provider) -> Self {
+        (self.provider, self.fallbacks) = (provider, Fallbacks::default());
+        self
+    }
+
+    /// What networks are to run on.
+    pub fn provider(&self) -> Provider {
+        self.provider
+    }
+
+    /// What a network runs on; of one that was not loaded yet: what it will be tried on.
+    pub fn provider_of(&self, id: &str) -> Provider {
+        self.fallback(id).map_or(self.provider, |_| Provider::Cpu)
+    }
+
+    /// Why a network that was loaded runs on the processor, if something else was asked for.
+    pub fn fallback(&self, id: &str) -> Option<String> {
+        self.fallbacks.get(id)
+    }
+
+    pub(crate) fn falls_back(&self, id: &str, error: &ort::Error) {
+        tracing::warn!(model = id, provider = %self.provider, %error, "runs on the processor: the provider cannot be used");
+        self.fallbacks.add(id, error.to_string());
     }
 
     /// Looks for operator-supplied weights in `dir`; they are verified when they are loaded.

@@ -5,7 +5,7 @@ use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{Session, SessionOutputs};
 use ort::value::{Outlet, TensorElementType, TensorRef, ValueType};
 
-use crate::{ModelEntry, ModelError, Models, TensorSpec};
+use crate::{ModelEntry, ModelError, Models, Provider, TensorSpec};
 
 /// Batches above this are a bug in the caller, and would cost memory without bound.
 const MAX_BATCH: usize = 64;
@@ -25,8 +25,8 @@ impl Net {
         let entry = models.manifest().model(id)?;
         let path = models.verified_path(entry)?;
         let refused = |reason: String| ModelError::Session { id: id.to_owned(), reason };
-        let session = (|| {
-            Session::builder(models.environment())?
+        let make = |provider: Provider| {
+            let builder = Session::builder(models.environment())?
                 .with_optimization_level(GraphOptimizationLevel::All)?
                 .with_intra_threads(threads.max(1))?
                 .with_inter_threads(1)?
@@ -34,10 +34,18 @@ impl Net {
                 .with_intra_op_spinning(false)?
                 .with_inter_op_spinning(false)?
                 // Plans memory for each input shape it has seen; off, it costs no time and 20 MB less.
-                .with_memory_pattern(false)?
-                .commit_from_file(&path)
-        })()
-        .map_err(|error: ort::Error| refused(error.to_string()))?;
+                .with_memory_pattern(false)?;
+            provider.add_to(builder, threads.max(1))?.commit_from_file(&path)
+        };
+        let session = make(models.provider()).or_else(|error| {
+            if models.provider() == Provider::Cpu {
+                return Err(error);
+            }
+            let session = make(Provider::Cpu)?;
+            models.falls_back(id, &error);
+            Ok(session)
+        });
+        let session = session.map_err(|error: ort::Error| refused(error.to_string()))?;
         check_tensors(entry, &session)?;
         Ok(Self { id: id.to_owned(), session })
     }

@@ -13,7 +13,7 @@ fn a_library_that_is_none_is_an_error() {
         panic!("the library is altered");
     };
     let manifest = Manifest::parse(&manifest_text().replace(&expected, &found)).unwrap();
-    let said = Models::open_with(manifest, dir.path()).expect_err("not a library").to_string();
+    let said = Models::open_with(manifest, dir.path(), None).expect_err("not a library").to_string();
     assert!(said.starts_with("ONNX Runtime cannot be loaded from ") && said.contains("libonnxruntime.so"), "{said}");
     // And the failure is not for ever.
     common::models();

@@ -11,6 +11,7 @@ use rollcall_models::{
 use serde::Serialize;
 
 use crate::cli::{ModelsCommand, Place};
+use crate::compose::open_models;
 use crate::{output, paths};
 
 pub(super) fn run(place: &Place, command: ModelsCommand) -> anyhow::Result<ExitCode> {
@@ -79,7 +80,14 @@ fn list(place: &Place, json: bool, verify: bool) -> anyhow::Result<ExitCode> {
     if reports.iter().any(|report| !report.is_fine()) {
         bail!("not every model is in place");
     }
-    load_all(&Models::open(&dir)?.with_operator_dir(operator_dir))?;
+    let models = open_models(&dir, &config.models)?.with_operator_dir(operator_dir);
+    load_all(&models)?;
+    let fallbacks: Vec<_> =
+        reports.iter().filter_map(|report| Some((&report.id, models.fallback(&report.id)?))).collect();
+    if let Some((id, reason)) = fallbacks.first() {
+        let (n, provider) = (fallbacks.len(), models.provider());
+        bail!("{n} models cannot run on {provider} and run on the processor; the first, {id}: {reason}");
+    }
     Ok(ExitCode::SUCCESS)
 }
 

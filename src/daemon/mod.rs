@@ -149,7 +149,7 @@ impl Daemon {
             config.lane.clone(),
             config.cameras.clone(),
         )));
-        let (monitor, models) = (sink.monitor(), vision.in_use());
+        let (monitor, known) = (sink.monitor(), vision.clone());
         let live_shots = LiveShots::new();
         let named = rules.clone();
         let preview =
@@ -179,7 +179,7 @@ impl Daemon {
             sink: monitor.clone(),
             clock: Arc::clone(&clock),
         };
-        let status = Status::new(Arc::clone(&people), monitor, Arc::clone(&lane), Arc::clone(&cameras), models, site);
+        let status = Status::new(Arc::clone(&people), monitor, Arc::clone(&lane), Arc::clone(&cameras), known, site);
         let desk = Arc::new(CameraDesk::new(Arc::clone(&cameras), config.clone(), preview, Arc::clone(&clock)));
         let live = Live::default();
         let (feed, rows) = (live.clone(), database.store.clone());

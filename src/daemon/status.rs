@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use parking_lot::Mutex;
 use rollcall_control_api as api;
-use rollcall_control_api::{ModelView, Part, Readiness, Recognition, VersionView, Windows};
+use rollcall_control_api::{Part, Readiness, Recognition, VersionView, Windows};
 use rollcall_models::SFACE_ID;
 use rollcall_pipeline::lane::{Lane, LaneState};
 use rollcall_pipeline::{PersonId, RoomId, Session, WallTime};
@@ -14,14 +14,14 @@ use rollcall_stages::decode::CameraState;
 
 use super::cameras::Cameras;
 use super::people::People;
-use crate::compose::recognition_settings;
+use crate::compose::{Vision, recognition_settings};
 
 pub(super) struct Status {
     people: Arc<People>,
     sink: SinkMonitor,
     lane: Arc<Lane>,
     cameras: Arc<Mutex<Cameras>>,
-    models: Vec<ModelView>,
+    vision: Vision,
     site: String,
 }
 
@@ -31,10 +31,10 @@ impl Status {
         sink: SinkMonitor,
         lane: Arc<Lane>,
         cameras: Arc<Mutex<Cameras>>,
-        models: Vec<ModelView>,
+        vision: Vision,
         site: String,
     ) -> Self {
-        Self { people, sink, lane, cameras, models, site }
+        Self { people, sink, lane, cameras, vision, site }
     }
 
     fn database(&self) -> Part {
@@ -77,7 +77,7 @@ impl api::Daemon for Status {
         Readiness {
             database: self.database(),
             // The process would not run without them.
-            models: Part::ready(format!("{} loaded", self.models.len())),
+            models: Part::ready(format!("{} loaded", self.vision.in_use().len())),
             cameras: self.cameras_part(),
             lane: self.lane_part(),
         }
@@ -87,7 +87,7 @@ impl api::Daemon for Status {
         VersionView {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             site: self.site.clone(),
-            models: self.models.clone(),
+            models: self.vision.in_use(),
         }
     }
 

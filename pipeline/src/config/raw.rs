@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::camera::RtspTransport;
 use super::secret::Secret;
-use super::types::{Blink, LivenessChoice, LogFormat, LogLevel, ReviewOrMark, SpoofOrUnknown};
+use super::types::{Blink, LivenessChoice, LogFormat, LogLevel, Precision, Provider, ReviewOrMark, SpoofOrUnknown};
 
 /// The whole file.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -77,6 +77,9 @@ table!(RawModels {
     dir: Option<PathBuf> = None,
     threads: i64 = 1,
     liveness: LivenessChoice = LivenessChoice::Auto,
+    provider: Provider = Provider::Cpu,
+    precision: Precision = Precision::Full,
+    runtime: Option<PathBuf> = None,
 });
 
 table!(RawLane {

@@ -111,6 +111,17 @@ fn zero_days_keep_things_for_ever() {
 }
 
 #[test]
+fn bfloat16_wants_the_provider_that_has_it() {
+    let parse = |text: &str| Config::parse(text, Path::new("rollcall.toml"), HashMap::new());
+    let models = parse("[models]\nprovider = \"openvino\"\nprecision = \"bf16\"\n").unwrap().models;
+    assert_eq!((models.provider, models.precision), (Provider::OpenVino, Precision::Bf16));
+    for provider in ["cpu", "cuda"] {
+        let told = parse(&format!("[models]\nprovider = \"{provider}\"\nprecision = \"bf16\"\n")).unwrap_err().to_string();
+        assert!(told.contains("models.precision: bf16 is for"), "{told}");
+    }
+}
+
+#[test]
 fn the_server_believes_only_what_is_written_exactly() {
     let parse = |text: &str| Config::parse(text, Path::new("rollcall.toml"), HashMap::new());
     let good = "[server]\npublic_url = \"https://r.example.org/\"\ntrusted_proxies = [\"127.0.0.1\", \"fd00::/8\"]\n\

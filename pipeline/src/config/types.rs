@@ -155,6 +155,32 @@ pub enum LivenessChoice {
     Minifas,
 }
 
+/// What the models run on.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Provider {
+    /// The processor, with ONNX Runtime's own kernels.
+    Cpu,
+    /// An NVIDIA card.
+    Cuda,
+    /// An NVIDIA card, with TensorRT.
+    TensorRt,
+    /// The processor, with Intel's kernels.
+    OpenVino,
+    /// Apple's accelerators.
+    CoreMl,
+}
+
+/// How exactly the models count.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// In the 32 bits that they were made with.
+    Full,
+    /// In bfloat16, where the processor can.
+    Bf16,
+}
+
 /// The models.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelsConfig {
@@ -164,6 +190,12 @@ pub struct ModelsConfig {
     pub threads: usize,
     /// Which liveness model is used.
     pub liveness: LivenessChoice,
+    /// What they run on.
+    pub provider: Provider,
+    /// How exactly; anything but `Full` only with [`Provider::OpenVino`].
+    pub precision: Precision,
+    /// A build of ONNX Runtime with that provider; `None` is the one beside the models, which has the processor alone.
+    pub runtime: Option<PathBuf>,
 }
 
 /// The lane's bounds.

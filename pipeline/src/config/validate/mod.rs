@@ -14,11 +14,11 @@ use check::Checker;
 pub(super) use check::read_bounded;
 
 use super::problem::Problem;
-use super::raw::{RawConfig, RawDatabase, RawLane, RawLiveness, RawRecognition};
+use super::raw::{RawConfig, RawDatabase, RawLane, RawLiveness, RawModels, RawRecognition};
 use super::secret::Secret;
 use super::types::{
     AttendanceConfig, Blink, Config, DatabaseConfig, DecisionsConfig, DetectionConfig, LaneConfig, LivenessConfig,
-    LogConfig, ModelsConfig, PrivacyConfig, RecognitionConfig, RetentionConfig, SiteConfig, SpoolConfig,
+    LogConfig, ModelsConfig, Precision, PrivacyConfig, Provider, RecognitionConfig, RetentionConfig, SiteConfig, SpoolConfig,
 };
 
 /// Checks everything. `None` only if a part that has no stand-in is missing; otherwise the configuration counts if
@@ -53,6 +53,9 @@ pub(super) fn validate(
             dir: raw.models.dir.as_deref().map(|p| c.path(p)),
             threads: c.int("models.threads", raw.models.threads, 1..=64, "threads"),
             liveness: raw.models.liveness,
+            provider: raw.models.provider,
+            precision: precision(&mut c, &raw.models),
+            runtime: raw.models.runtime.as_deref().map(|p| c.path(p)),
         },
         lane,
         detection: DetectionConfig {
@@ -178,6 +181,13 @@ fn blinks_can_be_seen(c: &mut Checker<'_>, raw: &RawConfig) {
         let cameras = raw.cameras.iter().enumerate();
         cameras.for_each(|(i, camera)| cameras::blinks_can_be_seen(c, &format!("cameras[{i}]"), camera));
     }
+}
+
+fn precision(c: &mut Checker<'_>, raw: &RawModels) -> Precision {
+    if raw.precision == Precision::Bf16 && raw.provider != Provider::OpenVino {
+        c.add("models.precision", "bf16 is for models.provider = \"openvino\" alone: set that, or leave this out");
+    }
+    raw.precision
 }
 
 /// The first may not be above the second.

@@ -1,0 +1,79 @@
+//! What the networks run on: the processor, or what a build of ONNX Runtime brings for an accelerator.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ort::ep::{ArbitrarilyConfigurableExecutionProvider, CUDA, CoreML, ExecutionProviderDispatch, OpenVINO, TensorRT};
+use ort::session::builder::SessionBuilder;
+
+/// An execution provider of ONNX Runtime. Only the processor is in the runtime of the default set; the others need a runtime
+/// that was built with them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Provider {
+    /// The processor, with ONNX Runtime's own kernels.
+    #[default]
+    Cpu,
+    /// An NVIDIA card.
+    Cuda,
+    /// An NVIDIA card, with engines that are built at the first start.
+    TensorRt,
+    /// The processor, with Intel's kernels.
+    OpenVino {
+        /// Counts in bfloat16 where the processor can: faster, and a little less exact.
+        bf16: bool,
+    },
+    /// Apple's accelerators.
+    CoreMl,
+}
+
+impl fmt::Display for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cpu => "cpu",
+            Self::Cuda => "cuda",
+            Self::TensorRt => "tensorrt",
+            Self::OpenVino { bf16: false } => "openvino",
+            Self::OpenVino { bf16: true } => "openvino (bf16)",
+            Self::CoreMl => "coreml",
+        })
+    }
+}
+
+impl Provider {
+    /// Adds it to a session that is being made; one that cannot be had is an error, not a warning of the runtime's.
+    pub(crate) fn add_to(self, session: SessionBuilder, threads: usize) -> ort::Result<SessionBuilder> {
+        let dispatch: ExecutionProviderDispatch = match self {
+            Self::Cpu => return Ok(session),
+            Self::Cuda => CUDA::default().build(),
+            Self::TensorRt => TensorRT::default().build(),
+            Self::OpenVino { bf16 } => {
+                let precision = if bf16 { "bf16" } else { "f32" };
+                OpenVINO::default()
+                    .with_device_type("CPU")
+                    .with_num_threads(threads)
+                    .with_arbitrary_config(
+                        "load_config",
+                        format!(r#"{{"CPU": {{"INFERENCE_PRECISION_HINT": "{precision}"}}}}"#),
+                    )
+                    .build()
+            }
+            Self::CoreMl => CoreML::default().build(),
+        };
+        Ok(session.with_execution_providers([dispatch.error_on_failure()])?)
+    }
+}
+
+/// The networks that run on the processor though something else was asked for, with the reason.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Fallbacks(Arc<Mutex<BTreeMap<String, String>>>);
+
+impl Fallbacks {
+    pub(crate) fn add(&self, id: &str, reason: String) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned(), reason);
+    }
+
+    pub(crate) fn get(&self, id: &str) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+}
