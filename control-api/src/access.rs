@@ -9,6 +9,7 @@ use rollcall_pipeline::WallTime;
 use rollcall_pipeline::config::ServerConfig;
 use uuid::Uuid;
 
+use crate::holders::Holders;
 use crate::limits::Limits;
 use crate::passwords::Passwords;
 
@@ -22,13 +23,15 @@ pub struct Access {
     pub(crate) config: ServerConfig,
     pub(crate) limits: Limits,
     pub(crate) passwords: Passwords,
+    pub(crate) holders: Holders,
     touched: Mutex<HashMap<Uuid, WallTime>>,
 }
 
 impl Access {
     /// As configured.
     pub fn new(config: ServerConfig) -> Self {
-        Self { limits: Limits::new(&config), passwords: Passwords::new(), config, touched: Mutex::default() }
+        let (limits, passwords) = (Limits::new(&config), Passwords::new());
+        Self { config, limits, passwords, holders: Holders::default(), touched: Mutex::default() }
     }
 
     /// Whether cookies travel over TLS only.

@@ -9,11 +9,12 @@ use axum::extract::FromRequestParts;
 use axum::http::header::{AUTHORIZATION, USER_AGENT};
 use axum::http::request::Parts;
 use rollcall_pipeline::PersonId;
-use rollcall_store::{Actor, ActorKind, Holder, HolderKind, Scope};
-use sha2::{Digest, Sha256};
+use rollcall_store::{Actor, ActorKind, Holder, HolderKind, Scope, StoreError};
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::guard::{ClientAddress, Refused};
+use crate::holders::Digest;
 use crate::problem::Problem;
 use crate::rights::{Right, Role};
 use crate::state::Api;
@@ -162,8 +163,25 @@ fn request_id(parts: &Parts) -> Option<String> {
 }
 
 /// The digest under which a token or key is kept.
-pub fn digest(secret: &str) -> [u8; 32] {
+pub fn digest(secret: &str) -> Digest {
     Sha256::digest(secret.as_bytes()).into()
+}
+
+/// What is remembered of it, or else what `ask` says.
+async fn known(
+    api: &Api,
+    digest: Digest,
+    ask: impl Future<Output = Result<Option<Holder>, StoreError>>,
+) -> Result<Option<Holder>, StoreError> {
+    let asked = match api.access.holders.get(&digest, api.clock.mono()) {
+        Ok(holder) => return Ok(Some(holder)),
+        Err(asked) => asked,
+    };
+    let holder = ask.await?;
+    if let Some(holder) = &holder {
+        api.access.holders.put(digest, asked, holder);
+    }
+    Ok(holder)
 }
 
 impl Caller {
@@ -176,7 +194,8 @@ impl Caller {
             if key.len() > MAX_SECRET {
                 return Err(Problem::unauthorized("this is no key of ours"));
             }
-            let holder = api.store.api_key_by_digest(&digest(key), now).await?;
+            let digest = digest(key);
+            let holder = known(api, digest, api.store.api_key_by_digest(&digest, now)).await?;
             if let Some(key) = holder.as_ref().filter(|key| api.access.touch(key.id, now)).map(|key| key.id) {
                 let store = api.store.clone();
                 tokio::spawn(async move {
@@ -191,7 +210,8 @@ impl Caller {
             let Some((_, token)) = token.filter(|(_, token)| token.len() <= MAX_SECRET) else {
                 return Err(Problem::unauthorized(HOW));
             };
-            api.store.account_by_access_token(&digest(token.trim()), now).await?
+            let digest = digest(token.trim());
+            known(api, digest, api.store.account_by_access_token(&digest, now)).await?
         } else {
             return Ok(None);
         };

@@ -27,6 +27,20 @@ pub(crate) struct Refused(pub(crate) Problem);
 
 /// Asks all of that.
 pub(crate) async fn guard(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+    let _changed = (!request.method().is_safe()).then(|| Changed(Arc::clone(&api)));
+    guarded(api, request, next).await
+}
+
+/// Forgets who is behind tokens and keys, also when the sender does not wait for the answer.
+struct Changed(Arc<Api>);
+
+impl Drop for Changed {
+    fn drop(&mut self) {
+        self.0.access.holders.forget();
+    }
+}
+
+async fn guarded(api: Arc<Api>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     let address = client_address(&api, &parts);
     if let Some(address) = address {

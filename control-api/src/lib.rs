@@ -24,6 +24,7 @@ mod grants;
 mod groups;
 mod guard;
 mod health;
+mod holders;
 mod idempotency;
 mod keys;
 mod limits;
