@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
 use rollcall_control_api::ModelView;
@@ -11,20 +10,19 @@ use rollcall_models::{
     FACE_MESH_ID, FR_LIVENESS_ID, FaceMesh, FrLiveness, MINIFAS_V1SE_ID, MINIFAS_V2_ID, Manifest, MiniFas, Models,
     Provider, SFACE_ID, SFace, YUNET_ID, YuNet,
 };
-use rollcall_pipeline::config::{
-    self, Blink, Config, LivenessChoice, LivenessConfig, ModelsConfig, Precision, RecognitionConfig, ReviewOrMark,
-};
+use rollcall_pipeline::config::{self, Blink, Config, LivenessChoice, LivenessConfig, ModelsConfig, Precision};
 use rollcall_pipeline::lane::{LaneFactory, LaneStages};
 use rollcall_pipeline::ports::{LivenessModel, Matcher, Observer};
 use rollcall_pipeline::{ErrorClass, Fault, ModelId};
 use rollcall_stages::detect::{DetectStage, YuNetDetector};
 use rollcall_stages::embed::{EmbedStage, SFaceEmbedder};
 use rollcall_stages::liveness::{FrLivenessModel, LivenessStage, MeshEyes, MiniFasModel, NoLiveness};
-use rollcall_stages::matching::{LivenessSettings, MatchPorts, MatchStage, RecognitionSettings};
+use rollcall_stages::matching::{MatchPorts, MatchStage, RecognitionSettings};
 use rollcall_stages::picture::EnrolGates;
 use rollcall_stages::track::{LivenessGate, ShotSettings, TrackSettings, TrackStage, TrackerSettings};
 
 use crate::cli::Place;
+use crate::figures::liveness_settings;
 use crate::rules::Rules;
 
 /// Which shots the liveness models judge fairly: not blurred, neither dark nor burnt out. The first four are checked, which
@@ -58,10 +56,8 @@ pub(crate) struct Vision {
     models: Models,
     threads: usize,
     min_score: f32,
-    choice: LivenessChoice,
+    minifas: bool,
     liveness: LivenessConfig,
-    /// Being checked late is better than being decided without.
-    wait_when_small: bool,
 }
 
 impl Vision {
@@ -73,13 +69,19 @@ impl Vision {
     }
 
     fn new(models: Models, operator_dir: PathBuf, config: &Config) -> Self {
+        let models = models.with_operator_dir(operator_dir);
+        // Asked once: everything judges with the same model, also when another one is installed meanwhile.
+        let minifas = match config.models.liveness {
+            LivenessChoice::Auto => models.is_installed(MINIFAS_V2_ID) && models.is_installed(MINIFAS_V1SE_ID),
+            LivenessChoice::Default => false,
+            LivenessChoice::Minifas => true,
+        };
         Self {
-            models: models.with_operator_dir(operator_dir),
+            models,
             threads: config.models.threads,
             min_score: config.detection.min_score.unwrap_or(YuNetDetector::THRESHOLD),
-            choice: config.models.liveness,
+            minifas,
             liveness: config.liveness.clone(),
-            wait_when_small: config.decisions.identified_undecided == ReviewOrMark::Review,
         }
     }
 
@@ -92,7 +94,7 @@ impl Vision {
     pub(crate) fn in_use(&self) -> Vec<ModelView> {
         let mut ids = vec![YUNET_ID, SFACE_ID];
         if self.liveness.enabled {
-            ids.extend(if self.uses_minifas() { &[MINIFAS_V2_ID, MINIFAS_V1SE_ID][..] } else { &[FR_LIVENESS_ID] });
+            ids.extend(if self.minifas { &[MINIFAS_V2_ID, MINIFAS_V1SE_ID][..] } else { &[FR_LIVENESS_ID] });
         }
         ids.extend(self.wants_eyes().then_some(FACE_MESH_ID));
         let entries = ids.into_iter().filter_map(|id| self.models.manifest().model(id).ok());
@@ -106,16 +108,6 @@ impl Vision {
                 fallback: self.models.fallback(&m.id),
             })
             .collect()
-    }
-
-    fn uses_minifas(&self) -> bool {
-        match self.choice {
-            LivenessChoice::Auto => {
-                self.models.is_installed(MINIFAS_V2_ID) && self.models.is_installed(MINIFAS_V1SE_ID)
-            }
-            LivenessChoice::Default => false,
-            LivenessChoice::Minifas => true,
-        }
     }
 
     /// A detector of its own.
@@ -134,7 +126,7 @@ impl Vision {
         if !self.liveness.enabled {
             return Ok(Box::new(NoLiveness));
         }
-        Ok(if self.uses_minifas() {
+        Ok(if self.minifas {
             Box::new(MiniFasModel::new(MiniFas::load(&self.models, self.threads).map_err(broken)?))
         } else {
             Box::new(FrLivenessModel::new(FrLiveness::load(&self.models, self.threads).map_err(broken)?))
@@ -204,8 +196,7 @@ impl LaneFactory for Stages {
     type Match = MatchStage;
 
     fn build(&mut self) -> Result<LaneStages<Self>, Fault> {
-        let wait_when_small = self.vision.wait_when_small;
-        let liveness = LivenessSettings { wait_when_small, ..liveness_settings(&self.vision.liveness) };
+        let liveness = liveness_settings(&self.vision.liveness);
         let model = self.vision.liveness_model()?;
         let track = TrackSettings {
             tracker: TrackerSettings::default(),
@@ -230,62 +221,5 @@ impl LaneFactory for Stages {
             liveness: self.vision.liveness_stage(model)?,
             matching: MatchStage::new(ports, self.recognition, liveness),
         })
-    }
-}
-
-/// The configured figures over those that suit the models.
-pub(crate) fn recognition_settings(config: &RecognitionConfig) -> RecognitionSettings {
-    let d = RecognitionSettings::default();
-    RecognitionSettings {
-        early_similarity: config.early_similarity.unwrap_or(d.early_similarity),
-        settled_similarity: config.settled_similarity.unwrap_or(d.settled_similarity),
-        review_similarity: config.review_similarity.unwrap_or(d.review_similarity),
-        margin: config.margin.unwrap_or(d.margin),
-        min_agreeing: config.min_agreeing.unwrap_or(d.min_agreeing),
-        repeat_ms: config.repeat.map_or(d.repeat_ms, millis),
-        ..d
-    }
-}
-
-/// The configured figures over those that suit the models.
-fn liveness_settings(config: &LivenessConfig) -> LivenessSettings {
-    let d = LivenessSettings::default();
-    LivenessSettings {
-        enabled: config.enabled,
-        live_from: config.live_from.unwrap_or(d.live_from),
-        spoof_below: config.spoof_below.unwrap_or(d.spoof_below),
-        min_face_px: config.min_face_px.unwrap_or(d.min_face_px),
-        patience_ms: config.patience.map_or(d.patience_ms, millis),
-        blink_required: config.blink == Blink::Required,
-        ..d
-    }
-}
-
-fn millis(d: Duration) -> u64 {
-    u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::HashMap;
-    use std::path::Path;
-
-    use super::*;
-
-    #[test]
-    fn the_reference_shows_the_figures_that_suit_the_models() {
-        let reference = include_str!("../configs/rollcall.toml");
-        let section = |name: &str| {
-            let from = reference.find(&format!("[{name}]")).expect("the section is there");
-            let lines = reference[from..].lines().take_while(|line| !line.starts_with("# ---"));
-            let on = lines.map(|line| line.strip_prefix("# ").filter(|l| l.contains(" = ")).unwrap_or(line));
-            on.collect::<Vec<_>>().join("\n")
-        };
-        let text = ["detection", "recognition", "liveness"].map(section).join("\n");
-        let config = Config::parse(&text, Path::new("rollcall.toml"), HashMap::new()).unwrap_or_else(|e| panic!("{e}"));
-        assert_eq!(config.detection.min_score, Some(YuNetDetector::THRESHOLD));
-        assert!(config.recognition.early_similarity.is_some() && config.liveness.live_from.is_some());
-        assert_eq!(recognition_settings(&config.recognition), RecognitionSettings::default());
-        assert_eq!(liveness_settings(&config.liveness), LivenessSettings::default());
     }
 }

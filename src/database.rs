@@ -73,7 +73,8 @@ pub(crate) fn runtime() -> anyhow::Result<Runtime> {
     runtime.context("no threads can be started")
 }
 
-/// Opens the database for a command that is done soon, with its schema up to date, and closes it afterwards.
+/// Opens the database for a command that is done soon, and closes it afterwards. Bringing its schema up to date is the
+/// work's business.
 pub(crate) fn with_store<T, F: Future<Output = anyhow::Result<T>>>(
     place: &Place,
     config: &Config,

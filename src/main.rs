@@ -9,6 +9,7 @@ mod compose;
 mod daemon;
 mod database;
 mod enrolment;
+mod figures;
 mod logging;
 mod offline;
 mod output;

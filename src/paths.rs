@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use rollcall_models::setup;
-use rollcall_pipeline::config::Config;
+use rollcall_pipeline::config::{self, Config};
 
 use crate::cli::Place;
+use crate::figures;
 
 const SYSTEM_CONFIG: &str = "/etc/rollcall/rollcall.toml";
 const SYSTEM_DATA: &str = "/var/lib/rollcall";
@@ -17,9 +18,9 @@ impl Place {
     pub(crate) fn load_config(&self) -> anyhow::Result<(Config, Option<PathBuf>)> {
         let system = || Some(PathBuf::from(SYSTEM_CONFIG)).filter(|path| path.is_file());
         match self.config.clone().or_else(system) {
-            Some(path) => Ok((Config::load(&path)?, Some(path))),
+            Some(path) => Ok((figures::load(&path)?, Some(path))),
             // A text without a line, so that the environment counts here too.
-            None => Ok((Config::parse("", Path::new(""), env::vars().collect())?, None)),
+            None => Ok((figures::check(Config::parse("", Path::new(""), config::environment())?)?, None)),
         }
     }
 

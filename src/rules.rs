@@ -8,7 +8,7 @@ use anyhow::bail;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use rollcall_attendance::{DecisionPolicy, MadeMark, Register, RoomPlan, Roster, Schedule, SessionPlan, SitePlan};
-use rollcall_pipeline::config::Config;
+use rollcall_pipeline::config::{Config, ReviewOrMark};
 use rollcall_pipeline::ports::{Expectations, Judge};
 use rollcall_pipeline::{AttendanceEvent, Decision, PersonId, RoomId, Session, SessionId, WallTime};
 
@@ -112,6 +112,10 @@ impl Judge for Rules {
         let event = self.register.lock().judge(decision, &rules.schedule, &rules.policy);
         self.log_name(&event);
         event
+    }
+
+    fn waits_when_small(&self) -> bool {
+        self.current.load().policy.identified_undecided == ReviewOrMark::Review
     }
 }
 

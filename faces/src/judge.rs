@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rollcall_attendance::{DecisionPolicy, Verdict, decide};
+use rollcall_pipeline::config::ReviewOrMark;
 use rollcall_pipeline::ports::{Expectations, Judge, Matcher, NoObserver};
 use rollcall_pipeline::{
     AttendanceEvent, CameraTuning, Decision, Detection, EventId, EventKind, FaceChip, Fault, FrameTime, Image,
@@ -300,5 +301,9 @@ impl Judge for ByMatrix {
         let occurrence = decision.decided.media.as_millis() as u32;
         let id = EventId::derive(&decision.key, decision.track, person, kind.as_str(), occurrence);
         AttendanceEvent { id, kind, mark: None, decision }
+    }
+
+    fn waits_when_small(&self) -> bool {
+        self.0.identified_undecided == ReviewOrMark::Review
     }
 }

@@ -79,6 +79,9 @@ pub trait Expectations: Send + Sync {
 pub trait Judge: Send {
     /// Exactly one event a decision.
     fn judge(&mut self, decision: Decision) -> AttendanceEvent;
+
+    /// Whether a known face that is too small for the liveness check is worth waiting for: it would be left for review.
+    fn waits_when_small(&self) -> bool;
 }
 
 /// Watches tracks: the live view, track files. Called on stage threads, must return at once.

@@ -62,11 +62,6 @@ fn each_problem_has_its_key_and_says_what_to_do() {
     check("", "[recognition]\nmargin = nan", "recognition.margin: NaN is out of bounds: 0 to 0.5");
     check(
         "",
-        "[liveness]\nspoof_below = 0.9\nlive_from = 0.5",
-        "liveness.spoof_below: 0.9 is above liveness.live_from (0.5): it must be the same or lower",
-    );
-    check(
-        "",
         "[liveness]\nblink = \"required\"",
         "cameras[0].analysis_fps: 5 a second is too slow to see blinks, and liveness.blink is \"required\": set 10 or more, or \
          liveness.blink = \"off\"",

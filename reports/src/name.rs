@@ -8,7 +8,7 @@ use crate::report::Report;
 /// Of site and title, each. Well below what file systems and headers take.
 const PART: usize = 48;
 
-/// `site-title-2026-09-01-2026-12-18.pdf`: lower case Latin letters, digits and hyphens, so that it needs no quoting anywhere.
+/// `rollcall-site-title-20260901-20261218.pdf`: lower case Latin letters, digits and hyphens, so that it needs no quoting anywhere.
 pub(crate) fn of(report: &Report, format: Format) -> String {
     let mut parts = vec![slug(&report.site), slug(&report.title)];
     match &report.period {

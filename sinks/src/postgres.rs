@@ -111,9 +111,22 @@ struct Queues {
     stopping: bool,
 }
 
+impl Queues {
+    fn status(&self) -> SinkStatus {
+        SinkStatus {
+            spooled: self.spool.len(),
+            spool_bytes: self.spool.bytes(),
+            rejected: self.rejected.len(),
+            trouble: self.full.clone().or_else(|| self.trouble.clone()),
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Shared {
     queues: Mutex<Queues>,
+    /// What was to say of them last: whoever asks does not wait for the disk.
+    status: Mutex<SinkStatus>,
     /// Something was spooled, acknowledged, or is to stop.
     changed: Condvar,
     writer: Writer,
@@ -131,13 +144,7 @@ impl SinkMonitor {
         let Some(shared) = self.0.upgrade() else {
             return SinkStatus { trouble: Some("the sink was closed".to_owned()), ..SinkStatus::default() };
         };
-        let queues = shared.queues.lock();
-        SinkStatus {
-            spooled: queues.spool.len(),
-            spool_bytes: queues.spool.bytes(),
-            rejected: queues.rejected.len(),
-            trouble: queues.full.clone().or_else(|| queues.trouble.clone()),
-        }
+        shared.status.lock().clone()
     }
 }
 
@@ -173,8 +180,10 @@ impl PgSink {
         let metrics = SinkMetrics::new();
         let budget = options.write_budget;
         let writer = Writer { store, clock: Arc::clone(&clock), metrics: metrics.clone(), budget };
-        let queues = Mutex::new(Queues { spool, rejected, trouble: None, full: None, stopping: false });
-        let shared = Arc::new(Shared { queues, changed: Condvar::new(), writer, metrics, clock });
+        let queues = Queues { spool, rejected, trouble: None, full: None, stopping: false };
+        let status = Mutex::new(queues.status());
+        let queues = Mutex::new(queues);
+        let shared = Arc::new(Shared { queues, status, changed: Condvar::new(), writer, metrics, clock });
         let (drained, on) = (Arc::clone(&shared), runtime.clone());
         let drainer = supervisor.spawn("spool-drain", move |_| {
             drained.drain(&on);
@@ -244,7 +253,7 @@ impl Shared {
             let piece = &records[done..records.len().min(done + size)];
             let payloads: Result<Vec<_>, _> = piece.iter().map(|record| codec::encode(sealer, record)).collect();
             let payloads = payloads.map_err(|e| Fault::new(ErrorClass::Bug, e))?;
-            match self.append(|queues| &mut queues.spool, &payloads) {
+            match self.append(&payloads) {
                 Ok(()) => {
                     self.metrics.events("spooled", piece.len());
                     done += piece.len();
@@ -257,14 +266,14 @@ impl Shared {
         Ok(done)
     }
 
-    /// Appends to one of the queues. Blocks while there is no room in it: whoever gave the events keeps them, and the lane
-    /// waits. Comes back with an error when waiting for the queue makes no sense: nothing is in it, and it does not fit or
-    /// (after a pause) the disk does not take it; or the sink is to stop.
-    fn append(&self, queue: impl Fn(&mut Queues) -> &mut Spool, payloads: &[Vec<u8>]) -> Result<(), SpoolError> {
+    /// Appends to the spool. Blocks while there is no room in it: whoever gave the events keeps them, and the lane waits.
+    /// Comes back with an error when waiting makes no sense: nothing is in it, and they do not fit or (after a pause) the
+    /// disk does not take them.
+    fn append(&self, payloads: &[Vec<u8>]) -> Result<(), SpoolError> {
         let mut queues = self.queues.lock();
         loop {
             let now_ms = self.clock.wall().timestamp_millis();
-            let Err(error) = queue(&mut queues).append(payloads, now_ms) else {
+            let Err(error) = queues.spool.append(payloads, now_ms) else {
                 queues.full = None;
                 self.show(&queues);
                 self.changed.notify_all();
@@ -272,18 +281,19 @@ impl Shared {
             };
             let hopeless = match error {
                 SpoolError::TooLarge(_) => true,
-                SpoolError::Full { .. } => queue(&mut queues).is_empty(),
+                SpoolError::Full { .. } => queues.spool.is_empty(),
                 _ => false,
             };
-            if hopeless || queues.stopping {
+            if hopeless {
                 return Err(error);
             }
             if queues.full.is_none() {
                 tracing::error!(%error, "events cannot be put on disk: frames are dropped until they can");
             }
             queues.full = Some(error.to_string());
+            self.show(&queues);
             self.changed.wait_for(&mut queues, FULL_PAUSE);
-            if matches!(error, SpoolError::Io { .. }) && queue(&mut queues).is_empty() {
+            if matches!(error, SpoolError::Io { .. }) && queues.spool.is_empty() {
                 return Err(error);
             }
         }
@@ -292,7 +302,8 @@ impl Shared {
     /// Keeps what the database refused, and remembers what went wrong.
     fn settle(&self, records: &[EventRecord], progress: Progress) -> Result<(), Fault> {
         for (at, reason) in progress.poison {
-            let record = records[at].clone();
+            // It may stay for long, and nobody who is erased is looked for there: no face is put aside.
+            let record = EventRecord { sealed_crop: None, sealed_embedding: None, ..records[at].clone() };
             tracing::error!(
                 event = %record.id, camera = record.camera, reason,
                 "the database refuses an event for its values: put aside in the spool's directory rejected"
@@ -307,14 +318,25 @@ impl Shared {
 
     fn reject(&self, payload: Vec<u8>) -> Result<(), Fault> {
         let payload = [payload];
-        while let Err(error) = self.append(|queues| &mut queues.rejected, &payload) {
-            if self.queues.lock().stopping {
-                return Err(Fault::new(ErrorClass::Transient, error));
-            }
-            if !matches!(error, SpoolError::Io { .. }) {
-                return Err(never_fits(error));
+        let mut queues = self.queues.lock();
+        loop {
+            let now_ms = self.clock.wall().timestamp_millis();
+            let Err(error) = queues.rejected.append(&payload, now_ms) else { break };
+            match error {
+                SpoolError::Full { .. } if !queues.rejected.is_empty() => {
+                    let dropped = queues.rejected.drop_oldest();
+                    tracing::error!(dropped, "the directory rejected is full: its oldest events are dropped");
+                }
+                SpoolError::Io { .. } if !queues.stopping => {
+                    queues.full = Some(error.to_string());
+                    self.show(&queues);
+                    self.changed.wait_for(&mut queues, FULL_PAUSE);
+                }
+                SpoolError::Io { .. } => return Err(Fault::new(ErrorClass::Transient, error)),
+                error => return Err(never_fits(error)),
             }
         }
+        self.show(&queues);
         self.metrics.events("poison", 1);
         Ok(())
     }
@@ -336,11 +358,13 @@ impl Shared {
         if stopped.is_none() && queues.spool.is_empty() {
             queues.full = None;
         }
+        self.show(&queues);
     }
 
     fn show(&self, queues: &Queues) {
         let now_ms = self.clock.wall().timestamp_millis();
         let age = queues.spool.oldest_ms().map_or(0, |then| u64::try_from(now_ms - then).unwrap_or_default());
+        *self.status.lock() = queues.status();
         self.metrics.spool(queues.spool.len() as u64, queues.spool.bytes(), Duration::from_millis(age));
     }
 
@@ -420,12 +444,16 @@ impl Shared {
         if queues.trouble != trouble {
             tracing::error!(%error, "cannot read an event in the spool; nothing is written until it can be read");
             queues.trouble = trouble;
+            self.show(&queues);
         }
         Ok(false)
     }
 
     fn acknowledge(&self, seq: u64) {
-        self.queues.lock().spool.acknowledge(seq);
+        let mut queues = self.queues.lock();
+        queues.spool.acknowledge(seq);
+        self.show(&queues);
+        drop(queues);
         self.changed.notify_all();
     }
 }

@@ -257,6 +257,16 @@ impl Spool {
         }
     }
 
+    /// Forgets the oldest records, a segment's worth, and returns how many that were.
+    pub fn drop_oldest(&mut self) -> usize {
+        let oldest = self.segments.iter().find(|segment| !segment.entries.is_empty());
+        let Some((dropped, last)) = oldest.and_then(|s| Some((s.entries.len(), s.entries.back()?.seq))) else {
+            return 0;
+        };
+        self.acknowledge(last);
+        dropped
+    }
+
     /// Records that wait.
     pub fn len(&self) -> usize {
         self.segments.iter().map(|s| s.entries.len()).sum()

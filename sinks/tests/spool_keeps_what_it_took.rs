@@ -253,3 +253,20 @@ fn a_disk_without_room_is_an_error_and_loses_nothing() {
     );
     assert!(!files(dir.path(), ".seg").is_empty(), "it ran");
 }
+
+#[test]
+fn the_oldest_make_room_for_the_newest_where_that_is_wanted() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut spool = Spool::open(options(dir.path(), 2_000, 256)).unwrap();
+    assert_eq!(spool.drop_oldest(), 0);
+    let mut all = 0;
+    while spool.append(&[payload(all)], 0).is_ok() {
+        all += 1;
+    }
+    let dropped = spool.drop_oldest();
+    assert!((1..usize::from(all)).contains(&dropped), "{dropped} of {all}");
+    spool.append(&[payload(all)], 0).unwrap();
+    let left = contents(&mut spool);
+    assert_eq!(left.len(), usize::from(all) - dropped + 1);
+    assert_eq!((left.first(), left.last()), (Some(&payload(dropped as u8)), Some(&payload(all))));
+}

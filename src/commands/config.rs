@@ -5,11 +5,11 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::bail;
-use rollcall_pipeline::config::{Config, ConfigError};
+use rollcall_pipeline::config::ConfigError;
 use serde::Serialize;
 
 use crate::cli::ConfigCommand;
-use crate::{output, rules};
+use crate::{figures, output, rules};
 
 pub(super) fn run(command: ConfigCommand) -> anyhow::Result<ExitCode> {
     match command {
@@ -39,7 +39,7 @@ impl Problem {
 }
 
 fn check(file: &Path, json: bool) -> anyhow::Result<ExitCode> {
-    let checked = Config::load(file).map_err(Problem::of).and_then(|config| {
+    let checked = figures::load(file).map_err(Problem::of).and_then(|config| {
         match rules::schedule(&rules::plan(&config, &HashMap::new()).0) {
             Ok(_) => Ok(config),
             Err(error) => Err(vec![Problem { key: "rooms".to_owned(), message: format!("{error:#}") }]),

@@ -115,7 +115,7 @@ impl CameraDesk {
             let camera = self.config.camera(&camera.id, &camera.room_id, camera.settings, credentials);
             camera.map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
         });
-        (CameraId::new(camera.id), checked)
+        Stored { id: CameraId::new(camera.id), room: RoomId::new(camera.room_id), config: checked }
     }
 
     /// Tells live views how cameras are, whenever that is different; for ever.

@@ -6,14 +6,28 @@ use std::time::Duration;
 
 use rollcall_pipeline::config::{CameraConfig, LaneConfig, Reload};
 use rollcall_pipeline::supervisor::{Exit, Supervisor, Worker};
-use rollcall_pipeline::{CameraId, Clock, FrameMux};
+use rollcall_pipeline::{CameraId, Clock, FrameMux, RoomId};
 use rollcall_stages::decode::{Camera, CameraControl, CameraSnapshot};
 
 /// A camera that is told to stop does within a fraction of a second.
 pub(super) const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
-/// A camera of the database that is to be opened, or why it cannot be.
-pub(super) type Stored = (CameraId, Result<CameraConfig, String>);
+/// A camera of the database that is to be opened.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Stored {
+    pub(super) id: CameraId,
+    pub(super) room: RoomId,
+    /// Or why it cannot be opened.
+    pub(super) config: Result<CameraConfig, String>,
+}
+
+/// A camera of the database that is not opened.
+#[derive(Clone, Debug)]
+pub(super) struct Refused {
+    pub(super) id: CameraId,
+    pub(super) room: RoomId,
+    pub(super) why: String,
+}
 
 /// All cameras: those of the configuration in its order, then those of the database. The API asks them too, so nothing here
 /// waits; see [`Leaving`].
@@ -24,8 +38,7 @@ pub(super) struct Cameras {
     of_file: Vec<CameraConfig>,
     stored: Vec<Stored>,
     wanted: Vec<CameraConfig>,
-    /// Cameras of the database that are not opened, and why.
-    refused: Vec<(CameraId, String)>,
+    refused: Vec<Refused>,
     running: Vec<Running>,
 }
 
@@ -83,8 +96,8 @@ impl Cameras {
     pub(super) fn want(&mut self) -> Reload {
         let mut wanted = self.of_file.clone();
         let mut refused = Vec::new();
-        for (id, camera) in &self.stored {
-            let outcome = camera.clone().and_then(|camera| {
+        for Stored { id, room, config } in &self.stored {
+            let outcome = config.clone().and_then(|camera| {
                 if wanted.iter().any(|other| other.id == *id) {
                     return Err("the configuration file has a camera with this id: remove one of them".to_owned());
                 }
@@ -94,10 +107,10 @@ impl Cameras {
             match outcome {
                 Ok(camera) => wanted.push(camera),
                 Err(why) => {
-                    if !self.refused.iter().any(|(known, text)| known == id && *text == why) {
+                    if self.refusal(id) != Some(&why) {
                         tracing::error!(camera = %id, "not opened: {why}");
                     }
-                    refused.push((id.clone(), why));
+                    refused.push(Refused { id: id.clone(), room: room.clone(), why });
                 }
             }
         }
@@ -108,7 +121,12 @@ impl Cameras {
 
     /// Why a camera of the database is not opened.
     pub(super) fn refusal(&self, id: &CameraId) -> Option<&str> {
-        self.refused.iter().find(|(refused, _)| refused == id).map(|(_, why)| why.as_str())
+        self.refused.iter().find(|refused| refused.id == *id).map(|refused| refused.why.as_str())
+    }
+
+    /// Cameras of the database that are not opened.
+    pub(super) fn refused(&self) -> &[Refused] {
+        &self.refused
     }
 
     /// How a camera that runs is.

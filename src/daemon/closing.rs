@@ -49,7 +49,7 @@ impl Closer {
         let mut late_since = self.clock.wall() - LATE_MARKS_BACK;
         loop {
             let now = self.clock.wall();
-            let rules = self.people.configured().0.attendance.clone();
+            let rules = self.people.config().attendance.clone();
             let done = async {
                 self.tell_deliveries(&mut told, &rules, now).await?;
                 self.close_ended(&rules, now).await?;
@@ -84,9 +84,12 @@ impl Closer {
             (LaneState::Running, waiting) => Some(format!("{waiting} events wait to be written")),
             _ => Some("the analysis is being restarted".to_owned()),
         };
-        let snapshots = self.cameras.lock().snapshots();
+        let (snapshots, refused) = {
+            let cameras = self.cameras.lock();
+            (cameras.snapshots(), cameras.refused().to_vec())
+        };
         let mono = self.clock.mono();
-        let deliveries: Vec<Delivery> = snapshots
+        let mut deliveries: Vec<Delivery> = snapshots
             .iter()
             .map(|(config, camera)| {
                 let offline = all.clone().or_else(|| offline(camera));
@@ -102,6 +105,14 @@ impl Closer {
                 }
             })
             .collect();
+        deliveries.extend(refused.into_iter().map(|camera| Delivery {
+            camera_id: camera.id.to_string(),
+            room_id: camera.room.to_string(),
+            delivered_until: None,
+            offline_since: Some(now),
+            offline_reason: Some(format!("not opened: {}", camera.why)),
+            updated_at: now,
+        }));
         self.store.put_deliveries(&deliveries).await?;
         let here: HashSet<String> = deliveries.into_iter().map(|d| d.camera_id).collect();
         let gone: Vec<String> = told.difference(&here).cloned().collect();
@@ -121,20 +132,32 @@ impl Closer {
         for delivery in self.store.deliveries().await? {
             cameras.entry(delivery.room_id.clone()).or_default().push(delivery);
         }
+        let mut failure = None;
         for session in ended {
             let of_room = cameras.get(&session.room_id).map_or(&[][..], Vec::as_slice);
-            let waits_for = waits_for(&session, of_room, rules, now);
-            let patience = until(&session, rules) + wait(rules);
-            match waits_for {
-                Some(waits_for) if now < patience => {
-                    if session.waits_for.as_ref() != Some(&waits_for) {
-                        self.store.set_waits_for(session.id, &waits_for).await?;
-                    }
-                }
-                given_up => self.settle(&session, rules, given_up.as_ref(), now).await?,
-            }
+            let done = self.close_or_wait(&session, of_room, rules, now).await;
+            // One that cannot be closed does not hold up the others.
+            failure = done.err().or(failure);
         }
-        Ok(())
+        failure.map_or(Ok(()), Err)
+    }
+
+    async fn close_or_wait(
+        &self,
+        session: &EndedSession,
+        of_room: &[Delivery],
+        rules: &AttendanceConfig,
+        now: WallTime,
+    ) -> Result<(), StoreError> {
+        match waits_for(session, of_room, rules, now) {
+            Some(waits_for) if now < until(session, rules) + wait(rules) => {
+                if session.waits_for.as_ref() != Some(&waits_for) {
+                    self.store.set_waits_for(session.id, &waits_for).await?;
+                }
+                Ok(())
+            }
+            given_up => self.settle(session, rules, given_up.as_ref(), now).await,
+        }
     }
 
     async fn settle(

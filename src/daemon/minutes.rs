@@ -1,13 +1,14 @@
 //! Writes down how each camera did, minute by minute, for whoever asks why somebody was not recorded.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, DurationRound, TimeDelta};
 use parking_lot::Mutex;
 use rollcall_control_api::Metrics;
-use rollcall_pipeline::{Clock, WallTime};
+use rollcall_pipeline::metrics::CounterName;
+use rollcall_pipeline::{Clock, ErrorClass, WallTime};
 use rollcall_stages::decode::CameraState;
 use rollcall_store::{CameraMinute, Store};
 use serde_json::Value;
@@ -40,7 +41,8 @@ impl Minutes {
     pub(super) async fn run(self) {
         let mut before: HashMap<String, Counts> = HashMap::new();
         let mut current: HashMap<String, CameraMinute> = HashMap::new();
-        let mut waiting: Vec<CameraMinute> = Vec::new();
+        // One row a camera and minute, also when the clock goes back: the later one counts.
+        let mut waiting: BTreeMap<(WallTime, String), CameraMinute> = BTreeMap::new();
         let mut minute = minute_of(self.clock.wall());
         loop {
             self.look(minute, &mut current);
@@ -58,16 +60,24 @@ impl Minutes {
                     (reason.clone(), (n - then.refused.get(reason).copied().unwrap_or_default()).max(0))
                 });
                 row.refused = refused.filter(|(_, n)| *n > 0).map(|(reason, n)| (reason, Value::from(n))).collect();
-                waiting.push(row);
+                waiting.insert((row.minute, id), row);
             }
             before = counts;
             minute = now;
-            let excess = waiting.len().saturating_sub(MOST);
-            waiting.drain(..excess);
+            while waiting.len() > MOST {
+                waiting.pop_first();
+            }
             if self.store.is_prepared() {
-                match self.store.add_camera_minutes(&waiting).await {
+                let rows: Vec<_> = waiting.values().cloned().collect();
+                match self.store.add_camera_minutes(&rows).await {
                     Ok(()) => waiting.clear(),
-                    Err(error) => tracing::debug!(%error, "how the cameras did is written down later"),
+                    Err(error) if error.class() == ErrorClass::Transient => {
+                        tracing::debug!(%error, "how the cameras did is written down later");
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, rows = rows.len(), "how the cameras did is not written down");
+                        waiting.clear();
+                    }
                 }
             }
         }
@@ -114,19 +124,18 @@ fn counts(exposition: &str) -> HashMap<String, Counts> {
         let (Some(camera), Ok(value)) = (label("camera"), value.trim().parse::<f64>()) else { continue };
         #[expect(clippy::cast_possible_truncation, reason = "counters are whole")]
         let value = value as i64;
-        let counts = match name {
-            "rollcall_camera_frames_analysed_total"
-            | "rollcall_faces_detected_total"
-            | "rollcall_faces_rejected_total" => all.entry(camera.to_owned()).or_default(),
-            _ => continue,
+        let (frames, faces, rejected) =
+            (CounterName::CameraFramesAnalysed, CounterName::FacesDetected, CounterName::FacesRejected);
+        let Some(counter) = [frames, faces, rejected].into_iter().find(|counter| counter.as_str() == name) else {
+            continue;
         };
-        match (name, label("reason")) {
-            ("rollcall_camera_frames_analysed_total", _) => counts.frames = value,
-            ("rollcall_faces_detected_total", _) => counts.faces = value,
-            (_, Some(reason)) => {
+        let counts = all.entry(camera.to_owned()).or_default();
+        match label("reason") {
+            Some(reason) => {
                 counts.refused.insert(reason.to_owned(), value);
             }
-            _ => {}
+            None if counter == frames => counts.frames = value,
+            None => counts.faces = value,
         }
     }
     all

@@ -50,8 +50,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::cli::Place;
-use crate::compose::{Stages, Vision, recognition_settings};
+use crate::compose::{Stages, Vision};
 use crate::database::{self, Database};
+use crate::figures::{self, recognition_settings};
 use crate::rules::{self, Rules};
 
 use camera_desk::CameraDesk;
@@ -179,7 +180,15 @@ impl Daemon {
             sink: monitor.clone(),
             clock: Arc::clone(&clock),
         };
-        let status = Status::new(Arc::clone(&people), monitor, Arc::clone(&lane), Arc::clone(&cameras), known, site);
+        let status = Status::new(
+            Arc::clone(&people),
+            monitor,
+            Arc::clone(&lane),
+            Arc::clone(&cameras),
+            known,
+            recognition,
+            site,
+        );
         let desk = Arc::new(CameraDesk::new(Arc::clone(&cameras), config.clone(), preview, Arc::clone(&clock)));
         let live = Live::default();
         let (feed, rows) = (live.clone(), database.store.clone());
@@ -346,7 +355,7 @@ impl Daemon {
             tracing::warn!("nothing to reload: the daemon was started without a configuration file");
             return;
         };
-        let new = match Config::load(path) {
+        let new = match figures::load(path) {
             Ok(new) => new,
             Err(error) => {
                 tracing::error!("the configuration stays as it is: {error}");

@@ -69,7 +69,12 @@ impl People {
         drop(self.loaded.subscribe().wait_for(|loaded| *loaded).await);
     }
 
-    /// The configuration in force, and who its names are.
+    /// The configuration that was read last. Only its rules are in force without a restart.
+    pub(super) fn config(&self) -> Arc<Config> {
+        self.config.load_full()
+    }
+
+    /// The same, and who its names are.
     pub(super) fn configured(&self) -> (Arc<Config>, HashMap<String, PersonId>) {
         (self.config.load_full(), self.known.lock().by_name.clone())
     }

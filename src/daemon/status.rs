@@ -11,10 +11,11 @@ use rollcall_pipeline::lane::{Lane, LaneState};
 use rollcall_pipeline::{PersonId, RoomId, Session, WallTime};
 use rollcall_sinks::SinkMonitor;
 use rollcall_stages::decode::CameraState;
+use rollcall_stages::matching::RecognitionSettings;
 
 use super::cameras::Cameras;
 use super::people::People;
-use crate::compose::{Vision, recognition_settings};
+use crate::compose::Vision;
 
 pub(super) struct Status {
     people: Arc<People>,
@@ -22,6 +23,7 @@ pub(super) struct Status {
     lane: Arc<Lane>,
     cameras: Arc<Mutex<Cameras>>,
     vision: Vision,
+    recognition: RecognitionSettings,
     site: String,
 }
 
@@ -32,9 +34,10 @@ impl Status {
         lane: Arc<Lane>,
         cameras: Arc<Mutex<Cameras>>,
         vision: Vision,
+        recognition: RecognitionSettings,
         site: String,
     ) -> Self {
-        Self { people, sink, lane, cameras, vision, site }
+        Self { people, sink, lane, cameras, vision, recognition, site }
     }
 
     fn database(&self) -> Part {
@@ -51,15 +54,21 @@ impl Status {
     }
 
     fn cameras_part(&self) -> Part {
-        let cameras = self.cameras.lock().snapshots();
+        let (cameras, refused) = {
+            let cameras = self.cameras.lock();
+            (cameras.snapshots(), cameras.refused().to_vec())
+        };
         let live = cameras.iter().filter(|(_, now)| now.state == CameraState::Live).count();
-        let mut reason = format!("{live} of {} live", cameras.len());
+        let mut reason = format!("{live} of {} live", cameras.len() + refused.len());
         for (config, now) in &cameras {
             if let Some(complaint) = now.complaint() {
                 reason.push_str(&format!("; {}: {complaint}", config.id));
             }
         }
-        if live > 0 || cameras.is_empty() { Part::ready(reason) } else { Part::not_ready(reason) }
+        for camera in &refused {
+            reason.push_str(&format!("; {}: not opened: {}", camera.id, camera.why));
+        }
+        if live > 0 || cameras.is_empty() && refused.is_empty() { Part::ready(reason) } else { Part::not_ready(reason) }
     }
 
     fn lane_part(&self) -> Part {
@@ -92,13 +101,14 @@ impl api::Daemon for Status {
     }
 
     fn windows(&self) -> Windows {
-        let rules = &self.people.configured().0.attendance;
+        let config = self.people.config();
+        let rules = &config.attendance;
         let delta = |window| TimeDelta::from_std(window).unwrap_or_default();
         Windows { early: delta(rules.early), grace: delta(rules.grace) }
     }
 
     fn recognition(&self) -> Recognition {
-        let settings = recognition_settings(&self.people.configured().0.recognition);
+        let settings = &self.recognition;
         Recognition {
             model: SFACE_ID.to_owned(),
             early: settings.early_similarity,

@@ -15,7 +15,8 @@ use rollcall_pipeline::supervisor::Supervisor;
 use rollcall_pipeline::{CameraTuning, Clock, FrameMux, MuxMode, RoomId};
 use rollcall_stages::matching::Gallery;
 
-use crate::compose::{Stages, Vision, recognition_settings};
+use crate::compose::{Stages, Vision};
+use crate::figures::recognition_settings;
 use crate::rules::{Rules, policy};
 
 pub(crate) use feed::{Fed, Feed};

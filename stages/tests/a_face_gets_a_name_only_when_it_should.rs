@@ -48,7 +48,10 @@ impl Expectations for Roster {
     }
 }
 
-struct AsDecided;
+/// Says what was decided; small faces are waited for or not.
+struct AsDecided {
+    waits_when_small: bool,
+}
 
 impl Judge for AsDecided {
     fn judge(&mut self, decision: Decision) -> AttendanceEvent {
@@ -60,6 +63,10 @@ impl Judge for AsDecided {
             (MatchOutcome::Identified(_), _) => EventKind::Recorded,
         };
         AttendanceEvent { id: EventId(Uuid::nil()), kind, mark: None, decision }
+    }
+
+    fn waits_when_small(&self) -> bool {
+        self.waits_when_small
     }
 }
 
@@ -94,12 +101,16 @@ impl Door {
     }
 
     fn with(roster: Option<Arc<[PersonId]>>, liveness: LivenessSettings) -> Self {
+        Self::judged_by(AsDecided { waits_when_small: false }, roster, liveness)
+    }
+
+    fn judged_by(judge: AsDecided, roster: Option<Arc<[PersonId]>>, liveness: LivenessSettings) -> Self {
         let templates = [(ADA, embedding(vec![1.0, 0.0, 0.0, 0.0])), (BOB, embedding(vec![0.0, 1.0, 0.0, 0.0]))];
         let watched = Arc::new(Watched::default());
         let ports = MatchPorts {
             matcher: Arc::new(Gallery::new(GalleryVersion(1), ModelId::new("test"), templates).unwrap()),
             expectations: Arc::new(Roster(roster)),
-            judge: Box::new(AsDecided),
+            judge: Box::new(judge),
             observer: watched.clone(),
         };
         let mut stage = MatchStage::new(ports, RecognitionSettings::default(), liveness);
@@ -309,8 +320,8 @@ fn clock_ms(decision: &Decision) -> u64 {
 
 #[test]
 fn a_small_face_waits_for_a_check_only_where_one_can_still_come() {
-    let decided_after = |face_px, settings| {
-        let mut door = Door::with(None, settings);
+    let decided_after = |face_px, waits_when_small| {
+        let mut door = Door::judged_by(AsDecided { waits_when_small }, None, LivenessSettings::default());
         let far = View { face_px, ..SMALL };
         let shown = || Seen { track: 1, face: face(0.9, 0.0), live: None, x: 0.0 };
         let said: Vec<_> = (0..10).flat_map(|_| door.see_as(far, shown())).collect();
@@ -318,11 +329,9 @@ fn a_small_face_waits_for_a_check_only_where_one_can_still_come() {
         assert_eq!(said[0].liveness, LivenessVerdict::Undecided(UndecidedReason::TooSmall));
         clock_ms(&said[0])
     };
-    let default = LivenessSettings::default();
-    assert_eq!(decided_after(50.0, default), 200, "the second shot names");
-    assert_eq!(decided_after(70.0, default), 800, "who walks may come near in that time");
-    let review = LivenessSettings { wait_when_small: true, ..default };
-    assert_eq!(decided_after(50.0, review), 800, "being decided without is no better than being decided late");
+    assert_eq!(decided_after(50.0, false), 200, "the second shot names");
+    assert_eq!(decided_after(70.0, false), 800, "who walks may come near in that time");
+    assert_eq!(decided_after(50.0, true), 800, "being decided without is no better than being decided late");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! File and environment → tables of values → [`RawConfig`], with every wrong word and type and not only the first.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::path::Path;
 
 use config::{Environment, File, FileFormat, Value, ValueKind};
@@ -22,6 +23,12 @@ const SEPARATOR: &str = "__";
 /// Keys whose values no message may repeat.
 const SECRETS: [&str; 2] = ["password", "url"];
 
+/// The variables of this process; those that are no text are nobody's business here.
+pub fn environment() -> HashMap<String, String> {
+    let texts = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+    std::env::vars_os().filter_map(texts).collect()
+}
+
 impl Config {
     /// Reads a file and the environment over it (`ROLLCALL__SECTION__KEY`), and checks everything. Paths in the file are
     /// relative to the directory of the file.
@@ -29,7 +36,7 @@ impl Config {
     /// # Errors
     /// When the file cannot be read, or with every problem that it has.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        Self::load_with(path, std::env::vars().collect())
+        Self::load_with(path, environment())
     }
 
     /// [`Config::load`] with a given environment.

@@ -14,13 +14,15 @@ mod types;
 mod validate;
 
 pub use camera::{CameraConfig, CameraSource, Mounting, Rotation, RtspTransport, Streams};
+pub use load::environment;
 pub use problem::{ConfigError, Problem};
 pub use reload::Reload;
 pub use secret::Secret;
 pub use types::{
     AttendanceConfig, Blink, Config, DatabaseConfig, DecisionsConfig, DetectionConfig, LaneConfig, LivenessChoice,
-    LivenessConfig, LogConfig, LogFormat, LogLevel, ModelsConfig, Precision, PrivacyConfig, Provider, RecognitionConfig,
-    RetentionConfig, ReviewOrMark, RoomConfig, ServerConfig, SessionConfig, SiteConfig, SpoofOrUnknown, SpoolConfig,
+    LivenessConfig, LogConfig, LogFormat, LogLevel, ModelsConfig, Precision, PrivacyConfig, Provider,
+    RecognitionConfig, RetentionConfig, ReviewOrMark, RoomConfig, ServerConfig, SessionConfig, SiteConfig,
+    SpoofOrUnknown, SpoolConfig,
 };
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::raw::{RawCamera, RawConfig, RawRoom, RawSession};
-use super::{Config, Reload};
+use super::{Config, Precision, Provider, Reload};
 
 const REFERENCE: &str = include_str!("../../../configs/rollcall.toml");
 
@@ -116,7 +116,8 @@ fn bfloat16_wants_the_provider_that_has_it() {
     let models = parse("[models]\nprovider = \"openvino\"\nprecision = \"bf16\"\n").unwrap().models;
     assert_eq!((models.provider, models.precision), (Provider::OpenVino, Precision::Bf16));
     for provider in ["cpu", "cuda"] {
-        let told = parse(&format!("[models]\nprovider = \"{provider}\"\nprecision = \"bf16\"\n")).unwrap_err().to_string();
+        let told =
+            parse(&format!("[models]\nprovider = \"{provider}\"\nprecision = \"bf16\"\n")).unwrap_err().to_string();
         assert!(told.contains("models.precision: bf16 is for"), "{told}");
     }
 }

@@ -266,7 +266,7 @@ impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut first = true;
         for word in self.0.split_whitespace().take(30) {
-            let word = if word.contains("://") { "(address)" } else { word };
+            let word = if word.contains("://") || word.len() > 100 { "(address)" } else { word };
             if !std::mem::take(&mut first) {
                 f.write_str(" ")?;
             }

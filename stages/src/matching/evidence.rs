@@ -205,10 +205,11 @@ impl Evidence {
     }
 
     /// Whether it is alive; whoever is `named` has to be alive in the shots that named them. `None` = more shots may tell,
-    /// and there is time.
+    /// and there is time. `wait_when_small`: being checked late is better than being decided without.
     pub(super) fn liveness(
         &self,
         settings: &LivenessSettings,
+        wait_when_small: bool,
         named: Option<PersonId>,
         over: bool,
     ) -> Option<LivenessVerdict> {
@@ -224,9 +225,8 @@ impl Evidence {
             let too_small = self.largest_face_px < settings.min_face_px;
             let reason = if too_small { UndecidedReason::TooSmall } else { UndecidedReason::TooPoor };
             // A face that is far from large enough will not be checked soon, and waiting for it only costs time.
-            let stays_small = !settings.wait_when_small
-                && !settings.blink_required
-                && self.largest_face_px < NEAR * settings.min_face_px;
+            let stays_small =
+                !wait_when_small && !settings.blink_required && self.largest_face_px < NEAR * settings.min_face_px;
             return if out_of_time || stays_small { undecided(reason) } else { None };
         }
         let mean = live.sum / live.checks as f32;

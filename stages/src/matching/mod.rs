@@ -179,7 +179,7 @@ fn decide(
         MatchOutcome::Identified(found) => Some(found.person),
         MatchOutcome::Ambiguous | MatchOutcome::Unknown => None,
     };
-    let alive = evidence.liveness(liveness, named, over)?;
+    let alive = evidence.liveness(liveness, ports.judge.waits_when_small(), named, over)?;
     if person.said.is_some_and(|said| !adds(&said, &alive, recognition, now, over)) {
         return None;
     }

@@ -57,9 +57,6 @@ pub struct LivenessSettings {
     pub min_checks: u32,
     /// How long a name waits for a verdict, from the first usable face on.
     pub patience_ms: u64,
-    /// Whether faces that are too small for a check wait for one too: only where being checked late is better than being
-    /// decided without.
-    pub wait_when_small: bool,
     /// A blink must have been seen too.
     pub blink_required: bool,
 }
@@ -73,7 +70,6 @@ impl Default for LivenessSettings {
             min_face_px: 80.0,
             min_checks: 3,
             patience_ms: 800,
-            wait_when_small: false,
             blink_required: false,
         }
     }

@@ -24,7 +24,6 @@ mod who;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use rollcall_pipeline::ports::Observer;
@@ -127,14 +126,6 @@ impl PreviewHub {
         }
         drop(state);
         Ok(Watch { hub: Arc::clone(inner), camera: camera.clone(), seat, outlet, asked: false })
-    }
-
-    /// The next analysed frame of a camera without anything drawn in; waits for it. It counts as a viewer meanwhile.
-    ///
-    /// # Errors
-    /// [`PreviewError::Late`] when none was analysed in time, and as [`PreviewHub::watch`].
-    pub fn snapshot(&self, camera: &CameraId, patience: Duration) -> Result<Picture, PreviewError> {
-        self.watch(camera, MAX_FPS, Overlay::None)?.next(patience)
     }
 
     /// Ends all watches and lets nobody watch any more.

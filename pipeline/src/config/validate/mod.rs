@@ -18,7 +18,8 @@ use super::raw::{RawConfig, RawDatabase, RawLane, RawLiveness, RawModels, RawRec
 use super::secret::Secret;
 use super::types::{
     AttendanceConfig, Blink, Config, DatabaseConfig, DecisionsConfig, DetectionConfig, LaneConfig, LivenessConfig,
-    LogConfig, ModelsConfig, Precision, PrivacyConfig, Provider, RecognitionConfig, RetentionConfig, SiteConfig, SpoolConfig,
+    LogConfig, ModelsConfig, Precision, PrivacyConfig, Provider, RecognitionConfig, RetentionConfig, SiteConfig,
+    SpoolConfig,
 };
 
 /// Checks everything. `None` only if a part that has no stand-in is missing; otherwise the configuration counts if
@@ -148,8 +149,6 @@ fn recognition(c: &mut Checker<'_>, raw: &RawRecognition) -> RecognitionConfig {
     let early_similarity = similarity("early_similarity", raw.early_similarity);
     let settled_similarity = similarity("settled_similarity", raw.settled_similarity);
     let review_similarity = similarity("review_similarity", raw.review_similarity);
-    in_order(c, "recognition", ("review_similarity", review_similarity), ("settled_similarity", settled_similarity));
-    in_order(c, "recognition", ("settled_similarity", settled_similarity), ("early_similarity", early_similarity));
     let repeat = raw.repeat_s.map(|v| c.seconds("recognition.repeat_s", v, 1..=86_400));
     RecognitionConfig {
         early_similarity,
@@ -164,7 +163,6 @@ fn recognition(c: &mut Checker<'_>, raw: &RawRecognition) -> RecognitionConfig {
 fn liveness(c: &mut Checker<'_>, raw: &RawLiveness) -> LivenessConfig {
     let live_from = raw.live_from.map(|v| c.float("liveness.live_from", v, 0.0..=1.0));
     let spoof_below = raw.spoof_below.map(|v| c.float("liveness.spoof_below", v, 0.0..=1.0));
-    in_order(c, "liveness", ("spoof_below", spoof_below), ("live_from", live_from));
     let patience = raw.patience_ms.map(|v| c.int("liveness.patience_ms", v, 0..=60_000, "milliseconds"));
     LivenessConfig {
         enabled: raw.enabled,
@@ -188,16 +186,4 @@ fn precision(c: &mut Checker<'_>, raw: &RawModels) -> Precision {
         c.add("models.precision", "bf16 is for models.provider = \"openvino\" alone: set that, or leave this out");
     }
     raw.precision
-}
-
-/// The first may not be above the second.
-fn in_order(c: &mut Checker<'_>, section: &str, low: (&str, Option<f32>), high: (&str, Option<f32>)) {
-    if let (Some(a), Some(b)) = (low.1, high.1)
-        && a > b
-    {
-        c.add(
-            format!("{section}.{}", low.0),
-            format!("{a} is above {section}.{} ({b}): it must be the same or lower", high.0),
-        );
-    }
 }
