@@ -24,7 +24,7 @@ pub use course::{CourseRules, MinPresence};
 pub use plan::{DatedSession, RoomPlan, Roster, SessionPlan, SitePlan};
 pub use policy::{DecisionPolicy, Verdict, decide};
 pub use presence::{AbsentReason, Judged, Presence, Sightings, judge_presence};
-pub use problems::{PlanError, PlanProblem};
+pub use problems::{PlanError, PlanProblem, YEARS};
 pub use register::{MadeMark, Register};
 pub use schedule::{Occasion, Schedule};
 pub use tally::{AttendanceStatus, Tally};

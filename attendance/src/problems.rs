@@ -18,7 +18,7 @@ pub(crate) const FIRST: WallTime =
 pub(crate) const LAST: WallTime =
     DateTime::from_timestamp(253_402_300_799, 0).expect("the year 9999 is in chrono's range");
 /// The years in which dates are taken.
-pub(crate) const YEARS: RangeInclusive<i32> = 1970..=9998;
+pub const YEARS: RangeInclusive<i32> = 1970..=9998;
 
 /// Something that is wrong with a plan, a calendar or rules, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -201,7 +201,7 @@ fn check_dates(from: Option<NaiveDate>, to: Option<NaiveDate>) -> Answer<()> {
     let dates = [("from", from), ("to", to)];
     let wrong = dates.into_iter().filter(|(_, date)| date.is_some_and(|date| !is_date(date)));
     let mut errors: Vec<_> =
-        wrong.map(|(name, _)| FieldError::query(name, "must lie in the years 1 to 9999")).collect();
+        wrong.map(|(name, _)| FieldError::query(name, "must lie in the years 1970 to 9998")).collect();
     if from.zip(to).is_some_and(|(from, to)| to < from) {
         errors.push(FieldError::query("to", "is before from"));
     }

@@ -128,7 +128,7 @@ async fn list(
         .collect();
     for (name, time) in [("from", params.from), ("to", params.to)] {
         if time.is_some_and(|time| !crate::validate::is_date(time.date_naive())) {
-            errors.push(FieldError::query(name, "must lie in the years 1 to 9999"));
+            errors.push(FieldError::query(name, "must lie in the years 1970 to 9998"));
         }
     }
     if !errors.is_empty() {

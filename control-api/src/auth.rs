@@ -145,15 +145,18 @@ async fn log_in(visitor: Visitor, State(api): State<Arc<Api>>, Body(new): Body<N
     api.access.limits.login_as(&new.login)?;
     let known = api.store.credentials(&new.login).await?;
     let hash = known.as_ref().and_then(|known| known.password_hash.clone());
-    let right = api.access.passwords.is_right(new.password, hash).await?;
+    let right = api.access.passwords.is_right(new.password, hash.clone()).await?;
     let Some(Credentials { id, name, .. }) = known.filter(|_| right) else {
         tracing::warn!(address = ?visitor.address, "somebody failed to log in");
         return Err(refused());
     };
     let mut change = api.store.change(visitor.actor(ActorKind::Account, Some(id), &name)).await?;
     // Disabled, or given another password, in the meantime.
-    let account = change.lock_account(id).await?.filter(|a| a.fields.disabled_at.is_none() && a.has_password);
+    let account = change.lock_account(id).await?.filter(|a| a.fields.disabled_at.is_none());
     let account = account.ok_or_else(refused)?;
+    if change.password_hash(id).await? != hash {
+        return Err(refused());
+    }
     begin(&api, change, account, &visitor).await
 }
 
@@ -245,15 +248,17 @@ async fn change_password(
     }
     checks.done()?;
     let known = api.store.credentials_of(caller.id).await?.and_then(|known| known.password_hash);
-    let compared = known.clone();
     if new.old_password.chars().count() > MAX_PASSWORD
-        || !api.access.passwords.is_right(new.old_password, compared).await?
+        || !api.access.passwords.is_right(new.old_password, known.clone()).await?
     {
         return Err(Problem::invalid_field("/old_password", "is not the password"));
     }
     let hash = api.access.passwords.hash(new.new_password).await?;
     let mut change = api.store.change(caller.actor()).await?;
     let account = change.lock_account(caller.id).await?.ok_or_else(|| Problem::not_found("account"))?;
+    if change.password_hash(caller.id).await? != known {
+        return Err(Problem::conflict("the password was changed in the meantime: log in with the new one"));
+    }
     change.set_password(&account, Some(&hash), false).await?;
     change.revoke_logins(caller.id, Some(login), api.clock.wall(), "password").await?;
     change.commit().await?;

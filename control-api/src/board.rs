@@ -132,7 +132,7 @@ async fn board(
     let zone: Tz = room.zone().parse().map_err(Problem::internal)?;
     let date = params.date.unwrap_or_else(|| at.with_timezone(&zone).date_naive());
     if !is_date(date) {
-        return Err(Problem::invalid(vec![FieldError::query("date", "must lie in the years 1 to 9999")]));
+        return Err(Problem::invalid(vec![FieldError::query("date", "must lie in the years 1970 to 9998")]));
     }
     let filter = SessionFilter { room: Some(room.id.clone()), date: Some(date), ..SessionFilter::default() };
     let mut sessions = api.store.sessions(&caller.scope, &filter, None, MAX_SESSIONS).await?;

@@ -25,7 +25,7 @@ const MAX_FRAMES: usize = 8;
 /// A picture may have been taken so long ago, or a clock be so wrong.
 const MAX_AGE: TimeDelta = TimeDelta::minutes(5);
 const LIMITS: UploadLimits =
-    UploadLimits { fields: &["image", "video"], files: MAX_FRAMES, file_bytes: MAX_PICTURE_BYTES };
+    UploadLimits::new(&["image", "video"], MAX_FRAMES, MAX_PICTURE_BYTES);
 
 /// Who wants to be marked, and where.
 #[derive(Debug, ToSchema)]

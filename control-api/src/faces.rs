@@ -38,9 +38,10 @@ const MAX_BATCH_BYTES: usize = 48 << 20;
 /// Pictures of a batch are begun for so long; an answer that takes longer never arrives.
 const BATCH_TIME: Duration = Duration::from_secs(20);
 
-const ONE: UploadLimits = UploadLimits { fields: &["image"], files: 1, file_bytes: MAX_PICTURE_BYTES };
-const TWO: UploadLimits = UploadLimits { fields: &["source", "target"], files: 2, file_bytes: MAX_PICTURE_BYTES };
-const SEVERAL: UploadLimits = UploadLimits { fields: &["images"], files: MAX_PICTURES, file_bytes: MAX_PICTURE_BYTES };
+const OPTIONS: &[&str] = &["candidates", "max_faces", "max_matches"];
+const ONE: UploadLimits = UploadLimits::new(&["image"], 1, MAX_PICTURE_BYTES).with_json(OPTIONS);
+const TWO: UploadLimits = UploadLimits::new(&["source", "target"], 2, MAX_PICTURE_BYTES);
+const SEVERAL: UploadLimits = UploadLimits::new(&["images"], MAX_PICTURES, MAX_PICTURE_BYTES).with_json(OPTIONS);
 
 /// A picture.
 #[derive(Debug, ToSchema)]

@@ -168,7 +168,7 @@ impl Asked<'_> {
         }
         for (name, date) in [("from", self.from), ("to", self.to)] {
             if date.is_some_and(|date| !is_date(date)) {
-                errors.push(FieldError::query(name, "must lie in the years 1 to 9999"));
+                errors.push(FieldError::query(name, "must lie in the years 1970 to 9998"));
             }
         }
         if errors.is_empty() { Ok(()) } else { Err(Problem::invalid(errors)) }
@@ -192,9 +192,9 @@ fn zone(site: &Site) -> Tz {
 
 /// Name and zone of everything that the caller may see.
 fn all_sites(sites: Vec<Site>) -> (String, Tz, Vec<String>) {
-    let zones: Vec<Tz> = sites.iter().map(zone).collect();
     // The site of the file is there even where nobody uses it.
     let used: Vec<&Site> = sites.iter().filter(|site| sites.len() == 1 || site.id != MAIN_SITE).collect();
+    let zones: Vec<Tz> = used.iter().map(|site| zone(site)).collect();
     let name = if let [site] = used[..] { site.name.clone() } else { "All sites".to_owned() };
     match zones.split_first() {
         Some((first, rest)) if rest.iter().all(|zone| zone == first) => (name, *first, Vec::new()),

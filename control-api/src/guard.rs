@@ -2,11 +2,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::{self, HeaderName, HeaderValue};
 use axum::http::request::Parts;
-use axum::http::{Method, Uri};
+use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tower_http::cors::{AllowOrigin, CorsLayer};
@@ -16,6 +17,9 @@ use crate::idempotency;
 use crate::problem::Problem;
 use crate::setup;
 use crate::state::Api;
+
+/// Longest that an answer may take to begin. Streams go on for longer.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Where a request comes from, behind the proxies that are believed.
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +73,17 @@ async fn guarded(api: Arc<Api>, request: Request, next: Next) -> Response {
         return idempotency::once(api, caller, request, next).await.unwrap_or_else(IntoResponse::into_response);
     }
     next.run(request).await
+}
+
+/// Gives up on what takes too long, the sending of the request included.
+pub(crate) async fn in_time(request: Request, next: Next) -> Response {
+    let response = tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await;
+    response.unwrap_or_else(|_| took_too_long().into_response())
+}
+
+/// What whoever waited too long is told.
+pub(crate) fn took_too_long() -> Problem {
+    Problem::busy(StatusCode::SERVICE_UNAVAILABLE, "this takes too long now: try again later, or ask for less", 10)
 }
 
 fn client_address(api: &Api, parts: &Parts) -> Option<IpAddr> {

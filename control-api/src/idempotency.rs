@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 
 use crate::caller::Caller;
 use crate::extract::too_large;
+use crate::guard::took_too_long;
 use crate::problem::Problem;
 use crate::state::Api;
 
@@ -24,10 +25,12 @@ const REPLAYED: &str = "idempotency-replayed";
 /// Longest key.
 const MAX_KEY: usize = 200;
 /// Largest request that is remembered. Uploads may be that large.
-const MAX_REQUEST: usize = 32 << 20;
+const MAX_REQUEST: usize = 66 << 20;
 /// Largest answer that is kept.
 const MAX_ANSWER: usize = 1 << 20;
-/// Longer than any request takes: whoever did not answer by then died.
+/// Work that takes longer is given up.
+const LONGEST: std::time::Duration = std::time::Duration::from_secs(100);
+/// Longer than that: whoever did not answer by then died.
 const ABANDONED_AFTER: Duration = Duration::minutes(2);
 /// Headers that belong to the answer and not to its journey.
 const KEPT: [HeaderName; 3] = [header::CONTENT_TYPE, header::LOCATION, header::ETAG];
@@ -93,7 +96,10 @@ pub(crate) async fn once(api: Arc<Api>, caller: Caller, request: Request, next: 
     }
     // Not cut short when the caller hangs up: that is when they will ask again.
     let done = tokio::spawn(async move {
-        let response = next.run(Request::from_parts(parts, Body::from(body))).await;
+        let work = next.run(Request::from_parts(parts, Body::from(body)));
+        let response = tokio::time::timeout(LONGEST, work).await;
+        let response = response.unwrap_or_else(|_| took_too_long().into_response());
+        api.access.holders.forget();
         keep(&api, &caller, &key, response).await
     });
     done.await.map_err(Problem::internal)

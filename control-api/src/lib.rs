@@ -56,11 +56,10 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::{HeaderName, StatusCode};
+use axum::http::HeaderName;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::IntoResponse;
 use chrono::TimeDelta;
@@ -68,7 +67,6 @@ use rollcall_pipeline::{PersonId, RoomId, Session, WallTime};
 use tokio::net::TcpListener;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
-use tower_http::timeout::TimeoutLayer;
 use utoipa_axum::router::OpenApiRouter;
 
 pub use access::Access;
@@ -86,8 +84,6 @@ pub use secrets::{NewSecret, NoRandom, SecretKind};
 pub use state::Api;
 pub use version::{ModelView, VersionView};
 
-/// Longest that an answer may take to begin. Streams go on for longer.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Largest body, where an operation does not say otherwise.
 const MAX_BODY_BYTES: usize = 1 << 20;
 
@@ -198,7 +194,7 @@ pub fn router(api: Arc<Api>, metrics: Metrics) -> Router {
         .merge(metrics::router(metrics))
         .merge(setup::router())
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST_TIMEOUT))
+        .layer(from_fn(guard::in_time))
         .layer(CatchPanicLayer::custom(|_| Problem::internal("a handler panicked").into_response()))
         .layer(cors)
         .layer(from_fn(drain::drain))

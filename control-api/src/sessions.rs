@@ -401,7 +401,7 @@ fn local_date(room_zone: &str, at: DateTime<Utc>) -> NaiveDate {
 fn check_times(checks: &mut Checks, starts_at: DateTime<Utc>, ends_at: DateTime<Utc>) {
     for (pointer, at) in [("/starts_at", starts_at), ("/ends_at", ends_at)] {
         if !is_date(at.date_naive()) {
-            checks.add(pointer, "must lie in the years 1 to 9999");
+            checks.add(pointer, "must lie in the years 1970 to 9998");
         }
     }
     match (ends_at - starts_at).to_std() {

@@ -251,7 +251,7 @@ async fn put_holiday(
     checks.line("/name", &new.name, MAX_NAME);
     checks.done()?;
     if !is_date(date) {
-        return Err(Problem::bad_request("the date must lie in the years 1 to 9999"));
+        return Err(Problem::bad_request("the date must lie in the years 1970 to 9998"));
     }
     let mut change = api.store.change(caller.actor()).await?;
     let site = change.lock_site(&caller.scope, &id).await?.ok_or_else(|| Problem::not_found("site"))?;

@@ -353,7 +353,7 @@ async fn put_exception(
 ) -> Answer<Json<ExceptionView>> {
     caller.need(Right::PlacesWrite)?;
     if !is_date(date) {
-        return Err(Problem::bad_request("the date must lie in the years 1 to 9999"));
+        return Err(Problem::bad_request("the date must lie in the years 1970 to 9998"));
     }
     let mut change = api.store.change(caller.actor()).await?;
     let entry = change.lock_timetable_entry(&caller.scope, id).await?;
@@ -371,7 +371,7 @@ async fn put_exception(
         },
         Difference::Moved { date: new_date, starts, ends, note } => {
             if !is_date(new_date) {
-                checks.add("/date", "must lie in the years 1 to 9999");
+                checks.add("/date", "must lie in the years 1970 to 9998");
             }
             TimetableException {
                 entry_id: entry.id,

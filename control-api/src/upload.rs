@@ -25,6 +25,8 @@ const MAX_TEXTS: usize = 32;
 pub struct UploadLimits {
     /// The fields that are files; each may come several times.
     pub fields: &'static [&'static str],
+    /// The fields of a form that are JSON. What else stands in it is text: a room may be called 101.
+    pub json: &'static [&'static str],
     /// Files in all.
     pub files: usize,
     /// Bytes of a file.
@@ -32,6 +34,17 @@ pub struct UploadLimits {
 }
 
 impl UploadLimits {
+    /// So many files in these fields, each of so many bytes; all else is text.
+    pub const fn new(fields: &'static [&'static str], files: usize, file_bytes: usize) -> Self {
+        Self { fields, json: &[], files, file_bytes }
+    }
+
+    /// Reads these fields of a form as JSON: numbers and lists.
+    #[must_use]
+    pub const fn with_json(self, json: &'static [&'static str]) -> Self {
+        Self { json, ..self }
+    }
+
     /// Bytes of a body that keeps to it, in whatever form; for `DefaultBodyLimit::max`.
     pub const fn body(file_bytes: usize) -> usize {
         file_bytes / 3 * 4 + (2 << 20)
@@ -108,18 +121,16 @@ async fn form(request: Request, limits: UploadLimits) -> Answer<Read> {
                 }
                 let text = String::from_utf8(bytes)
                     .map_err(|_| Problem::invalid_field(&format!("/{name}"), "must be text in UTF-8"))?;
-                options.insert(name, value(text));
+                let value = if limits.json.contains(&name.as_str()) { value(text) } else { Value::String(text) };
+                options.insert(name, value);
             }
         }
     }
 }
 
-/// Numbers, lists and the like stand in forms as text.
+/// What is no JSON is refused by the type that it is read as.
 fn value(text: String) -> Value {
-    match serde_json::from_str(&text) {
-        Ok(value @ (Value::Number(_) | Value::Bool(_) | Value::Array(_) | Value::Object(_))) => value,
-        _ => Value::String(text),
-    }
+    serde_json::from_str(&text).unwrap_or(Value::String(text))
 }
 
 async fn json(request: Request, limits: UploadLimits) -> Answer<Read> {

@@ -84,7 +84,7 @@ impl Checks {
     pub fn validity(&mut self, pointer: &str, from: Option<NaiveDate>, to: Option<NaiveDate>) {
         for (key, date) in [("valid_from", from), ("valid_to", to)] {
             if date.is_some_and(|date| !is_date(date)) {
-                self.add(&format!("{pointer}/{key}"), "must lie in the years 1 to 9999");
+                self.add(&format!("{pointer}/{key}"), "must lie in the years 1970 to 9998");
             }
         }
         if from.zip(to).is_some_and(|(from, to)| to < from) {
@@ -112,10 +112,10 @@ pub fn is_slug(id: &str) -> bool {
         && id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
 }
 
-/// Whether the database, and whoever reads it, has this date.
+/// Whether calendars, the database and whoever reads it have this date.
 pub fn is_date(date: NaiveDate) -> bool {
     use chrono::Datelike;
-    (1..=9999).contains(&date.year())
+    rollcall_attendance::YEARS.contains(&date.year())
 }
 
 /// Reads `08:00` or `08:00:30`.

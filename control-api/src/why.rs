@@ -115,7 +115,7 @@ async fn why(caller: Caller, State(api): State<Arc<Api>>, Params(params): Params
         }
         (None, Some(room), Some(at)) => {
             if !crate::validate::is_date(at.date_naive()) {
-                return Err(wrong("at", "must lie in the years 1 to 9999"));
+                return Err(wrong("at", "must lie in the years 1970 to 9998"));
             }
             let room = store.room(&caller.scope, &room).await?.ok_or_else(|| Problem::not_found("room"))?.id;
             let early = seconds(api.daemon.windows().early);

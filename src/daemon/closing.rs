@@ -30,6 +30,8 @@ const MOST: u32 = 10_000;
 /// Closed sessions are judged anew for late marks so often.
 const LATE_MARKS_EVERY: TimeDelta = TimeDelta::seconds(30);
 const LATE_MARKS_BACK: TimeDelta = TimeDelta::days(2);
+/// The database has a clock of its own, by which rows are stamped.
+const CLOCKS_APART: TimeDelta = TimeDelta::minutes(10);
 
 /// What it takes to close sessions.
 pub(super) struct Closer {
@@ -54,7 +56,7 @@ impl Closer {
                 self.tell_deliveries(&mut told, &rules, now).await?;
                 self.close_ended(&rules, now).await?;
                 if now - late_since >= LATE_MARKS_EVERY {
-                    for session in self.store.sessions_with_late_marks(late_since - LAG).await? {
+                    for session in self.store.sessions_with_late_marks(late_since - CLOCKS_APART).await? {
                         let waits_for = session.waits_for.clone();
                         self.settle(&session, &rules, waits_for.as_ref(), now).await?;
                     }
@@ -207,7 +209,7 @@ impl Closer {
             findings.push(Finding { person, absent, reason, minutes_present });
         }
         let absent = findings.iter().filter(|f| f.absent).count();
-        settling.settle(&findings, waits_for, now).await?;
+        settling.settle(&findings, waits_for).await?;
         tracing::info!(session = %session.id, room = session.room_id, absent, "closed a session");
         Ok(())
     }

@@ -97,9 +97,9 @@ async fn plan_ahead(
     let today = now.date_naive();
     let reach = days_around(today, DAYS_BACK + 1, DAYS_AHEAD + 1);
     let (holidays, exceptions) = planning.differences(*reach.start(), *reach.end()).await?;
-    let planned = occurrences(&entries, &holidays, &exceptions, now);
-    let made = planning.write(Origin::Timetable, now, &planned).await?;
-    let of_file = planning.write(Origin::File, now, &of_the_file(config, by_name, now)?).await?;
+    let (planned, unplanned) = occurrences(&entries, &holidays, &exceptions, now);
+    let made = planning.write(Origin::Timetable, now, &planned, &unplanned).await?;
+    let of_file = planning.write(Origin::File, now, &of_the_file(config, by_name, now)?, &[]).await?;
     planning.commit().await?;
     if made != Default::default() || of_file != Default::default() {
         tracing::info!(
@@ -117,21 +117,23 @@ fn days_around(today: NaiveDate, back: u64, ahead: u64) -> RangeInclusive<NaiveD
     from..=today.checked_add_days(Days::new(ahead)).unwrap_or(today)
 }
 
-/// What timetables come to. Lines of one site and zone share a calendar.
+/// What timetables come to, and the lines of which nobody knows: what is there of them stays. Lines of one site and zone
+/// share a calendar.
 fn occurrences(
     entries: &[PlannedEntry],
     holidays: &[Holiday],
     exceptions: &[TimetableException],
     now: WallTime,
-) -> Vec<PlannedSession> {
+) -> (Vec<PlannedSession>, Vec<Uuid>) {
     let mut groups: BTreeMap<(&str, &str), Vec<&PlannedEntry>> = BTreeMap::new();
     for entry in entries {
         groups.entry((&entry.site_id, &entry.time_zone)).or_default().push(entry);
     }
-    let mut planned = Vec::new();
+    let (mut planned, mut unplanned) = (Vec::new(), Vec::new());
     for ((site, zone), entries) in groups {
         let Ok(zone) = zone.parse::<Tz>() else {
             tracing::error!(site, zone, "is no time zone: sessions there are not planned");
+            unplanned.extend(entries.iter().map(|entry| entry.id));
             continue;
         };
         let days = days_around(now.with_timezone(&zone).date_naive(), DAYS_BACK, DAYS_AHEAD);
@@ -141,13 +143,15 @@ fn occurrences(
         let found = Calendar::new(entries.iter().map(|e| weekly(e)).collect(), free, different)
             .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
             .and_then(|calendar| calendar.occurrences(zone, &days).map_err(|error| error.to_string()));
-        let found = found.unwrap_or_else(|error| {
-            tracing::error!(site, error, "sessions there are not planned");
-            Vec::new()
-        });
-        planned.extend(found.iter().filter_map(|o| Some(of_entry(o, by_id.get(&o.entry)?))));
+        match found {
+            Ok(found) => planned.extend(found.iter().filter_map(|o| Some(of_entry(o, by_id.get(&o.entry)?)))),
+            Err(error) => {
+                tracing::error!(site, error, "sessions there are not planned");
+                unplanned.extend(entries.iter().map(|entry| entry.id));
+            }
+        }
     }
-    planned
+    (planned, unplanned)
 }
 
 fn of_entry(occurrence: &calendar::Occurrence, entry: &PlannedEntry) -> PlannedSession {

@@ -6,6 +6,7 @@ use rollcall_pipeline::WallTime;
 use uuid::Uuid;
 
 use crate::change::Entry;
+use crate::feed::hold_feed;
 use crate::row::{all, and_one, one, row};
 use crate::{Change, Scope, Store, StoreError};
 
@@ -247,6 +248,7 @@ impl Change<'_> {
     /// When the database is away.
     pub async fn lock_session(&mut self, scope: &Scope, id: Uuid) -> Result<Option<SessionDetail>, StoreError> {
         let (sites, rooms) = scope.places();
+        hold_feed(self.connection()).await?;
         let sql = format!("select {SESSION} where {IN_SCOPE} and s.id = $3 for update of s");
         let row = sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(sites)

@@ -4,6 +4,7 @@ use rollcall_pipeline::{PersonId, WallTime};
 use sqlx::{Postgres, Transaction};
 use uuid::Uuid;
 
+use crate::feed::hold_feed;
 use crate::row::{all, row};
 use crate::{Store, StoreError};
 
@@ -190,7 +191,7 @@ impl Store {
         all(&rows, EndedSession::read)
     }
 
-    /// Closed sessions in which a mark was written after they were closed, at or after `since`.
+    /// Closed sessions in which a mark was written or seen again after they were closed, at or after `since`.
     ///
     /// # Errors
     /// When the database is away.
@@ -198,7 +199,8 @@ impl Store {
         let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
             "select {ENDED} where s.kind = 'timetabled' and s.state = 'closed' and s.id in (
                  select m.session_id from marks m join sessions x on x.id = m.session_id
-                 where m.recorded_at >= $1 and m.recorded_at > x.settled_at)
+                 where coalesce(m.changed_at, m.recorded_at) >= $1
+                   and coalesce(m.changed_at, m.recorded_at) > x.settled_at)
              order by s.ends_at, s.id"
         )))
         .bind(since)
@@ -226,7 +228,16 @@ impl Store {
     /// When the database is away.
     pub async fn settling(&self, session: Uuid, state: &str) -> Result<Option<Settling>, StoreError> {
         let mut tx = self.pool.begin().await?;
-        let there = sqlx::query("select 1 from sessions where id = $1 and state = $2 for update skip locked")
+        let mine: bool = sqlx::query_scalar("select pg_try_advisory_xact_lock(hashtextextended('rollcall.close.' || $1, 0))")
+            .bind(session.to_string())
+            .fetch_one(&mut *tx)
+            .await?;
+        if !mine {
+            return Ok(None);
+        }
+        // Marks are written with this lock too: what is not seen below was changed after `settled_at`.
+        hold_feed(&mut tx).await?;
+        let there = sqlx::query("select 1 from sessions where id = $1 and state = $2 for update")
             .bind(session)
             .bind(state)
             .fetch_optional(&mut *tx)
@@ -261,7 +272,6 @@ impl Settling {
         mut self,
         findings: &[Finding],
         waits_for: Option<&serde_json::Value>,
-        now: WallTime,
     ) -> Result<(), StoreError> {
         let people: Vec<Uuid> = findings.iter().map(|f| f.person.0).collect();
         sqlx::query("delete from findings where session_id = $1 and person_id <> all($2)")
@@ -286,10 +296,10 @@ impl Settling {
         .execute(&mut *self.tx)
         .await?;
         sqlx::query(
-            "update sessions set state = 'closed', settled_at = $2, waits_for = $3, version = version + 1 where id = $1",
+            "update sessions set state = 'closed', settled_at = clock_timestamp(), waits_for = $2, version = version + 1
+             where id = $1",
         )
         .bind(self.session)
-        .bind(now)
         .bind(waits_for)
         .execute(&mut *self.tx)
         .await?;

@@ -5,6 +5,7 @@ use sqlx::Row;
 use uuid::Uuid;
 
 use crate::change::Entry;
+use crate::feed::hold_feed;
 use crate::row::{all, row};
 use crate::{Change, Store, StoreError};
 
@@ -99,6 +100,7 @@ impl Change<'_> {
         if there.is_none() {
             return Ok(None);
         }
+        hold_feed(self.connection()).await?;
         let row = sqlx::query(
             "select status, source, version from register where session_id = $1 and person_id = $2 for update",
         )

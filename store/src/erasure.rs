@@ -6,6 +6,7 @@ use rollcall_pipeline::PersonId;
 use uuid::Uuid;
 
 use crate::change::Entry;
+use crate::feed::hold_feed;
 use crate::{Actor, Change, PersonDetail, Store, StoreError};
 
 /// Whoever an event or a review item names as a candidate.
@@ -24,6 +25,7 @@ impl Change<'_> {
         let id = person.id;
         // Whoever writes of them holds this row until they are done, and finds nobody from now on.
         sqlx::query("select from people where id = $1 for update").bind(id).execute(self.connection()).await?;
+        hold_feed(self.connection()).await?;
         let accounts: Vec<Uuid> = sqlx::query_scalar("select id from accounts where person_id = $1")
             .bind(id)
             .fetch_all(self.connection())

@@ -265,7 +265,8 @@ async fn count_repeated(tx: &mut PgConnection, repeated: &[(&EventRecord, &MarkR
              sightings = sightings + seen.n,
              first_seen_at = least(first_seen_at, seen.first),
              last_seen_at = greatest(last_seen_at, seen.last),
-             last_exit_at = greatest(last_exit_at, seen.last_exit)
+             last_exit_at = greatest(last_exit_at, seen.last_exit),
+             changed_at = clock_timestamp()
          from (select s, p, d, count(*)::integer as n, min(at) as first, max(at) as last,
                       max(at) filter (where dir = 'exit') as last_exit
                from unnest($1::uuid[], $2::uuid[], $3::date[], $4::timestamptz[], $5::text[]) as t(s, p, d, at, dir)
@@ -296,7 +297,8 @@ async fn count_debounced(tx: &mut PgConnection, new: &[&EventRecord]) -> Result<
              sightings = sightings + seen.n,
              first_seen_at = least(first_seen_at, seen.first),
              last_seen_at = greatest(last_seen_at, seen.last),
-             last_exit_at = greatest(last_exit_at, seen.last_exit)
+             last_exit_at = greatest(last_exit_at, seen.last_exit),
+             changed_at = clock_timestamp()
          from (select mark.session_id as s, p, mark.session_date as d, count(*)::integer as n, min(at) as first,
                       max(at) as last, max(at) filter (where dir = 'exit') as last_exit
                from unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::text[], $5::uuid[]) as t(p, room, at, dir, s)

@@ -1,7 +1,7 @@
 //! The feed: what live views are told, in the order of the commits.
 
 use rollcall_pipeline::WallTime;
-use sqlx::Row;
+use sqlx::{PgConnection, Row};
 use sqlx::postgres::{PgListener, PgRow};
 use sqlx::types::Json;
 use uuid::Uuid;
@@ -12,6 +12,13 @@ use crate::{Scope, Store, StoreError};
 const CHANNEL: &str = "rollcall_feed";
 /// Kinds of rows.
 pub const KINDS: [&str; 5] = ["mark", "sighting", "review", "camera", "session"];
+
+/// Takes the lock that whoever tells the feed has until their commit, before rows are locked that others lock with it in
+/// their hands. The order is: people, the feed, sessions, register and reviews.
+pub(crate) async fn hold_feed(connection: &mut PgConnection) -> Result<(), StoreError> {
+    sqlx::query("select pg_advisory_xact_lock(hashtextextended('rollcall.feed', 0))").execute(connection).await?;
+    Ok(())
+}
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq)]

@@ -123,7 +123,9 @@ impl Change<'_> {
     /// # Errors
     /// When the database is away.
     pub async fn lock_api_key(&mut self, id: Uuid) -> Result<Option<ApiKey>, StoreError> {
-        let sql = format!("select {COLUMNS} from api_keys k where k.id = $1 for update of k");
+        // Locked by a statement of its own: what follows is then read as it is after any wait.
+        sqlx::query("select from api_keys where id = $1 for update").bind(id).execute(self.connection()).await?;
+        let sql = format!("select {COLUMNS} from api_keys k where k.id = $1");
         let row = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(id).fetch_optional(self.connection()).await?;
         Ok(row.as_ref().map(key).transpose()?)
     }

@@ -154,18 +154,25 @@ impl Planning {
         .bind(rooms.iter().map(|r| r.id.as_str()).collect::<Vec<_>>())
         .fetch_all(&mut *self.tx)
         .await?;
-        let mut there = HashMap::new();
+        let (mut there, mut elsewhere) = (HashMap::new(), HashSet::new());
         for row in &rows {
             let id: String = row.try_get("id")?;
             let managed_by: String = row.try_get("managed_by")?;
             let site: String = row.try_get("site_id")?;
             let what = (row.try_get::<Option<String>, _>("name")?, row.try_get::<Option<String>, _>("time_zone")?);
+            if site != MAIN_SITE {
+                elsewhere.insert(id.clone());
+            }
             there.insert(id, (what, managed_by == "file" && site == MAIN_SITE));
         }
         for room in rooms {
             let wanted = (Some(room.name.clone()), room.time_zone.clone());
             match there.remove(&room.id) {
                 Some((is, true)) if is == wanted => continue,
+                Some((_, false)) if elsewhere.contains(&room.id) => {
+                    tracing::error!(room = room.id, "a room of another site has this id: the file's is not made; rename one");
+                    continue;
+                }
                 Some(_) => sqlx::query(
                     "update rooms set name = $2, time_zone = $3, managed_by = 'file', site_id = $4,
                              version = version + 1
@@ -236,7 +243,7 @@ impl Planning {
     }
 
     /// Makes, changes and removes sessions until those to come are as planned. Sessions in which somebody is marked, that
-    /// were opened, closed or cancelled, or that were set by hand, stay as they are.
+    /// were opened, closed or cancelled, or that were set by hand, stay as they are; those of the lines `unplanned` too.
     ///
     /// # Errors
     /// When the database is away.
@@ -245,6 +252,7 @@ impl Planning {
         origin: Origin,
         now: WallTime,
         planned: &[PlannedSession],
+        unplanned: &[Uuid],
     ) -> Result<PlanChange, StoreError> {
         let rows = sqlx::query(
             "select id, course_id, entry_id, room_id, name, starts_at, ends_at, local_date, early_s, grace_s, leave_s,
@@ -282,7 +290,9 @@ impl Planning {
                 _ => {}
             }
         }
-        let gone: Vec<Uuid> = there.into_values().filter(|(_, free)| *free).map(|(session, _)| session.id).collect();
+        let stays = |session: &PlannedSession| session.entry.is_some_and(|entry| unplanned.contains(&entry));
+        let gone = there.into_values().filter(|(session, free)| *free && !stays(session));
+        let gone: Vec<Uuid> = gone.map(|(session, _)| session.id).collect();
         let made = self.insert(origin, &new).await?;
         let changed = self.update(&other).await?;
         let removed = self.delete(&gone).await?;

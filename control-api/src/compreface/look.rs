@@ -21,9 +21,9 @@ use crate::upload::{self, Upload, UploadLimits};
 
 /// Predictions of a face, at most.
 const MAX_PREDICTIONS: u32 = 50;
-pub(super) const FILE: UploadLimits = UploadLimits { fields: &["file"], files: 1, file_bytes: MAX_PICTURE_BYTES };
+pub(super) const FILE: UploadLimits = UploadLimits::new(&["file"], 1, MAX_PICTURE_BYTES);
 const PAIR: UploadLimits =
-    UploadLimits { fields: &["source_image", "target_image"], files: 2, file_bytes: MAX_PICTURE_BYTES };
+    UploadLimits::new(&["source_image", "target_image"], 2, MAX_PICTURE_BYTES);
 
 /// A picture.
 #[derive(Debug, ToSchema)]

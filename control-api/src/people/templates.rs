@@ -34,7 +34,7 @@ const MAX_PICTURES: usize = 10;
 const MAX_BYTES: usize = 64 << 20;
 /// Views taken from a camera at once.
 const FROM_CAMERA: usize = 3;
-const LIMITS: UploadLimits = UploadLimits { fields: &["pictures"], files: MAX_PICTURES, file_bytes: MAX_PICTURE_BYTES };
+const LIMITS: UploadLimits = UploadLimits::new(&["pictures"], MAX_PICTURES, MAX_PICTURE_BYTES);
 
 /// A template, without the face.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
