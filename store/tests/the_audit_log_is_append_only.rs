@@ -36,6 +36,7 @@ async fn what_is_over_is_forgotten() {
     let (login, name, role) = ("ada".to_owned(), "Ada".to_owned(), "admin".to_owned());
     let fields = AccountFields { login, name, role, person: None, grants, disabled_at: None };
     let pair = TokenPair {
+        made: now,
         access: [1; 32],
         refresh: [2; 32],
         access_until: now + Duration::minutes(15),
