@@ -12,7 +12,7 @@ use rollcall_control_api::ports::cameras::{
 };
 use rollcall_control_api::ports::faces::{
     Certainty, CheckIn, CheckInTrouble, CheckedIn, DecideAsk, EnrolAsk, FaceView, Faces, FacesTrouble, GalleryView,
-    Later, Likeness, LiveShot, Matched, PictureOutcome, PictureReport, Turn,
+    Later, Likeness, LiveShot, Matched, NotTheirs, PictureOutcome, PictureReport, Turn,
 };
 use rollcall_control_api::{Access, Api, Daemon, Live, Metrics, ModelView, Part, Readiness, VersionView, router};
 use rollcall_pipeline::config::{CameraConfig, Config, Problem, Secret};
@@ -111,7 +111,7 @@ impl Faces for NoFaces {
         panic!("not asked")
     }
 
-    fn decide(&self, _: DecideAsk) -> Later<'_, Result<Vec<Option<PersonId>>, FacesTrouble>> {
+    fn decide(&self, _: DecideAsk) -> Later<'_, Result<Vec<Result<(), NotTheirs>>, FacesTrouble>> {
         panic!("not asked")
     }
 

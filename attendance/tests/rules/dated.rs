@@ -57,8 +57,7 @@ fn a_timetable_without_sessions_is_off_schedule_and_not_a_day() {
 
 #[test]
 fn a_session_by_hand_leaves_a_room_without_timetable_its_day() {
-    let exam =
-        DatedSession { expected: Some(people([1])), ..dated(1, "2026-03-02T08:00:00Z", "2026-03-02T09:00:00Z") };
+    let exam = DatedSession { expected: Some(people([1])), ..dated(1, "2026-03-02T08:00:00Z", "2026-03-02T09:00:00Z") };
     let mut door = Door::with(schedule(RoomPlan { dated: vec![exam], ..lab(vec![]) }));
     let mut kind = |who, at| door.judge(seen(who, at)).mark.map(|mark| (mark.session.kind, mark.status.as_str()));
     let (day, exam) = (Some((SessionKind::Day, "present")), Some((SessionKind::Timetabled, "present")));
