@@ -399,7 +399,9 @@ impl Facts<'_> {
         }
         for (reason, count) in refused {
             let (code, words) = match reason {
-                "too_small" => ("too_small", "too small: come nearer, lower min_face_px, or use a stream of more pixels"),
+                "too_small" => {
+                    ("too_small", "too small: come nearer, lower min_face_px, or use a stream of more pixels")
+                }
                 "outside_region" => ("outside_region", "outside of the camera's regions of interest"),
                 "too_many" => ("too_many", "too many at once"),
                 "turned_away" => ("turned_away", "turned too far away from the camera"),
