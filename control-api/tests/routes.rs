@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use rollcall_control_api::ports::cameras::{
-    CameraProbe, CameraStatus, Cameras, FoundDevice, NoPicture, Overlay, Pictures,
+    CameraProbe, CameraStatus, Cameras, DeviceStreams, FoundDevice, NoPicture, Overlay, Pictures, StreamsAsk,
 };
 use rollcall_control_api::ports::faces::{
     Certainty, CheckIn, CheckInTrouble, CheckedIn, DecideAsk, EnrolAsk, FaceView, Faces, FacesTrouble, GalleryView,
@@ -71,6 +71,10 @@ impl Cameras for NoCameras {
     }
 
     fn watch(&self, _: &CameraId, _: f32, _: Overlay) -> Result<Box<dyn Pictures>, NoPicture> {
+        panic!("not asked")
+    }
+
+    fn streams_of(&self, _: StreamsAsk) -> Later<'_, Result<DeviceStreams, NoPicture>> {
         panic!("not asked")
     }
 
