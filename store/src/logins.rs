@@ -87,6 +87,9 @@ impl Store {
             return Ok(Refreshed::Reused);
         }
         let pair = pair.of_login(row.try_get("created_at")?);
+        if pair.refresh_until <= now {
+            return Ok(Refreshed::Unknown);
+        }
         sqlx::query("update refresh_tokens set used_at = $2 where sha256 = $1")
             .bind(&sha256[..])
             .bind(now)
