@@ -84,6 +84,13 @@ impl Rules {
         self.current.load().policy
     }
 
+    /// What comes of a decision by a decision matrix of its own.
+    pub(crate) fn judge_by(&self, decision: Decision, policy: &DecisionPolicy) -> AttendanceEvent {
+        let event = self.register.lock().judge(decision, &self.current.load().schedule, policy);
+        self.log_name(&event);
+        event
+    }
+
     /// Whether that session is on in the room then.
     pub(crate) fn is_on(&self, room: &RoomId, at: WallTime, session: SessionId) -> bool {
         self.current.load().schedule.is_on(room, at, session)
@@ -108,10 +115,8 @@ impl Rules {
 
 impl Judge for Rules {
     fn judge(&mut self, decision: Decision) -> AttendanceEvent {
-        let rules = self.current.load();
-        let event = self.register.lock().judge(decision, &rules.schedule, &rules.policy);
-        self.log_name(&event);
-        event
+        let policy = self.policy();
+        self.judge_by(decision, &policy)
     }
 
     fn waits_when_small(&self) -> bool {

@@ -3,9 +3,14 @@
 
 mod kit;
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
+use chrono::TimeDelta;
 use kit::{Answer, Client, PASSWORD, Site, run, stderr};
+use rollcall_control_api::{NewSecret, SecretKind};
+use rollcall_pipeline::supervisor::Supervisor;
+use rollcall_pipeline::{Clock, SystemClock};
+use rollcall_store::{Actor, Cluster, Sealer, Store, TokenPair};
 use serde_json::json;
 
 static SITE: LazyLock<Site> = LazyLock::new(|| Site::start(""));
@@ -96,6 +101,50 @@ fn a_refresh_token_is_good_once_and_ends_everything_the_second_time() {
     for forged in ["rollcall_refresh=", "rollcall_refresh=rcr_x", "other=1"] {
         refresh(forged).expect(401);
     }
+}
+
+#[test]
+fn a_login_is_over_after_thirty_days_however_often_it_was_refreshed() {
+    let (id, _, token) = made("Katherine", "viewer");
+    set_up(&token).expect(200);
+    // Logins of other days, as the daemon would have made them then.
+    let logged_in = |ago: TimeDelta| {
+        let (access, refresh) =
+            (NewSecret::random(SecretKind::Access).unwrap(), NewSecret::random(SecretKind::Refresh).unwrap());
+        let then = SystemClock.wall() - ago;
+        let pair = TokenPair {
+            made: then,
+            access: access.digest(),
+            refresh: refresh.digest(),
+            access_until: then + TimeDelta::minutes(15),
+            // It was refreshed since, in time.
+            refresh_until: then + ago + TimeDelta::days(7),
+        };
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let cluster = Cluster::start(&SITE.data(), &Supervisor::new(clock)).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let store = Store::in_cluster(&cluster, Sealer::new([7; 32]), 1);
+            let mut change = store.change(Actor::system("test")).await.unwrap();
+            change.begin_login(id.parse().unwrap(), &pair, None).await.unwrap();
+            change.commit().await.unwrap();
+            store.close().await;
+        });
+        SITE.guest().send("POST", REFRESH, &[("cookie", &format!("rollcall_refresh={}", refresh.told()))], b"")
+    };
+    logged_in(TimeDelta::days(30)).expect(401);
+    let last = logged_in(TimeDelta::days(30) - TimeDelta::minutes(10));
+    let age =
+        last.header("set-cookie").split("Max-Age=").nth(1).unwrap().split(';').next().unwrap().parse::<i64>().unwrap();
+    assert!((400..=600).contains(&age), "the cookie ends with the login: {age}");
+    let told = last.expect(200);
+    assert!((400..=600).contains(&told["expires_in"].as_i64().unwrap()), "and so does the token: {told}");
+    let recent = logged_in(TimeDelta::days(20));
+    assert!(
+        recent.header("set-cookie").contains("Max-Age=604800")
+            || recent.header("set-cookie").contains("Max-Age=604799")
+    );
+    assert_eq!(recent.expect(200)["expires_in"].as_i64().unwrap() / 10, 90);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use kit::{Answer, Client, Site};
 use rollcall_pipeline::supervisor::Supervisor;
 use rollcall_pipeline::{Clock, SystemClock};
-use rollcall_store::{Cluster, EventRecord, Sealer, Store};
+use rollcall_store::{CameraMinute, Cluster, EventRecord, Sealer, Store};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -65,12 +65,18 @@ fn mark(session: &Value, person: &str, minutes: i64, status: &str) -> EventRecor
 
 /// Through the daemon's own database, beside it.
 fn write(events: &[EventRecord]) {
+    with_store(async |store| {
+        store.write_events(events).await.unwrap();
+    });
+}
+
+fn with_store(work: impl AsyncFnOnce(&Store)) {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let cluster = Cluster::start(&SITE.data(), &Supervisor::new(clock)).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let store = Store::in_cluster(&cluster, Sealer::new([7; 32]), 1);
-        store.write_events(events).await.unwrap();
+        work(&store).await;
         store.close().await;
     });
 }
@@ -138,6 +144,66 @@ fn a_mark_is_corrected_voided_and_restored_and_nothing_is_lost() {
         (Some(1), Some(100.0))
     );
     assert_eq!(history["items"][0]["session_id"], session["id"]);
+}
+
+#[test]
+fn a_cancelled_session_is_restored_and_everybody_counts_as_before() {
+    let (ann, ben, cid) = (person(), person(), person());
+    let session = session("hall", &[&ann, &ben, &cid]);
+    let of = id(&session);
+    write(&[mark(&session, &ann, 6, "late"), mark(&session, &ben, 1, "present"), mark(&session, &cid, 1, "present")]);
+    correct(&SITE, of, &ben, "excuse", "*").expect(201);
+    correct(&SITE, of, &cid, "void", "*").expect(201);
+    let post = |what: &str, headers: &[(&str, &str)], body: &Value| {
+        SITE.json("POST", &format!("/api/v1/sessions/{of}/{what}"), headers, body)
+    };
+    let why = json!({ "reason": "the wrong one" });
+    post("restore", &[("if-match", "*")], &why).expect(409);
+    let cancelled = post("cancel", &[], &why);
+    let tag = cancelled.header("etag").to_owned();
+    assert_eq!(cancelled.expect(200)["phase"], "cancelled");
+    let status = |who: &str| {
+        let record = SITE.get(&format!("/api/v1/sessions/{of}/people/{who}")).expect(200);
+        (record["now"]["status"].as_str().unwrap().to_owned(), record["corrections"].as_array().unwrap().len())
+    };
+    assert_eq!([&ann, &ben, &cid].map(|who| status(who).0), ["void"; 3]);
+
+    post("restore", &[], &why).expect(428);
+    post("restore", &[("if-match", "\"0\"")], &why).expect(412);
+    post("restore", &[("if-match", &tag)], &json!({ "reason": "" })).expect(422);
+    post("restore", &[("if-match", &tag)], &json!({})).expect(422);
+    let elsewhere = SITE.as_account(json!({ "role": "teacher", "rooms": ["gate"] }));
+    elsewhere.json("POST", &format!("/api/v1/sessions/{of}/restore"), &[("if-match", "*")], &why).expect(404);
+    SITE.as_role("viewer")
+        .json("POST", &format!("/api/v1/sessions/{of}/restore"), &[("if-match", "*")], &why)
+        .expect(403);
+    let restored = post("restore", &[("if-match", &tag)], &json!({ "reason": "held after all" })).expect(200);
+    assert_eq!((&restored["phase"], &restored["state"]), (&json!("on"), &json!("planned")), "{restored}");
+    post("restore", &[("if-match", "*")], &why).expect(409);
+    // What a camera saw, what somebody decided, and what somebody had voided before.
+    assert_eq!(status(&ann), ("late".to_owned(), 2));
+    assert_eq!(status(&ben), ("excused".to_owned(), 3));
+    assert_eq!(status(&cid), ("void".to_owned(), 1));
+    let record = SITE.get(&format!("/api/v1/sessions/{of}/people/{ann}")).expect(200);
+    assert_eq!(
+        (&record["now"]["source"], &record["corrections"][1]["reason"]),
+        (&json!("camera"), &json!("held after all"))
+    );
+    let audit = SITE.get(&format!("/api/v1/audit?object_id={of}&action=session.restore")).expect(200)["items"].clone();
+    assert_eq!(
+        (&audit[0]["before"]["state"], &audit[0]["after"]["state"]),
+        (&json!("cancelled"), &json!("planned")),
+        "{audit}"
+    );
+    assert_eq!(SITE.get("/api/v1/rooms/hall/board").expect(200)["room_id"], "hall");
+    // One that was opened by hand is open again.
+    let soon =
+        json!({ "room_id": "gate", "starts_at": now() + TimeDelta::hours(1), "ends_at": now() + TimeDelta::hours(2) });
+    let soon = SITE.post("/api/v1/sessions", &soon).expect(201);
+    let at = |what: &str| format!("/api/v1/sessions/{}/{what}", id(&soon));
+    SITE.post(&at("open"), &json!({})).expect(200);
+    SITE.post(&at("cancel"), &why).expect(200);
+    assert_eq!(SITE.json("POST", &at("restore"), &[("if-match", "*")], &why).expect(200)["state"], "open");
 }
 
 #[test]
@@ -254,6 +320,34 @@ fn it_is_explained_why_somebody_was_not_recorded() {
     write(&[mark(&session, &ann, 4, "present")]);
     let marked = why(&format!("person_id={ann}&session_id={of}")).expect(200);
     assert_eq!((marked["reasons"][0]["code"].as_str(), marked["status"].as_str()), (Some("recorded"), Some("present")));
+    // Between two who are alike, and a camera that was away for most of the time.
+    let near = json!([{ "person": ben, "similarity": 0.5 }, { "person": ann, "similarity": 0.47 }]);
+    let starts: DateTime<Utc> = at.parse().unwrap();
+    let down = |minute: i64| CameraMinute {
+        camera: "door-1".to_owned(),
+        room: "hall".to_owned(),
+        minute: starts - TimeDelta::seconds(starts.timestamp() % 60) + TimeDelta::minutes(minute),
+        frames: 40,
+        faces: 9,
+        refused: json!({ "too_dark": 4, "turned_away": 2 }),
+        up_ms: 9_000,
+        down_reason: Some("the camera refuses the connection".to_owned()),
+    };
+    write(&[event(&session, None, 5, json!({ "kind": "ambiguous", "candidates": near, "review": true, "shots": 1 }))]);
+    with_store(async |store| store.add_camera_minutes(&(-15..9).map(down).collect::<Vec<_>>()).await.unwrap());
+    let told = why(&format!("person_id={ben}&session_id={of}")).expect(200);
+    let reason = |code: &str| {
+        let reasons = told["reasons"].as_array().unwrap();
+        reasons.iter().find(|reason| reason["code"] == code).unwrap_or_else(|| panic!("no {code}: {told}")).clone()
+    };
+    let between = reason("ambiguous");
+    assert_eq!(between["evidence"]["other_person_id"], ann.as_str());
+    assert!(between["text"].as_str().unwrap().contains("(0.50 and 0.47)"), "{between}");
+    let away = reason("camera_down");
+    assert_eq!((&away["evidence"]["camera"], &away["evidence"]["minutes"]), (&json!("door-1"), &json!(24)));
+    assert!(away["text"].as_str().unwrap().contains("the camera refuses the connection"), "{away}");
+    assert_eq!(reason("too_dark")["evidence"]["faces"], 4 * 24);
+    assert_eq!(reason("turned_away")["evidence"]["faces"], 2 * 24);
     for wrong in [
         format!("person_id={ann}"),
         format!("person_id={ann}&session_id={of}&room_id=hall"),

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use std::process::Command;
 
 use kit::{Daemon, demo_media};
+use rollcall_test_camera::{Clip, Codec, Format, Options, TestCamera};
 use serde_json::Value;
 
 const GUIDE: &str = include_str!("../docs/api.md");
@@ -59,9 +60,12 @@ fn every_example_of_the_guide_does_what_it_says() {
         .tempdir()
         .unwrap();
     let (config, data, work) = (dir.path().join("rollcall.toml"), dir.path().join("data"), dir.path().join("work"));
-    std::fs::write(&config, "").unwrap();
+    std::fs::write(&config, "[privacy]\nkeep_unknown_faces = true\ncluster_unknown = true\n").unwrap();
+    let format = Format { width: 320, height: 240, fps: 10, codec: Codec::H264 };
+    let camera = TestCamera::start(Clip::pattern(format).unwrap(), Options::default()).unwrap();
     std::fs::create_dir(&work).unwrap();
-    for (name, picture) in [("barack-1", "obama"), ("barack-2", "obama2"), ("barack-3", "obama3")] {
+    let pictures = [("barack-1", "obama"), ("barack-2", "obama2"), ("barack-3", "obama3"), ("stranger", "cage")];
+    for (name, picture) in pictures {
         std::fs::copy(demo_media(&format!("{picture}.jpg")), work.join(format!("{name}.jpg"))).unwrap();
     }
     let daemon = Daemon::start(&data, &config);
@@ -81,6 +85,7 @@ fn every_example_of_the_guide_does_what_it_says() {
         .current_dir(&work)
         .env("PATH", path)
         .env("BASE", format!("http://{}", daemon.address))
+        .env("CAMERA", camera.url())
         .env("ROLLCALL_DATA_DIR", &data)
         .env("ROLLCALL_CONFIG", &config)
         .output()

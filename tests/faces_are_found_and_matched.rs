@@ -5,8 +5,10 @@ mod kit;
 
 use std::io::Cursor;
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use kit::{Answer, Client, Site, demo_media, people, run, stderr};
+use kit::{Answer, Client, PATIENCE, Site, demo_media, people, run, stderr};
+use rollcall_pipeline::{Clock, SystemClock};
 use serde_json::{Value, json};
 
 static SITE: LazyLock<Site> = LazyLock::new(|| {
@@ -107,6 +109,37 @@ fn a_face_is_matched_against_the_callers_list_or_against_everybody() {
     };
     assert_eq!(verify("obama.jpg", "obama2.jpg"), "confident");
     assert_eq!(verify("obama.jpg", "biden.jpg"), "no_match");
+}
+
+#[test]
+fn too_much_at_once_is_answered_at_once_and_the_next_caller_is_served() {
+    let machine = SITE.as_key(&["faces:use"]);
+    let picture = media("obama.jpg");
+    let begun = SystemClock.mono();
+    let (is_shed, served) = (AtomicBool::new(false), AtomicU32::new(0));
+    // More than the engine holds, until it says so.
+    std::thread::scope(|scope| {
+        for _ in 0..40 {
+            scope.spawn(|| {
+                while !is_shed.load(Ordering::SeqCst) && SystemClock.mono().since(begun) < PATIENCE {
+                    let answer = send(&machine, "/api/v1/faces/detect", "image", &picture);
+                    if answer.status == 200 {
+                        served.fetch_add(1, Ordering::SeqCst);
+                        continue;
+                    }
+                    let wait: u64 = answer.header("retry-after").parse().unwrap();
+                    assert!((1..=60).contains(&wait), "{wait}");
+                    assert_eq!(answer.header("content-type"), "application/problem+json");
+                    let told = answer.expect(503);
+                    assert!(!told["detail"].as_str().unwrap().is_empty(), "{told}");
+                    is_shed.store(true, Ordering::SeqCst);
+                }
+            });
+        }
+    });
+    assert!(is_shed.load(Ordering::SeqCst), "the queue is never full");
+    assert!(served.load(Ordering::SeqCst) > 0, "what it holds is served");
+    send(&machine, "/api/v1/faces/detect", "image", &picture).expect(200);
 }
 
 #[test]

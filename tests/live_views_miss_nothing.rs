@@ -4,11 +4,13 @@
 mod kit;
 
 use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use kit::{Client, Daemon, Site, make_admin};
+use kit::{Client, Daemon, PATIENCE, Site, make_admin};
 use serde_json::{Value, json};
 
 const CONFIG: &str = "[site]\nname = \"Here\"\ntime_zone = \"UTC\"\n";
@@ -161,6 +163,97 @@ fn a_stream_ends_with_the_key_that_opened_it() {
     SITE.delete(&format!("/api/v1/keys/{}", made["key"]["id"].as_str().or(made["id"].as_str()).unwrap())).expect(204);
     // It goes on for less than ten seconds.
     assert_eq!(heard.filter(|told| told.kind == "none").count(), 0);
+}
+
+/// A ticket, as a browser asks for one.
+fn ticket(client: &Client) -> String {
+    let sold = client.post("/api/v1/live/ticket", &json!({})).expect(200);
+    assert_eq!(sold["expires_in"], 30);
+    sold["ticket"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn browsers_that_set_no_headers_follow_by_a_ticket() {
+    let room = room(&SITE);
+    let begun = now(&SITE);
+    let made = happen(&SITE, &room);
+    let key = SITE.as_key(&["live:read", "places:read"]);
+    let path = format!("/api/v1/live?last_event_id={begun}&kinds=session&ticket=");
+    let once = ticket(&key);
+    let mut heard = follow(&SITE.guest(), &format!("{path}{once}"), &[]);
+    assert!(heard.any(|told| session(&told) == made));
+    SITE.guest().get(&format!("{path}{once}")).expect(401);
+    SITE.guest().get(&format!("{path}rct_forged")).expect(401);
+    // It opens streams alone, and whatever its owner may open.
+    SITE.guest().get(&format!("/api/v1/sessions?ticket={}", ticket(&key))).expect(401);
+    SITE.guest()
+        .get(&format!("/api/v1/live?kinds=session&ticket={}", ticket(&SITE.as_key(&["cameras:read"]))))
+        .expect(403);
+    SITE.guest().post("/api/v1/live/ticket", &json!({})).expect(401);
+    SITE.as_key(&["people:read"]).post("/api/v1/live/ticket", &json!({})).expect(403);
+    // Who sends a header needs no ticket, and keeps the one they have.
+    let kept = ticket(&key);
+    key.get(&format!("{path}{kept}&seconds=1")).expect(200);
+    let (status, _) = SITE.guest().follow(&format!("{path}{kept}"), &[]);
+    assert_eq!(status, 200);
+}
+
+#[test]
+fn a_websocket_tells_what_the_stream_tells() {
+    let room = room(&SITE);
+    let begun = now(&SITE);
+    let made = happen(&SITE, &room);
+    let key = SITE.as_key(&["live:read", "places:read"]);
+    let mut socket = TcpStream::connect(SITE.base().trim_start_matches("http://")).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let path = format!("/api/v1/live/ws?last_event_id={begun}&kinds=session&ticket={}", ticket(&key));
+    // As a browser opens it: with an origin, and no header of ours.
+    write!(
+        socket,
+        "GET {path} HTTP/1.1\r\nHost: x\r\nOrigin: http://x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    .unwrap();
+    let mut socket = BufReader::new(socket);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        assert!(socket.read_line(&mut head).unwrap() > 0, "{head}");
+    }
+    assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+    let mut message = || {
+        let mut start = [0; 2];
+        socket.read_exact(&mut start).unwrap();
+        let length = match start[1] {
+            126 => {
+                let mut long = [0; 2];
+                socket.read_exact(&mut long).unwrap();
+                usize::from(u16::from_be_bytes(long))
+            }
+            short => usize::from(short),
+        };
+        let mut body = vec![0; length];
+        socket.read_exact(&mut body).unwrap();
+        (start[0], body)
+    };
+    let told = loop {
+        let (kind, body) = message();
+        assert_eq!(kind, 0x81, "text and whole: {body:?}");
+        let told: Value = serde_json::from_slice(&body).unwrap();
+        if told["data"]["session_id"] == made {
+            break told;
+        }
+    };
+    assert_eq!((&told["kind"], &told["room_id"]), (&json!("session"), &json!(room)), "{told}");
+    // It closes, and says why, when the key is revoked.
+    let me = key.get("/api/v1/auth/me").expect(200);
+    SITE.delete(&format!("/api/v1/keys/{}", me["id"].as_str().unwrap())).expect(204);
+    let end = loop {
+        let (kind, body) = message();
+        if kind == 0x88 {
+            break body;
+        }
+    };
+    assert_eq!(u16::from_be_bytes([end[0], end[1]]), 1008);
 }
 
 #[test]

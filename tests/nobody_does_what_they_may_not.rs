@@ -263,3 +263,45 @@ fn browsers_are_told_what_they_may() {
     let log = site.get("/api/v1/audit?action=api_key.create").expect(200);
     assert_eq!(log["items"][0]["address"], "198.51.100.4");
 }
+
+#[test]
+fn the_page_of_the_api_brings_all_that_it_needs() {
+    let guest = SITE.guest();
+    let page = guest.get("/docs/");
+    assert_eq!(page.status, 200);
+    assert!(page.header("content-type").starts_with("text/html"));
+    let policy = page.header("content-security-policy").to_owned();
+    assert!(policy.contains("default-src 'self'") && !policy.contains("script-src"), "{policy}");
+    let text = String::from_utf8(page.body).unwrap();
+    let parts = |start: &str| {
+        let found = text.split(start).skip(1).map(|rest| rest.split('"').next().unwrap().to_owned());
+        found.collect::<Vec<_>>()
+    };
+    let (scripts, links) = (parts("src=\""), parts("href=\""));
+    assert!(scripts.len() >= 3 && links.len() >= 2, "{text}");
+    // Its policy lets no script run that stands in the page itself.
+    assert_eq!(text.matches("<script").count(), scripts.len(), "{text}");
+    assert!(!text.contains("onload="), "{text}");
+    let mut scripted = String::new();
+    for part in scripts.iter().chain(&links) {
+        let path = part.trim_start_matches("./");
+        assert!(!path.contains(':') && !path.starts_with('/'), "{part}: from here, and from nowhere else");
+        let got = guest.get(&format!("/docs/{path}"));
+        let expected = match path.rsplit('.').next().unwrap() {
+            "js" => "text/javascript",
+            "css" => "text/css",
+            "png" => "image/png",
+            other => panic!("{part}: {other}"),
+        };
+        assert_eq!((got.status, got.header("x-content-type-options")), (200, "nosniff"), "{part}");
+        assert!(got.header("content-type").starts_with(expected), "{part}: {}", got.header("content-type"));
+        assert!(!got.body.is_empty(), "{part}");
+        if path.ends_with("initializer.js") {
+            scripted = String::from_utf8(got.body).unwrap();
+        }
+    }
+    assert!(scripted.contains("/api/openapi.json"), "what it shows: {scripted}");
+    let document = guest.get("/api/openapi.json");
+    assert!(document.header("content-type").starts_with("application/json"));
+    assert_eq!(document.expect(200)["openapi"], "3.1.0");
+}

@@ -200,6 +200,23 @@ fn faces_are_enrolled_by_picture_with_consent() {
     let told = enrol(&joe, &[&two, &picture("biden.jpg")]).expect(201);
     assert_eq!((&told["added"], &told["pictures"][0]["code"]), (&json!(1), &json!("looks_like_another")));
 
+    // Two strangers in one request: nobody can tell whose it is. With a second picture of one of them the other is out.
+    let nobody = person("Two of them");
+    let (audrey, mut nicolas) = (picture("audrey.jpg"), picture("cage.jpg"));
+    let told = enrol(&nobody, &[&audrey, &nicolas]).expect(422);
+    let codes = |told: &Value| {
+        let pictures = told["pictures"].as_array().unwrap();
+        pictures.iter().map(|picture| picture["code"].as_str().unwrap_or("accepted").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(codes(&told), ["another_person"; 2], "{told}");
+    assert!(told["pictures"][0]["detail"].as_str().unwrap().ends_with("send pictures of one person"), "{told}");
+    let one = nicolas.clone();
+    // Another file with the same face.
+    nicolas.extend_from_slice(b"\0");
+    let told = enrol(&nobody, &[&one, &audrey, &nicolas]).expect(201);
+    assert_eq!(codes(&told), ["accepted", "another_person", "accepted"], "{told}");
+    SITE.delete(&at(&nobody, "")).expect(204);
+
     let answer = SITE.get(&at(&barack, "/templates"));
     let text = String::from_utf8(answer.body.clone()).unwrap();
     assert!(!text.contains("sealed") && !text.contains("embedding") && !text.contains("values"), "{text}");
@@ -274,6 +291,7 @@ fn whoever_stands_before_a_camera_is_enrolled() {
         assert!(SystemClock.mono().since(begun) < PATIENCE, "the camera is never live");
     }
     let (franck, other) = (person("Franck"), person("Francis"));
+    let session = course_at_the_gate(&franck);
     let stand = |person: &Value| SITE.post(&at(person, "/templates/from-camera"), &json!({ "camera_id": "gate" }));
     let told = stand(&franck).expect(201);
     assert!(told["added"].as_u64().unwrap() >= 1 && told["pictures"][0]["state"] == "accepted", "{told}");
@@ -281,6 +299,53 @@ fn whoever_stands_before_a_camera_is_enrolled() {
     let told = stand(&other).expect(422);
     assert_eq!(told["pictures"][0]["code"], "looks_like_another", "{told}");
     assert_eq!(told["pictures"][0]["looks_like_person_id"], franck["id"]);
+    is_marked_by_the_camera(&franck, &session);
+}
+
+/// A course of this person, planned to meet before the camera all day long: its session, once it is on.
+fn course_at_the_gate(person: &Value) -> Value {
+    let course = SITE.post("/api/v1/courses", &json!({ "name": "Early shift" })).expect(201);
+    let course = course["id"].as_str().unwrap();
+    let people = json!({ "people": [{ "person_id": person["id"] }] });
+    SITE.json("PUT", &format!("/api/v1/courses/{course}/enrolments"), &[], &people).expect(200);
+    let line = json!({ "room_id": "gate", "weekdays": [1, 2, 3, 4, 5, 6, 7], "starts": "00:00", "ends": "00:00" });
+    SITE.post(&format!("/api/v1/courses/{course}/timetable"), &line).expect(201);
+    let begun = SystemClock.mono();
+    loop {
+        let now = SITE.get("/api/v1/rooms/gate/now").expect(200)["now"].clone();
+        if now["course_id"] == course {
+            assert_eq!((&now["origin"], &now["expected"]), (&json!("timetable"), &json!(1)), "{now}");
+            return now;
+        }
+        assert!(SystemClock.mono().since(begun) < PATIENCE, "the session is not planned: {now}");
+    }
+}
+
+/// What the camera sees is a row of the planned session, wherever one looks.
+fn is_marked_by_the_camera(person: &Value, session: &Value) {
+    let of = session["id"].as_str().unwrap();
+    let begun = SystemClock.mono();
+    let row = loop {
+        let register = SITE.get(&format!("/api/v1/attendance?session_id={of}")).expect(200);
+        if let [row] = &register["items"].as_array().unwrap()[..] {
+            break row.clone();
+        }
+        assert!(SystemClock.mono().since(begun) < PATIENCE, "nobody is marked: {register}");
+    };
+    assert_eq!((&row["person_id"], &row["source"], &row["camera"]), (&person["id"], &json!("camera"), &json!("gate")));
+    assert!(["present", "late"].contains(&row["status"].as_str().unwrap()), "{row}");
+    let now = SITE.get("/api/v1/rooms/gate/now").expect(200);
+    assert_eq!((&now["now"]["id"], &now["now"]["attended"]), (&session["id"], &json!(1)), "{now}");
+    let roster = SITE.get(&format!("/api/v1/sessions/{of}/roster")).expect(200);
+    assert_eq!((&roster["items"][0]["person_id"], &roster["items"][0]["status"]), (&person["id"], &row["status"]));
+    let record = SITE.get(&format!("/api/v1/sessions/{of}/people/{}", person["id"].as_str().unwrap())).expect(200);
+    assert_eq!((&record["mark"]["camera"], &record["now"]["status"]), (&json!("gate"), &row["status"]), "{record}");
+    let (status, mut lines) = SITE.follow("/api/v1/live?kinds=mark&last_event_id=0", &[]);
+    assert_eq!(status, 200);
+    // It ends when the daemon does.
+    let told = lines.find(|line| line.starts_with("data: ") && line.contains(of)).unwrap();
+    let told: Value = serde_json::from_str(told.trim_start_matches("data: ")).unwrap();
+    assert_eq!((&told["room_id"], &told["person_id"]), (&json!("gate"), &person["id"]), "{told}");
 }
 
 /// The files below a directory that have one of these texts in them. PostgreSQL's own are left out: what it deletes stays in

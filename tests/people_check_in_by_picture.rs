@@ -7,18 +7,33 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use kit::{Answer, Client, Site, demo_media, people, run, stderr};
+use kit::{Answer, Client, PATIENCE, Site, demo_media, people, run, stderr};
+use rollcall_pipeline::{Clock, SystemClock};
 use serde_json::{Value, json};
 
+/// Where one picture is enough, whether the face is known to be alive or not.
 static SITE: LazyLock<Site> = LazyLock::new(|| {
-    let config = "[site]\nname = \"Here\"\ntime_zone = \"UTC\"\n[decisions]\nidentified_unclear = \"mark\"\n";
-    let site = Site::start(config);
-    let folder = people(&site.data().join(".."), &[("Barack", &["obama.jpg"]), ("Joe", &["biden.jpg"])]);
+    site("[decisions]\nidentified_unclear = \"mark\"\n[check_in]\nmin_agreeing = 1\nrequire_live = false\n")
+});
+/// As it is unless something is configured; strangers are kept.
+static STRICT: LazyLock<Site> =
+    LazyLock::new(|| site("[privacy]\nkeep_unknown_faces = true\ncluster_unknown = true\n"));
+
+fn site(rules: &str) -> Site {
+    let site = Site::start(&format!("[site]\nname = \"Here\"\ntime_zone = \"UTC\"\n{rules}"));
+    let known: [(&str, &[&str]); 3] =
+        [("Barack", &["obama.jpg"]), ("Joe", &["biden.jpg"]), ("Franck", &["franck_02045.jpg"])];
+    let folder = people(&site.data().join(".."), &known);
     let config = site.config();
     let enrolled = run(&site.data(), &["enroll", folder.to_str().unwrap(), "--config", config.to_str().unwrap()]);
     assert!(enrolled.status.success(), "{}", stderr(&enrolled));
+    let current = || site.get("/api/v1/gallery").expect(200);
+    let begun = SystemClock.mono();
+    while current()["current"] != true || current()["people"] != 3 {
+        assert!(SystemClock.mono().since(begun) < PATIENCE, "the gallery is not there");
+    }
     site
-});
+}
 
 #[expect(clippy::disallowed_methods, reason = "a test is where time comes from")]
 fn now() -> DateTime<Utc> {
@@ -27,13 +42,36 @@ fn now() -> DateTime<Utc> {
 
 /// A session that is on now, in a room of its own.
 fn session() -> (String, String) {
+    session_of(&SITE, TimeDelta::minutes(-1))
+}
+
+/// One of an hour that begins in a while.
+fn session_of(site: &Site, starts_in: TimeDelta) -> (String, String) {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let room = format!("room-{}", NEXT.fetch_add(1, Ordering::Relaxed));
-    SITE.post("/api/v1/rooms", &json!({ "id": room })).expect(201);
-    let (from, to) = (now() - TimeDelta::minutes(1), now() + TimeDelta::hours(1));
-    let new = json!({ "room_id": room, "starts_at": from.to_rfc3339(), "ends_at": to.to_rfc3339() });
-    let made = SITE.post("/api/v1/sessions", &new).expect(201);
+    site.post("/api/v1/rooms", &json!({ "id": room })).expect(201);
+    let from = now() + starts_in;
+    let new = json!({ "room_id": room, "starts_at": from, "ends_at": from + TimeDelta::hours(1) });
+    let made = site.post("/api/v1/sessions", &new).expect(201);
     (room, made["id"].as_str().unwrap().to_owned())
+}
+
+/// Several pictures of one moment, in a session as soon as it is known there.
+#[track_caller]
+fn show_all(site: &Site, pictures: &[Vec<u8>], session: &str) -> Answer {
+    let begun = SystemClock.mono();
+    loop {
+        let mut parts: Vec<_> = pictures.iter().map(|bytes| ("image", "a.jpg", "image/jpeg", &bytes[..])).collect();
+        parts.push(("session_id", "", "", session.as_bytes()));
+        let answer = site.upload("/api/v1/attendance/mark", &parts);
+        if answer.status != 409 || SystemClock.mono().since(begun) > PATIENCE {
+            return answer;
+        }
+    }
+}
+
+fn media(name: &str) -> Vec<u8> {
+    std::fs::read(demo_media(name)).unwrap()
 }
 
 fn show(client: &Client, picture: &str, session: &str) -> Answer {
@@ -105,6 +143,161 @@ fn only_who_may_and_only_while_the_session_is_on() {
     assert_eq!(send(&[("room_id", &room)], ("image", b"GIF89a")), 422);
     assert_eq!(send(&[("room_id", &room)], ("video", &picture)), 422);
     assert_eq!(send(&[("room_id", &room)], ("other", &picture)), 422);
+}
+
+#[test]
+fn a_single_picture_goes_to_review_and_several_of_somebody_alive_are_marked() {
+    let (_, session) = session_of(&STRICT, TimeDelta::minutes(-1));
+    let told = show_all(&STRICT, &[media("obama2.jpg")], &session).expect(200);
+    assert_eq!((&told["outcome"], &told["person_id"]), (&json!("review"), &Value::Null), "{told}");
+    let moments = ["franck_01829.jpg", "franck_02159.jpg", "franck_02221.jpg", "franck_02683.jpg"].map(media);
+    let marked = show_all(&STRICT, &moments, &session).expect(201);
+    assert_eq!((&marked["outcome"], &marked["name"]), (&json!("recorded"), &json!("Franck")), "{marked}");
+    assert_eq!(marked["liveness"]["verdict"], "live");
+
+    // Whoever decides sees the face; that they did is noted first.
+    let item = format!("/api/v1/review/{}", told["event_id"].as_str().unwrap());
+    let read = STRICT.get(&item).expect(200);
+    assert_eq!(
+        (&read["kind"], &read["status"], &read["has_face"]),
+        (&json!("ambiguous"), &json!("open"), &json!(true))
+    );
+    assert_eq!(read["candidates"][0]["name"], "Barack", "{read}");
+    let face = STRICT.get(&format!("{item}/face.jpg"));
+    assert_eq!(
+        (face.status, face.header("content-type"), face.header("cache-control")),
+        (200, "image/jpeg", "no-store")
+    );
+    assert!(image::load_from_memory(&face.body).unwrap().width() >= 100);
+    STRICT.as_key(&["review:decide"]).get(&format!("{item}/face.jpg")).expect(403);
+    let seen = STRICT.get(&format!("/api/v1/audit?object_id={}&limit=10", told["event_id"].as_str().unwrap()));
+    let seen = seen.expect(200)["items"].clone();
+    assert!(seen.as_array().unwrap().iter().any(|entry| entry["actor_name"] == "admin"), "{seen}");
+
+    // The face of the item becomes a template of who it is, and of nobody else.
+    let enrol = |person: &Value| {
+        let path = format!("/api/v1/people/{}/templates/from-review", person["id"].as_str().unwrap());
+        STRICT.post(&path, &json!({ "event_id": told["event_id"] }))
+    };
+    let somebody = STRICT.post("/api/v1/people", &json!({ "name": "Somebody else" })).expect(201);
+    assert_eq!(enrol(&somebody).expect(422)["pictures"][0]["code"], "looks_like_another");
+    let barack = STRICT.get("/api/v1/people?q=Barack").expect(200)["items"][0].clone();
+    let enrolled = enrol(&barack).expect(201);
+    assert_eq!((&enrolled["added"], &enrolled["templates"]), (&json!(1), &json!(2)), "{enrolled}");
+    let templates = format!("/api/v1/people/{}/templates", barack["id"].as_str().unwrap());
+    assert_eq!(STRICT.get(&templates).expect(200)["items"][1]["source"], "review");
+    let decided = STRICT.post(&format!("{item}/confirm"), &json!({})).expect(200);
+    assert_eq!(decided["attendance"]["status"], "present", "{decided}");
+}
+
+/// A telephone that shows a photograph, as somebody holds it before a camera.
+fn phone(dx: i64) -> Vec<u8> {
+    let photo = image::load_from_memory(&media("obama2.jpg")).unwrap().crop_imm(30, 120, 560, 800).into_rgb8();
+    let photo = image::imageops::resize(&photo, 252, 360, image::imageops::FilterType::Triangle);
+    let mut scene =
+        image::RgbImage::from_fn(800, 600, |x, y| image::Rgb([70 + (x / 16) as u8, 80 + (y / 12) as u8, 90]));
+    let body = image::RgbImage::from_pixel(276, 420, image::Rgb([12, 12, 14]));
+    image::imageops::overlay(&mut scene, &body, 250 + dx, 80);
+    image::imageops::overlay(&mut scene, &photo, 262 + dx, 110);
+    let mut jpeg = std::io::Cursor::new(Vec::new());
+    scene.write_to(&mut jpeg, image::ImageFormat::Jpeg).unwrap();
+    jpeg.into_inner()
+}
+
+#[test]
+fn a_picture_of_a_picture_marks_nobody() {
+    let (_, session) = session_of(&STRICT, TimeDelta::minutes(-1));
+    let told = show_all(&STRICT, &[0, 2, 5, 9].map(phone), &session).expect(200);
+    assert_eq!((&told["outcome"], &told["person_id"]), (&json!("spoof"), &Value::Null), "{told}");
+    assert_eq!(told["liveness"]["verdict"], "spoof");
+    let item = STRICT.get(&format!("/api/v1/review/{}", told["event_id"].as_str().unwrap())).expect(200);
+    assert_eq!(item["kind"], "spoof");
+    let register = STRICT.get(&format!("/api/v1/attendance?session_id={session}")).expect(200);
+    assert_eq!(register["items"], json!([]));
+    // Nobody is enrolled with it.
+    let somebody = STRICT.post("/api/v1/people", &json!({ "name": "A phone" })).expect(201);
+    let path = format!("/api/v1/people/{}/templates/from-review", somebody["id"].as_str().unwrap());
+    STRICT.post(&path, &json!({ "event_id": told["event_id"] })).expect(409);
+}
+
+#[test]
+fn a_room_without_timetable_keeps_its_day_when_a_session_is_held_there() {
+    // One that begins so late that nobody may come yet, and one that is on for others alone.
+    let (room, later) = session_of(&SITE, TimeDelta::hours(3));
+    let others = SITE.post("/api/v1/people", &json!({ "name": "Expected" })).expect(201);
+    let new = json!({ "room_id": room, "starts_at": now() - TimeDelta::minutes(1), "people": [others["id"]],
+        "ends_at": now() + TimeDelta::minutes(30) });
+    let on = SITE.post("/api/v1/sessions", &new).expect(201);
+    let begun = SystemClock.mono();
+    while SITE.get(&format!("/api/v1/rooms/{room}/now")).expect(200)["now"]["id"] != on["id"] {
+        assert!(SystemClock.mono().since(begun) < PATIENCE);
+    }
+    // As the matcher knows it: once the session that is on is known, the other one is, too.
+    let known = |id: &Value| {
+        let bytes = media("audrey.jpg");
+        let parts =
+            [("image", "a.jpg", "image/jpeg", &bytes[..]), ("session_id", "", "", id.as_str().unwrap().as_bytes())];
+        SITE.upload("/api/v1/attendance/mark", &parts).status != 409
+    };
+    while !known(&on["id"]) {
+        assert!(SystemClock.mono().since(begun) < PATIENCE);
+    }
+    let bytes = media("obama3.jpg");
+    let machine = SITE.as_role("operator");
+    let told = machine.upload(
+        "/api/v1/attendance/mark",
+        &[("image", "a.jpg", "image/jpeg", &bytes), ("room_id", "", "", room.as_bytes())],
+    );
+    let told = told.expect(201);
+    assert_eq!((&told["name"], &told["status"]), (&json!("Barack"), &json!("present")), "{told}");
+    let session = SITE.get(&format!("/api/v1/sessions/{}", told["session_id"].as_str().unwrap())).expect(200);
+    assert_eq!(session["kind"], "day");
+    assert_ne!(told["session_id"], later.as_str());
+}
+
+#[test]
+fn strangers_who_come_again_are_the_same_visitor_until_they_are_forgotten() {
+    let (_, session) = session_of(&STRICT, TimeDelta::minutes(-1));
+    let (audrey, cage) = (media("audrey.jpg"), media("cage.jpg"));
+    // Another file with the same face.
+    let again = [&audrey[..], b"\0"].concat();
+    let events = [&audrey, &cage, &again].map(|picture| {
+        let told = show_all(&STRICT, std::slice::from_ref(picture), &session).expect(200);
+        assert_eq!(told["outcome"], "unknown", "{told}");
+        told["event_id"].as_str().unwrap().to_owned()
+    });
+    let begun = SystemClock.mono();
+    let of = |event: &str| STRICT.get(&format!("/api/v1/review/{event}")).expect(200)["visitor_id"].clone();
+    while events.iter().any(|event| of(event).is_null()) {
+        assert!(SystemClock.mono().since(begun) < PATIENCE, "nobody tells them apart");
+    }
+    let [first, other, second] = events.each_ref().map(|event| of(event));
+    assert!(first == second && first != other, "{first} {second} {other}");
+    let path = format!("/api/v1/visitors/{}", first.as_str().unwrap());
+    let read = || STRICT.get(&path).expect(200);
+    assert_eq!((&read()["visitor"]["sightings"], &read()["likely_person"]), (&json!(2), &Value::Null));
+    assert_eq!(read()["items"].as_array().unwrap().len(), 2);
+    let page = STRICT.get("/api/v1/visitors?limit=1").expect(200);
+    assert_eq!(page["items"].as_array().unwrap().len(), 1);
+    let rest = STRICT.get(&format!("/api/v1/visitors?cursor={}", page["next_cursor"].as_str().unwrap())).expect(200);
+    assert!(!rest["items"].as_array().unwrap().is_empty(), "{rest}");
+    STRICT
+        .as_account(json!({ "role": "teacher", "rooms": [session_of(&STRICT, TimeDelta::hours(1)).0] }))
+        .get(&path)
+        .expect(404);
+
+    // Once she is enrolled, it is said who the stranger may be; what was seen stays a stranger's.
+    let known = STRICT.post("/api/v1/people", &json!({ "name": "Audrey" })).expect(201);
+    let templates = format!("/api/v1/people/{}/templates", known["id"].as_str().unwrap());
+    STRICT.upload(&templates, &[("pictures", "a.jpg", "image/jpeg", &audrey)]).expect(201);
+    while read()["likely_person"].is_null() {
+        assert!(SystemClock.mono().since(begun) < PATIENCE, "nobody is likely");
+    }
+    let likely = read()["likely_person"].clone();
+    assert_eq!((&likely["person_id"], &likely["confident"]), (&known["id"], &json!(true)), "{likely}");
+    STRICT.delete(&path).expect(204);
+    STRICT.get(&path).expect(404);
+    STRICT.get(&format!("/api/v1/review/{}/face.jpg", events[0])).expect(404);
 }
 
 fn session_room() -> String {

@@ -87,8 +87,8 @@ pub struct RoomPlan {
     pub sessions: Vec<SessionPlan>,
     /// Sessions of their own date, in any order: made ahead from a calendar, or once by hand.
     pub dated: Vec<DatedSession>,
-    /// Whether the room has a timetable even though no session is here: it has holidays. A room with any session has one; a
-    /// room without a timetable marks once a local day.
+    /// Whether courses meet here, by a timetable that is kept elsewhere: it has holidays, and its sessions are among `dated`. A
+    /// room with weekly lines has one, too. One without marks once a local day, also when a single session is held there.
     pub has_timetable: bool,
 }
 
@@ -101,7 +101,7 @@ impl RoomPlan {
 
     /// Whether what lies outside of its sessions is off schedule.
     pub(crate) fn is_timetabled(&self) -> bool {
-        self.has_timetable || !self.sessions.is_empty() || !self.dated.is_empty()
+        self.has_timetable || !self.sessions.is_empty()
     }
 }
 

@@ -101,8 +101,9 @@ impl Occasions {
     /// The one a person belongs to.
     ///
     /// In this order: the session they are expected in that is on; that is about to begin; the one that just ended, if they
-    /// are marked in it, or are seen on their way out and were expected; else whatever is on, or the day. Who is on their
-    /// way out does not belong to a session that has not begun.
+    /// are marked in it, or are seen on their way out and were expected; else the day of a room without timetable, if it
+    /// expects them: a single session there is not their business; else whatever is on, or the day. Who is on their way out
+    /// does not belong to a session that has not begun.
     pub(crate) fn of(
         self,
         person: PersonId,
@@ -121,10 +122,11 @@ impl Occasions {
             .chain(&upcoming)
             .find(expects)
             .or_else(|| ended.iter().find(left))
+            .or_else(|| Some(&day).filter(|day| day.session.kind == SessionKind::Day).filter(expects))
             .or_else(|| begun.first())
             .or_else(|| upcoming.first())
-            .cloned()
-            .unwrap_or(day)
+            .unwrap_or(&day)
+            .clone()
     }
 }
 

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::holders::Holders;
 use crate::limits::Limits;
 use crate::passwords::Passwords;
+use crate::tickets::Tickets;
 
 /// When a key was last used is written so often at most.
 const TOUCH_EVERY: Duration = Duration::minutes(1);
@@ -24,6 +25,7 @@ pub struct Access {
     pub(crate) limits: Limits,
     pub(crate) passwords: Passwords,
     pub(crate) holders: Holders,
+    pub(crate) tickets: Tickets,
     touched: Mutex<HashMap<Uuid, WallTime>>,
 }
 
@@ -31,7 +33,8 @@ impl Access {
     /// As configured.
     pub fn new(config: ServerConfig) -> Self {
         let (limits, passwords) = (Limits::new(&config), Passwords::new());
-        Self { config, limits, passwords, holders: Holders::default(), touched: Mutex::default() }
+        let (holders, tickets) = (Holders::default(), Tickets::default());
+        Self { config, limits, passwords, holders, tickets, touched: Mutex::default() }
     }
 
     /// Whether cookies travel over TLS only.

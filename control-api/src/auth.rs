@@ -131,7 +131,8 @@ pub(crate) fn router() -> OpenApiRouter<Arc<Api>> {
 
 /// Log in
 ///
-/// The answer brings an access token, good for 15 minutes, and a cookie that brings new ones for seven days.
+/// The answer brings an access token, good for 15 minutes, and a cookie that brings new ones for seven days. Each of these
+/// brings a cookie for another seven days, until 30 days after the login.
 #[utoipa::path(post, path = "/auth/login", tag = "access", request_body = NewLogin,
     responses((status = 200, body = TokenView), Problems))]
 async fn log_in(visitor: Visitor, State(api): State<Arc<Api>>, Body(new): Body<NewLogin>) -> Answer<Response> {
@@ -174,9 +175,10 @@ async fn refresh(visitor: Visitor, State(api): State<Arc<Api>>, headers: HeaderM
     let (pair, access, refresh) = new_tokens(now)?;
     let address = visitor.address.map(|address| address.to_string());
     match api.store.refresh_login(&digest(token), &pair, now, address).await? {
-        Refreshed::Done(account) => {
+        Refreshed::Done { account, access_until, refresh_until } => {
             let account = api.store.account(account).await?.ok_or_else(refused)?;
-            Ok(token_answer(&api, account, &access, &refresh))
+            let good_for = [access_until, refresh_until].map(|until| (until - now).num_seconds());
+            Ok(token_answer(&api, account, &access, &refresh, good_for))
         }
         Refreshed::Unknown => Err(refused()),
         Refreshed::Reused => {
@@ -319,12 +321,13 @@ async fn begin(api: &Api, mut change: Change<'_>, account: Account, visitor: &Vi
     change.commit().await?;
     // As it is now: the login itself is part of it.
     let account = api.store.account(account.id).await?.unwrap_or(account);
-    Ok(token_answer(api, account, &access, &refresh))
+    Ok(token_answer(api, account, &access, &refresh, [ACCESS_S, REFRESH_S]))
 }
 
 fn new_tokens(now: WallTime) -> Answer<(TokenPair, NewSecret, NewSecret)> {
     let (access, refresh) = (NewSecret::random(SecretKind::Access)?, NewSecret::random(SecretKind::Refresh)?);
     let pair = TokenPair {
+        made: now,
         access: access.digest(),
         refresh: refresh.digest(),
         access_until: now + Duration::seconds(ACCESS_S),
@@ -333,14 +336,21 @@ fn new_tokens(now: WallTime) -> Answer<(TokenPair, NewSecret, NewSecret)> {
     Ok((pair, access, refresh))
 }
 
-fn token_answer(api: &Api, account: Account, access: &NewSecret, refresh: &NewSecret) -> Response {
+/// Both tokens, and for how many seconds each is good.
+fn token_answer(
+    api: &Api,
+    account: Account,
+    access: &NewSecret,
+    refresh: &NewSecret,
+    [access_s, refresh_s]: [i64; 2],
+) -> Response {
     let body = TokenView {
         access_token: access.told().to_owned(),
         token_type: "Bearer",
-        expires_in: ACCESS_S,
+        expires_in: access_s,
         account: AccountView::from(account),
     };
-    let cookie = set_cookie(api, refresh.told(), REFRESH_S);
+    let cookie = set_cookie(api, refresh.told(), refresh_s);
     (AppendHeaders([(SET_COOKIE, cookie)]), Json(body)).into_response()
 }
 

@@ -84,8 +84,10 @@ pub(crate) fn router() -> OpenApiRouter<Arc<Api>> {
 
 /// Check in by picture
 ///
-/// By the rules of a camera at the door, liveness included. One picture is one view: it is marked when it is as similar as two
-/// views before a camera must be. A clip of two seconds or more is as good as a camera. The same file sent twice is one event.
+/// By the rules of a camera at the door, and more: whoever sends a picture chooses it. So, unless `[check_in]` of the
+/// configuration says otherwise, two views must agree, and nobody is marked of whom it is not known that they are alive; what
+/// falls short goes to review. One picture is one view. A clip of two seconds or more is as good as a camera. The same file sent
+/// twice is one event.
 #[utoipa::path(post, path = "/attendance/mark", tag = "attendance", security(("token" = []), ("key" = [])),
     request_body(content((CheckInForm = "multipart/form-data"), (CheckInForm = "application/json"))),
     responses((status = 201, description = "Marked", body = CheckInView),

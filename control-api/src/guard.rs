@@ -56,6 +56,10 @@ async fn guarded(api: Arc<Api>, request: Request, next: Next) -> Response {
     if let Some(Err(problem)) = address.map(|address| api.access.limits.address(address)) {
         return problem.into_response();
     }
+    if let Err(refused) = api.access.tickets.punch(&mut parts, api.clock.wall()) {
+        parts.extensions.insert(Refused(refused));
+        return next.run(Request::from_parts(parts, body)).await;
+    }
     let caller = match Caller::find(&parts, &api).await {
         Ok(Some(caller)) => caller,
         Ok(None) => return next.run(Request::from_parts(parts, body)).await,

@@ -45,6 +45,7 @@ mod sessions;
 mod setup;
 mod sites;
 mod state;
+mod tickets;
 mod timetables;
 pub mod upload;
 pub mod validate;

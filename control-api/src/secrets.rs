@@ -21,6 +21,8 @@ pub enum SecretKind {
     Key,
     /// `rcl_`
     Link,
+    /// `rct_`
+    Ticket,
 }
 
 /// 256 random bits in letters.
@@ -43,6 +45,7 @@ impl NewSecret {
             SecretKind::Refresh => "rcr_",
             SecretKind::Key => "rck_",
             SecretKind::Link => "rcl_",
+            SecretKind::Ticket => "rct_",
         };
         Ok(Self(format!("{prefix}{}", URL_SAFE_NO_PAD.encode(bytes))))
     }

@@ -399,10 +399,17 @@ impl Facts<'_> {
         }
         for (reason, count) in refused {
             let (code, words) = match reason {
-                "too_small" => ("too_small", "too small: come nearer, or lower min_face_px"),
+                "too_small" => {
+                    ("too_small", "too small: come nearer, lower min_face_px, or use a stream of more pixels")
+                }
                 "outside_region" => ("outside_region", "outside of the camera's regions of interest"),
                 "too_many" => ("too_many", "too many at once"),
-                "poor" | "blurred" => ("blurred", "too blurred, dark or turned away"),
+                "turned_away" => ("turned_away", "turned too far away from the camera"),
+                "too_dark" => ("too_dark", "too dark: give the door more light, or the camera another exposure"),
+                "too_bright" => ("too_bright", "too bright: turn the camera away from lamps and windows"),
+                "low_contrast" => ("low_contrast", "without contrast: look at light, haze and a dirty lens"),
+                "blurred" => ("blurred", "too blurred: a shorter exposure, or another focus, may help"),
+                "uncertain" => ("uncertain", "hardly to be recognised as faces"),
                 _ => ("unusable", "of no use"),
             };
             reasons.push(Reason {

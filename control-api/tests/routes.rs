@@ -8,11 +8,11 @@ use std::time::Duration;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use rollcall_control_api::ports::cameras::{
-    CameraProbe, CameraStatus, Cameras, FoundDevice, NoPicture, Overlay, Pictures,
+    CameraProbe, CameraStatus, Cameras, DeviceStreams, FoundDevice, NoPicture, Overlay, Pictures, StreamsAsk,
 };
 use rollcall_control_api::ports::faces::{
     Certainty, CheckIn, CheckInTrouble, CheckedIn, DecideAsk, EnrolAsk, FaceView, Faces, FacesTrouble, GalleryView,
-    Later, Likeness, LiveShot, Matched, PictureOutcome, PictureReport, Turn,
+    Later, Likeness, LiveShot, Matched, NotTheirs, PictureOutcome, PictureReport, Turn,
 };
 use rollcall_control_api::{Access, Api, Daemon, Live, Metrics, ModelView, Part, Readiness, VersionView, router};
 use rollcall_pipeline::config::{CameraConfig, Config, Problem, Secret};
@@ -74,6 +74,10 @@ impl Cameras for NoCameras {
         panic!("not asked")
     }
 
+    fn streams_of(&self, _: StreamsAsk) -> Later<'_, Result<DeviceStreams, NoPicture>> {
+        panic!("not asked")
+    }
+
     fn discover(&self, _: Duration, _: Option<Ipv4Addr>) -> Later<'_, Result<Vec<FoundDevice>, NoPicture>> {
         panic!("not asked")
     }
@@ -111,7 +115,7 @@ impl Faces for NoFaces {
         panic!("not asked")
     }
 
-    fn decide(&self, _: DecideAsk) -> Later<'_, Result<Vec<Option<PersonId>>, FacesTrouble>> {
+    fn decide(&self, _: DecideAsk) -> Later<'_, Result<Vec<Result<(), NotTheirs>>, FacesTrouble>> {
         panic!("not asked")
     }
 

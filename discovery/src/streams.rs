@@ -81,6 +81,19 @@ pub enum StreamsError {
 }
 
 impl StreamsError {
+    /// The word for it in tables and JSON.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Address => "address",
+            Self::Unreachable(_) => "unreachable",
+            Self::Unauthorized => "unauthorized",
+            Self::Refused(_) => "refused",
+            Self::Unreadable(_) => "no_onvif",
+            Self::None => "none",
+            Self::Late(_) => "late",
+        }
+    }
+
     /// What a retry would bring.
     pub fn class(&self) -> ErrorClass {
         match self {

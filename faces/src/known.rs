@@ -10,6 +10,10 @@ use rollcall_stages::picture::RefusedPicture;
 /// Two people's templates are never this similar; one person's usually are. Above it somebody has two names.
 pub const SAME_FACE: f32 = 0.6;
 
+/// Two pictures of one person are at least so alike, or each is as alike to a third one of them. Single pairs of LFW are told
+/// apart best at 0.32; to refuse somebody their own picture is the worse mistake here, hence a little less.
+pub const ONE_PERSON: f32 = 0.3;
+
 /// Why a picture is refused. `K` is how people are called: by name in a folder, by id elsewhere.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Refusal<K: Debug + Display> {
@@ -24,6 +28,12 @@ pub enum Refusal<K: Debug + Display> {
         /// How alike.
         similarity: f32,
     },
+    /// It shows somebody else than the other pictures do, or no two of them show the same.
+    #[error("the face is not that of the other pictures ({similarity:.2}); send pictures of one person")]
+    AnotherPerson {
+        /// How alike the most similar of the others is.
+        similarity: f32,
+    },
 }
 
 impl<K: Debug + Display> Refusal<K> {
@@ -32,6 +42,7 @@ impl<K: Debug + Display> Refusal<K> {
         match self {
             Self::Picture(refused) => refused.code(),
             Self::LooksLike { .. } => "looks_like_another",
+            Self::AnotherPerson { .. } => "another_person",
         }
     }
 }
@@ -41,7 +52,32 @@ impl<K: Debug + Display> Refusal<K> {
 /// A face that is more like the person's own than like anybody else's becomes one of their own, and may so bring in another;
 /// this goes on until no more come in. So the answers depend neither on the order of the faces nor on whether this was asked
 /// before. `other` is who else a face is most like.
+///
+/// What is left must be faces of one person: those that hang together with what is enrolled, else the most that hang together.
+/// The others are refused; all of them where no group is the largest, since nobody can tell which is the person's.
 pub fn decide<K: Debug + Display>(
+    own: &mut Vec<Embedding>,
+    other: impl Fn(&Embedding) -> Option<(K, f32)>,
+    faces: &[Option<&Embedding>],
+) -> Vec<Option<Refusal<K>>> {
+    let mut refusals = not_somebody_elses(&mut own.clone(), &other, faces);
+    let theirs: Vec<_> = faces.iter().zip(&refusals).map(|(face, no)| face.filter(|_| no.is_none())).collect();
+    let odd = odd_ones_out(own, &theirs);
+    if odd.iter().any(Option::is_some) {
+        // What a stranger has brought in goes with them.
+        let one: Vec<_> = faces.iter().zip(&odd).map(|(face, odd)| face.filter(|_| odd.is_none())).collect();
+        refusals = not_somebody_elses(own, &other, &one);
+    } else {
+        own.extend(theirs.into_iter().flatten().cloned());
+    }
+    for (refusal, odd) in refusals.iter_mut().zip(odd) {
+        *refusal = refusal.take().or(odd.map(|similarity| Refusal::AnotherPerson { similarity }));
+    }
+    refusals
+}
+
+/// Takes in the faces that are not more like somebody else.
+fn not_somebody_elses<K: Debug + Display>(
     own: &mut Vec<Embedding>,
     other: impl Fn(&Embedding) -> Option<(K, f32)>,
     faces: &[Option<&Embedding>],
@@ -62,6 +98,48 @@ pub fn decide<K: Debug + Display>(
             return refusals;
         }
     }
+}
+
+/// For each face that is not the others' how alike the most similar of them is.
+fn odd_ones_out(own: &[Embedding], faces: &[Option<&Embedding>]) -> Vec<Option<f32>> {
+    let mut left: Vec<(usize, &Embedding)> =
+        faces.iter().enumerate().filter_map(|(i, face)| face.map(|face| (i, face))).collect();
+    let there = left.clone();
+    let enrolled = take_alike(own.iter().collect(), &mut left);
+    let mut groups = Vec::new();
+    while let Some((i, face)) = left.pop() {
+        let mut group = take_alike(vec![face], &mut left);
+        group.push(i);
+        groups.push(group);
+    }
+    let largest = groups.iter().map(Vec::len).max().unwrap_or_default();
+    let mut of_largest = groups.iter().filter(|group| group.len() == largest);
+    let theirs = match (enrolled.is_empty(), of_largest.next(), of_largest.next()) {
+        (true, Some(only), None) => only.clone(),
+        _ => enrolled,
+    };
+    let mut odd = vec![None; faces.len()];
+    for &(i, face) in there.iter().filter(|(i, _)| !theirs.contains(i)) {
+        let others = there.iter().filter(|(j, _)| *j != i).map(|(_, other)| *other).chain(own);
+        odd[i] = Some(others.filter_map(|other| other.similarity(face)).fold(f32::NEG_INFINITY, f32::max));
+    }
+    odd
+}
+
+/// Takes those out of `left` that hang together with `seeds`, by whatever is between them.
+fn take_alike<'e>(mut seeds: Vec<&'e Embedding>, left: &mut Vec<(usize, &'e Embedding)>) -> Vec<usize> {
+    let mut taken = Vec::new();
+    while let Some(seed) = seeds.pop() {
+        left.retain(|&(i, face)| {
+            let is_alike = seed.similarity(face).is_some_and(|similarity| similarity >= ONE_PERSON);
+            if is_alike {
+                taken.push(i);
+                seeds.push(face);
+            }
+            !is_alike
+        });
+    }
+    taken
 }
 
 /// Somebody else whose template is too similar, unless the person's own are more so.
@@ -150,6 +228,29 @@ mod tests {
         }
         // A folder of nothing but somebody else's pictures stays out, however alike they are among themselves.
         assert_eq!(decide_all(&mut known, "Eve", &[1.0, 2.0, 3.0]), [false; 3]);
+    }
+
+    #[test]
+    fn of_two_people_in_one_request_the_fewer_are_refused() {
+        let check = |own: &[f32], degrees: &[f32], accepted: &[bool], templates: usize| {
+            let mut own: Vec<_> = own.iter().copied().map(face).collect();
+            let faces: Vec<Embedding> = degrees.iter().copied().map(face).collect();
+            let faces = faces.iter().map(Some).collect::<Vec<_>>();
+            let told = decide(&mut own, |_| None::<(String, f32)>, &faces);
+            assert_eq!(told.iter().map(Option::is_none).collect::<Vec<_>>(), accepted, "{degrees:?}: {told:?}");
+            assert!(told.iter().flatten().all(|refusal| refusal.code() == "another_person"), "{told:?}");
+            assert_eq!(own.len(), templates);
+        };
+        // 72.5° apart is as alike as ONE_PERSON.
+        check(&[], &[0.0, 20.0, 120.0], &[true, true, false], 2);
+        check(&[], &[120.0, 0.0, 20.0], &[false, true, true], 2);
+        // Each is like the next.
+        check(&[], &[0.0, 60.0, 120.0], &[true; 3], 3);
+        // Nobody can tell which of two is meant, unless one is like what is enrolled.
+        check(&[], &[0.0, 120.0], &[false; 2], 0);
+        check(&[130.0], &[0.0, 10.0, 120.0], &[false, false, true], 2);
+        // One picture has no others; people change.
+        check(&[130.0], &[0.0], &[true], 2);
     }
 
     #[test]

@@ -14,10 +14,11 @@ use base64::engine::general_purpose::STANDARD;
 use parking_lot::Mutex;
 use rollcall_control_api::ports::cameras as port;
 use rollcall_control_api::ports::cameras::{
-    CameraProbe, CameraStatus, CameraTrouble, FoundDevice, NoPicture, Overlay, Picture, Pictures,
+    CameraProbe, CameraStatus, CameraTrouble, DeviceStreams, FoundDevice, NoPicture, OfferedStream, Overlay, Picture,
+    Pictures, StreamsAsk,
 };
 use rollcall_control_api::ports::faces::Later;
-use rollcall_discovery::{GROUP, Search, discover};
+use rollcall_discovery::{Credentials, GROUP, Search, StreamOffer, StreamsError, discover, stream_uris};
 use rollcall_pipeline::config::{CameraConfig, Config, Problem, Secret};
 use rollcall_pipeline::{CameraId, Clock, RoomId, TimeSource};
 use rollcall_stages::decode::{CameraSnapshot, CameraState, Masks, Probe, ProbeLimits, probe};
@@ -25,6 +26,7 @@ use rollcall_stages::preview::{self, PreviewError, PreviewHub, Watch};
 use rollcall_store::{Store, StoreError, StoredCamera};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
+use url::Url;
 
 use super::Control;
 use super::cameras::{Cameras, Stored};
@@ -37,6 +39,8 @@ const ASK_AFTER: Duration = Duration::from_secs(45);
 /// How often is looked whether a camera is different, for live views.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
+/// How long a device may take to say where its streams are.
+const STREAMS_WITHIN: Duration = Duration::from_secs(10);
 /// Looks at cameras at the same time: each decodes, beside those that are analysed.
 const PROBES: usize = 2;
 
@@ -242,6 +246,33 @@ impl port::Cameras for CameraDesk {
             Ok(devices.into_iter().map(device).collect())
         }))
     }
+
+    fn streams_of(&self, ask: StreamsAsk) -> Later<'_, Result<DeviceStreams, NoPicture>> {
+        let clock = Arc::clone(&self.clock);
+        Box::pin(blocking(&self.probes, "two cameras are being looked at already", move |_| {
+            let credentials = ask.credentials.map(|(username, password)| Credentials { username, password });
+            let asked = Url::parse(&ask.address)
+                .map_err(|_| StreamsError::Address)
+                .and_then(|address| stream_uris(&address, credentials.as_ref(), STREAMS_WITHIN, &*clock));
+            Ok(match asked {
+                Ok(offers) => DeviceStreams {
+                    ok: true,
+                    streams: offers.into_iter().map(offered).collect(),
+                    ..DeviceStreams::default()
+                },
+                Err(why) => DeviceStreams {
+                    reason: Some(why.to_string()),
+                    kind: Some(why.as_str()),
+                    ..DeviceStreams::default()
+                },
+            })
+        }))
+    }
+}
+
+fn offered(offer: StreamOffer) -> OfferedStream {
+    let StreamOffer { profile, name, codec, width, height, url } = offer;
+    OfferedStream { profile, name, codec, width, height, address: url.to_string() }
 }
 
 /// Does what blocks on a thread for that, if there is a seat. It is called off when nobody waits any more.

@@ -7,17 +7,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use rollcall_attendance::DecisionPolicy;
 use rollcall_control_api::ports::faces::{
     BoxView, Certainty, CheckIn, CheckInOutcome, CheckInTrouble, CheckedIn, DecideAsk, EnrolAsk, FaceView, Faces,
-    FacesTrouble, GalleryView, GateView, Later, Likeness, LiveShot, LivenessView, Matched, NewTemplate, PictureOutcome,
-    PictureReport, QualityView, Shown, Turn,
+    FacesTrouble, GalleryView, GateView, Later, Likeness, LiveShot, LivenessView, Matched, NewTemplate, NotTheirs,
+    PictureOutcome, PictureReport, QualityView, Shown, Turn,
 };
 use rollcall_faces::live::STAND;
 use rollcall_faces::{
     EngineOptions, EnrolRequest, Enrolled, Examined, FaceEngine, FaceInfo, FacesError, JudgeRequest, LiveRefusal,
     LiveShots, LiveTemplate, Material, Refusal,
 };
-use rollcall_pipeline::ports::{Expectations as _, Judge as _};
+use rollcall_pipeline::config::{CheckInConfig, ReviewOrMark};
+use rollcall_pipeline::ports::Expectations as _;
 use rollcall_pipeline::supervisor::Supervisor;
 use rollcall_pipeline::{
     AttendanceEvent, CameraId, CameraTuning, Direction, Embedding, Epoch, EventKind, GalleryVersion, LivenessVerdict,
@@ -52,6 +54,7 @@ pub(super) struct FaceDesk {
     store: Store,
     /// How events are written.
     sink: PgSinkOptions,
+    check_in: CheckInConfig,
     /// One check-in after the other is made an event of, so that the same picture twice is one.
     marking: Mutex<()>,
 }
@@ -63,6 +66,7 @@ pub(super) struct Parts {
     pub(super) rules: Rules,
     pub(super) store: Store,
     pub(super) sink: PgSinkOptions,
+    pub(super) check_in: CheckInConfig,
     /// Where clips lie while they are looked at.
     pub(super) clips: PathBuf,
 }
@@ -75,7 +79,7 @@ impl FaceDesk {
         parts: Parts,
         supervisor: &Supervisor,
     ) -> anyhow::Result<Self> {
-        let Parts { gallery, shots, rules, store, sink, clips } = parts;
+        let Parts { gallery, shots, rules, store, sink, check_in, clips } = parts;
         // What a crash left behind shows people.
         drop(fs::remove_dir_all(&clips));
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&clips);
@@ -84,7 +88,7 @@ impl FaceDesk {
         let (settings, load) = vision.faces(recognition);
         let engine = FaceEngine::start(options, settings, load, supervisor)?;
         let (model, enrolling, marking) = (vision.embedding_model(), Arc::default(), Mutex::default());
-        Ok(Self { engine, shots, gallery, model, enrolling, rules, store, sink, marking })
+        Ok(Self { engine, shots, gallery, model, enrolling, rules, store, sink, check_in, marking })
     }
 
     /// Takes no more pictures.
@@ -98,12 +102,20 @@ impl FaceDesk {
         }
         let epoch = epoch(&ask);
         let CheckIn { shown, by, room, at, .. } = ask;
-        let (material, is_single) = match shown {
-            Shown::Pictures(pictures) => {
-                let is_single = pictures.len() == 1;
-                (Material::Pictures(pictures), is_single)
-            }
-            Shown::Clip(clip) => (Material::Clip(clip), false),
+        let by_camera = self.engine.settings().recognition.min_agreeing;
+        let (material, min_agreeing) = match shown {
+            // There is no second view to agree with a single one, if one is enough.
+            Shown::Pictures(pictures) if pictures.len() == 1 => (Material::Pictures(pictures), 1),
+            Shown::Pictures(pictures) => (Material::Pictures(pictures), by_camera),
+            Shown::Clip(clip) => (Material::Clip(clip), by_camera),
+        };
+        let policy = match self.check_in.require_live {
+            true => DecisionPolicy {
+                identified_undecided: ReviewOrMark::Review,
+                identified_unclear: ReviewOrMark::Review,
+                ..self.rules.policy()
+            },
+            false => self.rules.policy(),
         };
         let request = JudgeRequest {
             // A label of metrics: who sent it comes into the event alone.
@@ -120,14 +132,13 @@ impl FaceDesk {
             at,
             matcher: Arc::new(self.gallery.clone()),
             expected: self.rules.expected(&room, at),
-            policy: self.rules.policy(),
-            // There is no second shot to agree with the first.
-            min_agreeing: is_single.then_some(1),
+            policy,
+            min_agreeing: Some(min_agreeing.max(self.check_in.min_agreeing)),
         };
         let mut decision = self.engine.judge(material, request).await.map_err(trouble)?.decision;
         decision.key.camera = CameraId::new(format!("{CHECK_IN}:{by}"));
         let _turn = self.marking.lock().await;
-        let event = self.rules.clone().judge(decision);
+        let event = self.rules.judge_by(decision, &policy);
         let kept = self.keep(&event, &room).await;
         if kept.is_err() {
             self.rules.forget(&event);
@@ -241,7 +252,7 @@ impl Faces for FaceDesk {
         })
     }
 
-    fn decide(&self, ask: DecideAsk) -> Later<'_, Result<Vec<Option<PersonId>>, FacesTrouble>> {
+    fn decide(&self, ask: DecideAsk) -> Later<'_, Result<Vec<Result<(), NotTheirs>>, FacesTrouble>> {
         Box::pin(async move {
             let DecideAsk { person, mut own, at_least, faces } = ask;
             self.gallery_at_least(at_least).await?;
@@ -252,11 +263,7 @@ impl Faces for FaceDesk {
                 |face| rollcall_faces::known::in_gallery(&*others, person, face),
                 &faces,
             );
-            let other = |refusal: Refusal<PersonId>| match refusal {
-                Refusal::LooksLike { other, .. } => Some(other),
-                Refusal::Picture(_) => None,
-            };
-            Ok(refusals.into_iter().map(|refusal| refusal.and_then(other)).collect())
+            Ok(refusals.iter().map(|refusal| refusal.as_ref().and_then(not_theirs).map_or(Ok(()), Err)).collect())
         })
     }
 
@@ -387,14 +394,22 @@ fn outcome(enrolled: Enrolled) -> PictureOutcome {
             let (embedding, quality) = (accepted.embedding, accepted.quality.weight);
             (Some(NewTemplate { embedding, quality, crop: accepted.crop }), None, None)
         }
-        // Whose face it is, is not for everybody's eyes: the sentence names nobody.
-        Err(refusal @ Refusal::LooksLike { other, .. }) => {
-            let detail = "the face looks like somebody else's; one of the two has a picture of the other".to_owned();
-            (None, Some((refusal.code(), detail)), Some(other))
-        }
-        Err(refusal) => (None, Some((refusal.code(), refusal.to_string())), None),
+        Err(refusal) => match not_theirs(&refusal) {
+            Some(no @ NotTheirs::LooksLike(other)) => (None, Some((no.code(), no.detail().to_owned())), Some(other)),
+            Some(no) => (None, Some((no.code(), no.detail().to_owned())), None),
+            None => (None, Some((refusal.code(), refusal.to_string())), None),
+        },
     };
     PictureOutcome { report: picture_report(&sha256, &report, bbox, refused), sha256, template, looks_like }
+}
+
+/// Whose face it is instead, if that is what is wrong.
+fn not_theirs(refusal: &Refusal<PersonId>) -> Option<NotTheirs> {
+    match refusal {
+        Refusal::LooksLike { other, .. } => Some(NotTheirs::LooksLike(*other)),
+        Refusal::AnotherPerson { .. } => Some(NotTheirs::AnotherPerson),
+        Refusal::Picture(_) => None,
+    }
 }
 
 fn live_shot(taken: LiveTemplate) -> LiveShot {

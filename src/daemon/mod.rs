@@ -163,6 +163,7 @@ impl Daemon {
             rules: rules.clone(),
             store: database.store.clone(),
             sink: sink_options(&place, &config, &vision)?,
+            check_in: config.check_in,
             clips: place.data_dir()?.join("clips"),
         };
         let faces = FaceDesk::start(&vision, recognition, parts, &supervisor)?;
@@ -479,6 +480,7 @@ async fn keep_partitions(store: Store, clock: Arc<dyn Clock>, keep: RetentionCon
             reviews_from: from(keep.events_days),
             crops_from: from(keep.crops_days),
             marks_from: None,
+            audit_from: from(keep.audit_days),
         };
         match store.apply_retention(&retention).await {
             Ok(0) => {}

@@ -401,13 +401,16 @@ impl Change<'_> {
     /// When the database is away.
     pub async fn cancel_session(&mut self, before: &SessionDetail, reason: &str) -> Result<SessionDetail, StoreError> {
         let by = self.actor().clone();
-        sqlx::query("update sessions set state = 'cancelled', version = version + 1 where id = $1")
-            .bind(before.id)
-            .execute(self.connection())
-            .await?;
+        // now() is the same throughout a transaction: that is how the two belong together.
         sqlx::query(
-            "insert into corrections (id, session_id, person_id, kind, reason, status_before, by_id, by_name)
-             select gen_random_uuid(), session_id, person_id, 'void', $2, status, $3, $4
+            "update sessions set state = 'cancelled', cancelled_at = now(), version = version + 1 where id = $1",
+        )
+        .bind(before.id)
+        .execute(self.connection())
+        .await?;
+        sqlx::query(
+            "insert into corrections (id, session_id, person_id, kind, reason, status_before, by_id, by_name, at)
+             select gen_random_uuid(), session_id, person_id, 'void', $2, status, $3, $4, now()
              from register where session_id = $1 and status <> 'void' order by person_id",
         )
         .bind(before.id)
@@ -418,6 +421,42 @@ impl Change<'_> {
         .await?;
         let session = self.session_now(before.id).await?;
         self.audit(Entry::changed("session.cancel", "session", session.id, before, &session)).await?;
+        Ok(session)
+    }
+
+    /// Restores a locked session that was cancelled. What the cancelling voided counts again: by the correction that was in
+    /// force, or else by what cameras saw.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn restore_session(&mut self, before: &SessionDetail, reason: &str) -> Result<SessionDetail, StoreError> {
+        let by = self.actor().clone();
+        sqlx::query(
+            "insert into corrections (id, session_id, person_id, kind, reason, status_before, by_id, by_name)
+             select gen_random_uuid(), v.session_id, v.person_id,
+                    coalesce((select c.kind from corrections c where c.session_id = v.session_id
+                                  and c.person_id = v.person_id and c.ordinal < v.ordinal
+                              order by c.ordinal desc limit 1), 'restore'),
+                    $2, 'void', $3, $4
+             from corrections v join sessions s on s.id = v.session_id
+             where v.session_id = $1 and v.kind = 'void' and v.at = s.cancelled_at order by v.person_id",
+        )
+        .bind(before.id)
+        .bind(reason)
+        .bind(by.id)
+        .bind(by.name)
+        .execute(self.connection())
+        .await?;
+        sqlx::query(
+            "update sessions set state = case when opened_at is null then 'planned' else 'open' end, cancelled_at = null,
+                 version = version + 1
+             where id = $1",
+        )
+        .bind(before.id)
+        .execute(self.connection())
+        .await?;
+        let session = self.session_now(before.id).await?;
+        self.audit(Entry::changed("session.restore", "session", session.id, before, &session)).await?;
         Ok(session)
     }
 

@@ -1,10 +1,14 @@
 //! Logins: families of refresh tokens, and the access tokens that they bring.
 
+use chrono::TimeDelta;
 use rollcall_pipeline::WallTime;
 use sqlx::Row;
 use uuid::Uuid;
 
 use crate::{Actor, ActorKind, Change, Entry, Store, StoreError};
+
+/// How long a login may be refreshed, however busy it is; then the password is asked for again.
+pub const LOGIN_AT_MOST: TimeDelta = TimeDelta::days(30);
 
 /// A new pair of tokens, as digests, and how long they are good.
 #[derive(Clone, Copy, Debug)]
@@ -17,13 +21,30 @@ pub struct TokenPair {
     pub access_until: WallTime,
     /// The refresh token, and the login unless it is refreshed, ends then.
     pub refresh_until: WallTime,
+    /// When they were made.
+    pub made: WallTime,
+}
+
+impl TokenPair {
+    /// The same for a login that began then: no token outlives it.
+    fn of_login(self, began: WallTime) -> Self {
+        let end = began + LOGIN_AT_MOST;
+        Self { access_until: self.access_until.min(end), refresh_until: self.refresh_until.min(end), ..self }
+    }
 }
 
 /// What came of a refresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refreshed {
-    /// The new pair is good; of this account.
-    Done(Uuid),
+    /// The new pair is good.
+    Done {
+        /// Of which account.
+        account: Uuid,
+        /// How long the access token is good.
+        access_until: WallTime,
+        /// How long the refresh token is good.
+        refresh_until: WallTime,
+    },
     /// There is no such token, or not any more.
     Unknown,
     /// The token was turned in before: its login is revoked, for one of the two who had it is a thief.
@@ -45,7 +66,7 @@ impl Store {
         let mut tx = self.pool.begin().await?;
         // The lock lets one of two at once find the token unused.
         let row = sqlx::query(
-            "select t.login_id, t.used_at is not null as used, a.id, a.name
+            "select t.login_id, t.used_at is not null as used, l.created_at, a.id, a.name
              from refresh_tokens t join logins l on l.id = t.login_id join accounts a on a.id = l.account_id
              where t.sha256 = $1 and t.expires_at > $2 and l.expires_at > $2 and l.revoked_at is null
                and a.disabled_at is null
@@ -65,6 +86,10 @@ impl Store {
             change.commit().await?;
             return Ok(Refreshed::Reused);
         }
+        let pair = pair.of_login(row.try_get("created_at")?);
+        if pair.refresh_until <= now {
+            return Ok(Refreshed::Unknown);
+        }
         sqlx::query("update refresh_tokens set used_at = $2 where sha256 = $1")
             .bind(&sha256[..])
             .bind(now)
@@ -75,9 +100,10 @@ impl Store {
             .bind(pair.refresh_until)
             .execute(&mut *tx)
             .await?;
-        add_tokens(&mut tx, login, pair).await?;
+        add_tokens(&mut tx, login, &pair).await?;
         tx.commit().await?;
-        Ok(Refreshed::Done(account))
+        let TokenPair { access_until, refresh_until, .. } = pair;
+        Ok(Refreshed::Done { account, access_until, refresh_until })
     }
 
     /// Forgets tokens, logins, links and answers that are of no use any more. Once a day.
@@ -113,14 +139,18 @@ impl Change<'_> {
     ) -> Result<Uuid, StoreError> {
         let login = Uuid::now_v7();
         let address = self.actor().address.clone();
-        sqlx::query("insert into logins (id, account_id, expires_at, address, user_agent) values ($1, $2, $3, $4, $5)")
-            .bind(login)
-            .bind(account)
-            .bind(pair.refresh_until)
-            .bind(address)
-            .bind(user_agent)
-            .execute(self.connection())
-            .await?;
+        sqlx::query(
+            "insert into logins (id, account_id, created_at, expires_at, address, user_agent)
+             values ($1, $2, $3, $4, $5, $6)",
+        )
+        .bind(login)
+        .bind(account)
+        .bind(pair.made)
+        .bind(pair.refresh_until)
+        .bind(address)
+        .bind(user_agent)
+        .execute(self.connection())
+        .await?;
         add_tokens(self.connection(), login, pair).await?;
         self.audit(entry("login.begin", login, None)).await?;
         Ok(login)

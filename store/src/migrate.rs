@@ -7,7 +7,7 @@ use sqlx::{Acquire, SqlSafeStr};
 
 use crate::{Store, StoreError};
 
-const MIGRATIONS: [(&str, &str); 11] = [
+const MIGRATIONS: [(&str, &str); 12] = [
     ("people", include_str!("../../migrations/0001_people.sql")),
     ("attendance", include_str!("../../migrations/0002_attendance.sql")),
     ("events", include_str!("../../migrations/0003_events.sql")),
@@ -19,6 +19,7 @@ const MIGRATIONS: [(&str, &str); 11] = [
     ("register", include_str!("../../migrations/0009_register.sql")),
     ("feed", include_str!("../../migrations/0010_feed.sql")),
     ("tallies", include_str!("../../migrations/0011_tallies.sql")),
+    ("restored_sessions", include_str!("../../migrations/0012_restored_sessions.sql")),
 ];
 
 fn migrator() -> Migrator {

@@ -1,8 +1,8 @@
-//! Monthly partitions of marks and events: made ahead, dropped when too old.
+//! Monthly partitions of marks and events: made ahead, dropped when too old. And whatever else is too old.
 
 use chrono::NaiveDate;
 
-use crate::{Store, StoreError};
+use crate::{Actor, Entry, Store, StoreError};
 
 /// Enough that a daemon which cannot reach its database on the first of the month loses no comfort.
 const MONTHS_AHEAD: i32 = 2;
@@ -18,6 +18,8 @@ pub struct Retention {
     pub crops_from: Option<NaiveDate>,
     /// Review items.
     pub reviews_from: Option<NaiveDate>,
+    /// The audit log.
+    pub audit_from: Option<NaiveDate>,
 }
 
 impl Store {
@@ -72,6 +74,30 @@ impl Store {
                 .await?;
         }
         tx.commit().await?;
+        if let Some(from) = retention.audit_from {
+            self.forget_audit(from).await?;
+        }
         Ok(dropped)
+    }
+
+    /// Forgets what was done before a day, and writes down that it did. This alone may delete from the audit log.
+    async fn forget_audit(&self, from: NaiveDate) -> Result<(), StoreError> {
+        let mut change = self.change(Actor::system("retention")).await?;
+        // Until the end of this transaction, and in no other.
+        sqlx::query("select set_config('rollcall.retention', 'on', true)").execute(change.connection()).await?;
+        let gone = sqlx::query("delete from audit_log where at < $1::date at time zone 'UTC'")
+            .bind(from)
+            .execute(change.connection())
+            .await?
+            .rows_affected();
+        sqlx::query("select set_config('rollcall.retention', 'off', true)").execute(change.connection()).await?;
+        if gone == 0 {
+            return Ok(());
+        }
+        let (object_id, after) = (from.to_string(), Some(serde_json::json!({ "entries": gone, "before": from })));
+        change
+            .audit(Entry { action: "audit.forget", object_kind: "audit", object_id, after, ..Entry::default() })
+            .await?;
+        change.commit().await
     }
 }

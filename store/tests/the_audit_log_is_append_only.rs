@@ -1,9 +1,9 @@
 //! Nobody rewrites what was done, whatever they may do elsewhere; tokens that are over are forgotten.
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
-use chrono::{Duration, TimeZone, Utc};
+use chrono::{Duration, NaiveDate, TimeZone, Utc};
 use rollcall_store::testing::{current_database, store};
-use rollcall_store::{AccountFields, Actor, AuditFilter, Claim, Entry, Grants, TokenPair};
+use rollcall_store::{AccountFields, Actor, AuditFilter, Claim, Entry, Grants, Retention, TokenPair};
 use sqlx::ConnectOptions;
 use uuid::Uuid;
 
@@ -29,6 +29,36 @@ async fn what_was_done_stays_as_it_was_written() {
 }
 
 #[tokio::test]
+async fn only_retention_forgets_what_was_done_and_says_so() {
+    let store = store().await;
+    let mut connection = current_database(&store).await.connect().await.unwrap();
+    for day in ["2024-03-01T23:59:59Z", "2024-03-02T00:00:00Z", "2024-03-03T00:00:00Z"] {
+        let sql = "insert into audit_log (at, actor_kind, actor_name, action, object_kind, object_id)
+                   values ($1::timestamptz, 'system', 'test', 'room.update', 'room', 'hall')";
+        sqlx::query(sql).bind(day.parse::<chrono::DateTime<Utc>>().unwrap()).execute(&mut connection).await.unwrap();
+    }
+    let actions = async || {
+        let rows = store.audit_log(&AuditFilter::default(), None, 10).await.unwrap();
+        rows.into_iter().map(|row| (row.action, row.after)).collect::<Vec<_>>()
+    };
+    store.apply_retention(&Retention::default()).await.unwrap();
+    assert_eq!(actions().await.len(), 3, "kept for ever unless something else is configured");
+    let keep = Retention { audit_from: NaiveDate::from_ymd_opt(2024, 3, 2), ..Retention::default() };
+    store.apply_retention(&keep).await.unwrap();
+    let told = actions().await;
+    assert_eq!(told.len(), 3, "{told:?}");
+    let forgot = serde_json::json!({ "entries": 1, "before": "2024-03-02" });
+    assert_eq!(told[0], ("audit.forget".to_owned(), Some(forgot)));
+    store.apply_retention(&keep).await.unwrap();
+    assert_eq!(actions().await.len(), 3, "nothing to forget, nothing to say");
+    // The same connections are used again, and may not.
+    for _ in 0..6 {
+        let refused = sqlx::query("delete from audit_log").execute(&mut connection).await.unwrap_err();
+        assert!(refused.to_string().contains("append-only"), "{refused}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_over_is_forgotten() {
     let store = store().await;
     let now = Utc.with_ymd_and_hms(2026, 3, 2, 8, 0, 0).unwrap();
@@ -36,6 +66,7 @@ async fn what_is_over_is_forgotten() {
     let (login, name, role) = ("ada".to_owned(), "Ada".to_owned(), "admin".to_owned());
     let fields = AccountFields { login, name, role, person: None, grants, disabled_at: None };
     let pair = TokenPair {
+        made: now,
         access: [1; 32],
         refresh: [2; 32],
         access_until: now + Duration::minutes(15),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{TimeDelta, Weekday};
 use proptest::prelude::*;
-use rollcall_attendance::{DatedSession, RoomPlan, Schedule};
+use rollcall_attendance::{DatedSession, RoomPlan, Roster, Schedule};
 use rollcall_pipeline::ports::Expectations;
 use rollcall_pipeline::{EventKind, SessionId, SessionKind};
 use uuid::Uuid;
@@ -16,8 +16,9 @@ fn schedule(plan: RoomPlan) -> Schedule {
     Schedule::new(&site(BERLIN, vec![plan])).expect("a plan without problems")
 }
 
+/// A room whose timetable came to these sessions.
 fn only(sessions: Vec<DatedSession>) -> Schedule {
-    schedule(RoomPlan { dated: sessions, ..lab(vec![]) })
+    schedule(RoomPlan { dated: sessions, has_timetable: true, ..lab(vec![]) })
 }
 
 /// The session of the moment: its number, the start of a weekly line, or the kind of day.
@@ -55,6 +56,21 @@ fn a_timetable_without_sessions_is_off_schedule_and_not_a_day() {
 }
 
 #[test]
+fn a_session_by_hand_leaves_a_room_without_timetable_its_day() {
+    let exam = DatedSession { expected: Some(people([1])), ..dated(1, "2026-03-02T08:00:00Z", "2026-03-02T09:00:00Z") };
+    let mut door = Door::with(schedule(RoomPlan { dated: vec![exam], ..lab(vec![]) }));
+    let mut kind = |who, at| door.judge(seen(who, at)).mark.map(|mark| (mark.session.kind, mark.status.as_str()));
+    let (day, exam) = (Some((SessionKind::Day, "present")), Some((SessionKind::Timetabled, "present")));
+    assert_eq!(kind(1, "2026-03-01T08:00:00Z"), day, "the day before");
+    assert_eq!(kind(1, "2026-03-02T06:30:00Z"), day, "before it");
+    assert_eq!(kind(1, "2026-03-02T07:50:00Z"), exam, "it expects them");
+    assert_eq!(kind(2, "2026-03-02T08:10:00Z"), day, "it expects somebody else");
+    assert_eq!(kind(1, "2026-03-02T09:05:00Z"), None, "on their way out of it");
+    assert_eq!(kind(2, "2026-03-02T10:00:00Z"), None, "the day has them already");
+    assert_eq!(kind(1, "2026-03-03T08:00:00Z"), day, "the day after");
+}
+
+#[test]
 fn dated_sessions_and_weekly_lines_stand_beside_each_other() {
     let weekly = on(&[Weekday::Mon], daily("maths", "09:00", "11:00"));
     let extra = dated(1, "2026-03-02T09:00:00Z", "2026-03-02T09:30:00Z");
@@ -78,7 +94,7 @@ fn a_roster_is_the_sessions_or_the_rooms() {
     let own =
         DatedSession { expected: Some(people([2, 3])), ..dated(1, "2026-03-02T08:00:00Z", "2026-03-02T09:00:00Z") };
     let rooms = dated(2, "2026-03-02T09:00:00Z", "2026-03-02T10:00:00Z");
-    let plan = RoomPlan { dated: vec![own, rooms], expected: people([1, 2]), ..lab(vec![]) };
+    let plan = RoomPlan { dated: vec![own, rooms], expected: people([1, 2]), has_timetable: true, ..lab(vec![]) };
     let schedule = schedule(plan);
     let expected = |when| schedule.expected(&room("lab"), utc(when)).map(|people| people.to_vec());
     assert_eq!(expected("2026-03-02T08:10:00Z"), Some(vec![person(2), person(3)]));
@@ -194,6 +210,35 @@ proptest! {
                 // Of several at the same time, any.
                 Some(s) => prop_assert_eq!((session.kind, session.starts_at), (SessionKind::Timetabled, s.starts_at)),
                 None => prop_assert_eq!(session.kind, SessionKind::OffSchedule),
+            }
+        }
+    }
+
+    #[test]
+    fn a_room_without_timetable_is_never_off_schedule(
+        sessions in sessions(), roster in prop::option::of(prop::collection::vec(1..5u128, 0..4)), who in 1..5u128,
+        moments in prop::collection::vec(-1_000..50_000i64, 30),
+    ) {
+        let expected = roster.map_or(Roster::Everybody, people);
+        let sessions: Vec<_> = sessions.into_iter()
+            .zip((0..4).cycle())
+            .map(|(session, n)| DatedSession { expected: Some(people([n + 1])), ..session })
+            .collect();
+        let with = schedule(RoomPlan { dated: sessions.clone(), expected: expected.clone(), ..lab(vec![]) });
+        let without = schedule(RoomPlan { expected: expected.clone(), ..lab(vec![]) });
+        for minute in moments {
+            let at = utc("2026-03-01T00:00:00Z") + TimeDelta::minutes(minute);
+            let occasion = with.occasion_for(&room("lab"), at, person(who));
+            let on = |s: &&DatedSession| {
+                (s.starts_at - TimeDelta::from_std(s.early).expect("hours")..s.ends_at).contains(&at)
+            };
+            let wanted = sessions.iter().filter(on).any(|s| s.expected.as_ref().is_some_and(|r| r.expects(person(who))));
+            let held = sessions.iter().any(|s| on(&s));
+            if wanted || (held && !expected.expects(person(who))) {
+                prop_assert_eq!(occasion.session.kind, SessionKind::Timetabled);
+            } else {
+                // To the last bit the day that it would be if there were no session.
+                prop_assert_eq!(occasion, without.occasion_for(&room("lab"), at, person(who)));
             }
         }
     }

@@ -88,6 +88,10 @@ pub(crate) struct WatchParams {
     /// Ends after so many seconds.
     #[param(minimum = 1, maximum = 3600)]
     seconds: Option<u64>,
+    /// Instead of a header, where none can be set: a ticket of `/live/ticket`.
+    #[param(max_length = 200)]
+    #[serde(rename = "ticket")]
+    _ticket: Option<String>,
 }
 
 pub(crate) fn router() -> OpenApiRouter<Arc<Api>> {
@@ -153,7 +157,7 @@ async fn kept(api: &Api, caller: &Caller, id: &str) -> Answer<CameraConfig> {
     })
 }
 
-async fn note(api: &Api, caller: &Caller, action: &str, id: &str, after: Option<Value>) -> Answer<()> {
+pub(super) async fn note(api: &Api, caller: &Caller, action: &str, id: &str, after: Option<Value>) -> Answer<()> {
     let mut change = api.store.change(caller.actor()).await?;
     let entry = Entry { action, object_kind: "camera", object_id: id.to_owned(), after, ..Entry::default() };
     change.audit(entry).await?;

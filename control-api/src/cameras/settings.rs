@@ -148,7 +148,7 @@ pub(crate) struct NewCredentials {
 }
 
 impl NewCredentials {
-    fn check(&self, checks: &mut Checks) {
+    pub(super) fn check(&self, checks: &mut Checks) {
         for (key, text) in [("username", self.username.as_str()), ("password", self.password.expose())] {
             if !(1..=200).contains(&text.chars().count()) || text.chars().any(char::is_control) {
                 checks.add(

@@ -8,6 +8,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Json;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Request, State};
@@ -26,7 +27,10 @@ use uuid::Uuid;
 use crate::caller::Caller;
 use crate::extract::Params;
 use crate::problem::{Answer, FieldError, Problem, Problems};
+use crate::rights::Right;
+use crate::secrets::{NewSecret, SecretKind};
 use crate::state::Api;
+use crate::tickets;
 
 use follow::{Follower, News};
 pub use hub::Live;
@@ -107,10 +111,41 @@ struct LiveParams {
     /// Ends the stream after so many seconds.
     #[param(minimum = 1, maximum = 3600)]
     seconds: Option<u64>,
+    /// Instead of a header, where none can be set: a ticket of `/live/ticket`.
+    #[param(max_length = 200)]
+    #[serde(rename = "ticket")]
+    _ticket: Option<String>,
+}
+
+/// A ticket.
+#[derive(Serialize, ToSchema)]
+struct TicketView {
+    /// To be sent once as `?ticket=`.
+    #[schema(example = "rct_…")]
+    ticket: String,
+    /// Seconds that it is good for.
+    expires_in: i64,
 }
 
 pub(crate) fn router() -> OpenApiRouter<Arc<Api>> {
-    OpenApiRouter::new().routes(routes!(events)).routes(routes!(socket))
+    OpenApiRouter::new().routes(routes!(events)).routes(routes!(socket)).routes(routes!(ticket))
+}
+
+/// Get a ticket for a stream
+///
+/// Browsers set no headers on an `EventSource`, a `WebSocket` or an image. A ticket stands for the token or key that asks for
+/// it: once, within 30 seconds, as `?ticket=` of `/live`, `/live/ws` or the preview of a camera. The stream ends when the token
+/// or key does. Who reconnects asks for another one.
+#[utoipa::path(post, path = "/live/ticket", tag = "live", security(("token" = []), ("key" = [])),
+    responses((status = 200, body = TicketView), Problems))]
+async fn ticket(caller: Caller, State(api): State<Arc<Api>>, headers: HeaderMap) -> Answer<Json<TicketView>> {
+    if ![Right::LiveRead, Right::AttendanceRead, Right::CamerasRead].into_iter().any(|right| caller.may(right)) {
+        caller.need(Right::LiveRead)?;
+    }
+    let sent = tickets::credentials(&headers).ok_or_else(|| Problem::internal("a caller without credentials"))?;
+    let ticket = NewSecret::random(SecretKind::Ticket)?;
+    api.access.tickets.add(&ticket, sent, api.clock.wall())?;
+    Ok(Json(TicketView { ticket: ticket.told().to_owned(), expires_in: tickets::GOOD_FOR.num_seconds() }))
 }
 
 async fn follower(caller: Caller, api: &Arc<Api>, params: LiveParams, request: Request) -> Answer<Follower> {

@@ -21,7 +21,9 @@ use super::{no_person, visible};
 use crate::caller::Caller;
 use crate::extract::{Body, Params, PathOf};
 use crate::page::{self, Page};
-use crate::ports::faces::{DecideAsk, EnrolAsk, GateView, LiveShot, MAX_PICTURE_BYTES, PictureOutcome, PictureReport};
+use crate::ports::faces::{
+    DecideAsk, EnrolAsk, GateView, LiveShot, MAX_PICTURE_BYTES, NotTheirs, PictureOutcome, PictureReport,
+};
 use crate::problem::{Answer, CONTENT_TYPE, Problem, Problems};
 use crate::rights::Right;
 use crate::state::Api;
@@ -94,7 +96,7 @@ pub(crate) struct EnrolledPicture {
     pub template_id: Option<Uuid>,
     /// Whose face it looks like instead, where the caller may see them.
     pub looks_like_person_id: Option<Uuid>,
-    /// What was measured. `code` may also be `looks_like_another` or `too_many_templates`.
+    /// What was measured. `code` may also be `looks_like_another`, `another_person` or `too_many_templates`.
     #[serde(flatten)]
     pub report: PictureReport,
 }
@@ -194,7 +196,7 @@ async fn list(
 
 /// Enrol a person with pictures
 ///
-/// Which of them make templates is decided together. A face that is somebody else's is refused. The pictures are not kept.
+/// Which of them make templates is decided together. A face that is somebody else's is refused, and so is one that the other pictures do not show. The pictures are not kept.
 /// 201: at least one made a template. 200: all that are any good were there already. 422: none will do, and `pictures` says
 /// why.
 #[utoipa::path(post, path = "/people/{id}/templates", tag = "people", security(("token" = []), ("key" = [])),
@@ -359,25 +361,24 @@ async fn enrol_pictures(
 }
 
 /// A view before a camera, as the outcome of a picture.
-fn of_shot(shot: LiveShot, other: Option<PersonId>) -> PictureOutcome {
-    let refused = other.map(|_| {
-        (
-            "looks_like_another",
-            "the face looks like somebody else's; one of the two is enrolled as the other".to_owned(),
-        )
-    });
-    let (code, detail) = refused.unzip();
+fn of_shot(shot: LiveShot, whose: Result<(), NotTheirs>) -> PictureOutcome {
+    let refused = whose.err();
+    let (code, detail) = refused.map(|no| (no.code(), no.detail().to_owned())).unzip();
+    let other = match refused {
+        Some(NotTheirs::LooksLike(other)) => Some(other),
+        _ => None,
+    };
     PictureOutcome {
         report: PictureReport {
             sha256: shot.sha256.iter().map(|byte| format!("{byte:02x}")).collect(),
-            accepted: other.is_none(),
+            accepted: refused.is_none(),
             code,
             detail,
             bbox: Some(shot.bbox),
             gates: shot.gates,
         },
         sha256: shot.sha256,
-        template: other.is_none().then_some(shot.template),
+        template: refused.is_none().then_some(shot.template),
         looks_like: other,
     }
 }

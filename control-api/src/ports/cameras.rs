@@ -54,6 +54,9 @@ pub trait Cameras: Send + Sync + 'static {
 
     /// Asks who is there in the local network, or at one address.
     fn discover(&self, time: Duration, at: Option<Ipv4Addr>) -> Later<'_, Result<Vec<FoundDevice>, NoPicture>>;
+
+    /// Asks a device where its streams are.
+    fn streams_of(&self, ask: StreamsAsk) -> Later<'_, Result<DeviceStreams, NoPicture>>;
 }
 
 /// What is drawn onto pictures.
@@ -162,6 +165,48 @@ pub struct FoundDevice {
     pub types: Vec<String>,
     /// Who sent the answer.
     pub from: String,
+}
+
+/// A device that is asked for its streams.
+#[derive(Clone, Debug)]
+pub struct StreamsAsk {
+    /// Its device service, as it told it.
+    pub address: String,
+    /// User and password.
+    pub credentials: Option<(String, Secret)>,
+}
+
+/// A stream that a device offers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct OfferedStream {
+    /// What the device calls it.
+    pub profile: String,
+    /// The name that people gave it.
+    pub name: Option<String>,
+    /// Its codec.
+    #[schema(example = "H264")]
+    pub codec: Option<String>,
+    /// Width of its picture.
+    pub width: Option<u32>,
+    /// Height of its picture.
+    pub height: Option<u32>,
+    /// What goes into `settings.streams` of a camera: without user and password, at the host that was asked.
+    #[schema(example = "rtsp://192.0.2.10:554/stream2")]
+    pub address: String,
+}
+
+/// What a device says of its streams.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct DeviceStreams {
+    /// It told them.
+    pub ok: bool,
+    /// Why it did not, in plain words.
+    pub reason: Option<String>,
+    /// The same in one word: `address`, `unreachable`, `unauthorized`, `refused`, `no_onvif`, `none` or `late`.
+    #[schema(example = "unauthorized")]
+    pub kind: Option<&'static str>,
+    /// The streams, in its order.
+    pub streams: Vec<OfferedStream>,
 }
 
 /// How a camera is.

@@ -48,7 +48,7 @@ pub trait Faces: Send + Sync + 'static {
     fn enrol(&self, request: EnrolAsk) -> Later<'_, Result<Vec<PictureOutcome>, FacesTrouble>>;
 
     /// Whose the faces of a person look like instead, decided together as by [`Faces::enrol`]; one answer a face.
-    fn decide(&self, ask: DecideAsk) -> Later<'_, Result<Vec<Option<PersonId>>, FacesTrouble>>;
+    fn decide(&self, ask: DecideAsk) -> Later<'_, Result<Vec<Result<(), NotTheirs>>, FacesTrouble>>;
 
     /// The best `most` views of whoever stands before a live camera for the next five seconds; all of one living person.
     fn best_shots(&self, camera: CameraId, most: usize) -> Later<'_, Result<Vec<LiveShot>, FacesTrouble>>;
@@ -254,10 +254,37 @@ pub struct DecideAsk {
     pub faces: Vec<Embedding>,
 }
 
+/// Why a face is not the person's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotTheirs {
+    /// It looks like this other person's.
+    LooksLike(PersonId),
+    /// It is not the one that the other views show.
+    AnotherPerson,
+}
+
+impl NotTheirs {
+    /// The word for it.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::LooksLike(_) => "looks_like_another",
+            Self::AnotherPerson => "another_person",
+        }
+    }
+
+    /// In a sentence that names nobody: whose face it is, is not for everybody's eyes.
+    pub fn detail(self) -> &'static str {
+        match self {
+            Self::LooksLike(_) => "the face looks like somebody else's; one of the two has a picture of the other",
+            Self::AnotherPerson => "the face is not that of the other pictures; send pictures of one person",
+        }
+    }
+}
+
 /// What became of a picture.
 #[derive(Clone, Debug)]
 pub struct PictureOutcome {
-    /// As of [`Faces::examine`]; `code` may also be `looks_like_another`.
+    /// As of [`Faces::examine`]; `code` may also be `looks_like_another` or `another_person`.
     pub report: PictureReport,
     /// sha256 of the file.
     pub sha256: [u8; 32],

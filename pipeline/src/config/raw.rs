@@ -26,6 +26,7 @@ pub(super) struct RawConfig {
     pub(super) liveness: RawLiveness,
     pub(super) decisions: RawDecisions,
     pub(super) attendance: RawAttendance,
+    pub(super) check_in: RawCheckIn,
     pub(super) spool: RawSpool,
     pub(super) retention: RawRetention,
     pub(super) privacy: RawPrivacy,
@@ -123,6 +124,8 @@ table!(RawAttendance {
     absences_wait_h: i64 = 24,
 });
 
+table!(RawCheckIn { min_agreeing: i64 = 2, require_live: Option<bool> = None });
+
 table!(RawSpool { max_mb: i64 = 256 });
 
 table!(RawPrivacy {
@@ -132,7 +135,7 @@ table!(RawPrivacy {
     cluster_unknown: bool = false,
 });
 
-table!(RawRetention { crops_days: i64 = 30, events_days: i64 = 400 });
+table!(RawRetention { crops_days: i64 = 30, events_days: i64 = 400, audit_days: i64 = 0 });
 
 table!(RawRoom {
     id: Option<String> = None,

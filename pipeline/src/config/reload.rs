@@ -37,6 +37,7 @@ impl Reload {
             ("detection", old.detection == new.detection),
             ("recognition", old.recognition == new.recognition),
             ("liveness", old.liveness == new.liveness),
+            ("check_in", old.check_in == new.check_in),
             ("spool", old.spool == new.spool),
             ("retention", old.retention == new.retention),
             ("privacy", old.privacy == new.privacy),

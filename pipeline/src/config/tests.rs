@@ -105,7 +105,8 @@ fn the_defaults_are_valid_and_equal_an_empty_file() {
 fn zero_days_keep_things_for_ever() {
     let parse = |text: &str| Config::parse(text, Path::new("rollcall.toml"), HashMap::new());
     let kept = parse("[retention]\ncrops_days = 0\nevents_days = 7").unwrap().retention;
-    assert_eq!((kept.crops_days, kept.events_days), (None, Some(7)));
+    assert_eq!((kept.crops_days, kept.events_days, kept.audit_days), (None, Some(7), None));
+    assert_eq!(parse("[retention]\naudit_days = 730").unwrap().retention.audit_days, Some(730));
     let told = parse("[retention]\ncrops_days = -1").unwrap_err().to_string();
     assert!(told.contains("retention.crops_days: -1 is out of bounds: 0 to 36500 days"), "{told}");
 }
@@ -120,6 +121,18 @@ fn bfloat16_wants_the_provider_that_has_it() {
             parse(&format!("[models]\nprovider = \"{provider}\"\nprecision = \"bf16\"\n")).unwrap_err().to_string();
         assert!(told.contains("models.precision: bf16 is for"), "{told}");
     }
+}
+
+#[test]
+fn a_check_in_needs_life_unless_that_is_never_looked_at() {
+    let parse = |text: &str| Config::parse(text, Path::new("rollcall.toml"), HashMap::new());
+    let told = |text: &str| parse(text).map(|config| (config.check_in.min_agreeing, config.check_in.require_live));
+    assert_eq!(told("").unwrap(), (2, true));
+    assert_eq!(told("[check_in]\nmin_agreeing = 1\nrequire_live = false").unwrap(), (1, false));
+    assert_eq!(told("[liveness]\nenabled = false").unwrap(), (2, false));
+    let both = "[liveness]\nenabled = false\n[check_in]\nrequire_live = true\nmin_agreeing = 0";
+    let wrong = parse(both).unwrap_err().to_string();
+    assert!(wrong.contains("check_in.require_live") && wrong.contains("check_in.min_agreeing"), "{wrong}");
 }
 
 #[test]

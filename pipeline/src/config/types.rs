@@ -40,6 +40,8 @@ pub struct Config {
     pub decisions: DecisionsConfig,
     /// The rules of attendance.
     pub attendance: AttendanceConfig,
+    /// Checking in by picture.
+    pub check_in: CheckInConfig,
     /// The disk spool.
     pub spool: SpoolConfig,
     /// How long things are kept.
@@ -334,6 +336,15 @@ pub struct AttendanceConfig {
     pub absences_wait: Duration,
 }
 
+/// Checking in by picture. Whoever sends a picture chooses it, other than whoever passes a camera.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CheckInConfig {
+    /// Views that must each name the person by themselves. One picture is one view.
+    pub min_agreeing: u32,
+    /// Nobody is marked of whom it is not known that they are alive, whatever the decision matrix says of cameras.
+    pub require_live: bool,
+}
+
 /// The disk spool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpoolConfig {
@@ -348,6 +359,8 @@ pub struct RetentionConfig {
     pub crops_days: Option<u32>,
     /// The event log and review items.
     pub events_days: Option<u32>,
+    /// The audit log.
+    pub audit_days: Option<u32>,
 }
 
 /// What is kept of people.

@@ -89,6 +89,32 @@ pub fn geometry_weight(detection: &Detection) -> f32 {
     geometry(eye_distance(&detection.landmarks), &pose(&detection.landmarks), detection.score)
 }
 
+/// What spoils a view most: `too_small`, `turned_away`, `uncertain` (hardly a face), `too_dark`, `too_bright`, `low_contrast` or
+/// `blurred`. The factor of the weight that is least.
+pub fn flaw(quality: &ShotQuality) -> &'static str {
+    let light = [
+        // As in `weight`, each with its part of `visible`.
+        ("blurred", 0.5 + 0.5 * ramp(quality.sharpness, SHARP.0, SHARP.1)),
+        ("too_dark", ramp(quality.brightness, 8.0, 16.0) * (0.2 + 0.8 * ramp(quality.brightness, 15.0, 75.0))),
+        (
+            "too_bright",
+            ramp(-quality.brightness, -252.0, -235.0) * (0.2 + 0.8 * ramp(-quality.brightness, -240.0, -190.0)),
+        ),
+        ("low_contrast", ramp(quality.contrast, 1.0, 4.0) * (0.2 + 0.8 * ramp(quality.contrast, 4.0, 30.0))),
+    ];
+    let geometry = geometry_factors(quality.eye_distance_px, &quality.pose, quality.score);
+    least(geometry.into_iter().chain(light))
+}
+
+/// The same before any pixel is touched.
+pub fn geometry_flaw(detection: &Detection) -> &'static str {
+    least(geometry_factors(eye_distance(&detection.landmarks), &pose(&detection.landmarks), detection.score))
+}
+
+fn least(factors: impl IntoIterator<Item = (&'static str, f32)>) -> &'static str {
+    factors.into_iter().min_by(|a, b| a.1.total_cmp(&b.1)).map_or("uncertain", |(flaw, _)| flaw)
+}
+
 fn eye_distance(landmarks: &Landmarks) -> f32 {
     (landmarks[1].x - landmarks[0].x).hypot(landmarks[1].y - landmarks[0].y)
 }
@@ -106,10 +132,15 @@ fn bell(degrees: f32, limit: f32) -> f32 {
 }
 
 fn geometry(eye_distance_px: f32, pose: &Pose, score: f32) -> f32 {
+    geometry_factors(eye_distance_px, pose, score).into_iter().map(|(_, factor)| factor).product()
+}
+
+/// Each with the word for what is wrong where it is small.
+fn geometry_factors(eye_distance_px: f32, pose: &Pose, score: f32) -> [(&'static str, f32); 3] {
     let size = ramp(eye_distance_px, 6.0, 32.0).sqrt();
     // Roll costs little: the alignment undoes it.
     let pose = bell(pose.yaw, 65.0) * bell(pose.pitch, 65.0) * bell(pose.roll, 120.0);
-    size * pose * ramp(score, 0.5, 0.9)
+    [("too_small", size), ("turned_away", pose), ("uncertain", ramp(score, 0.5, 0.9))]
 }
 
 /// The combined weight, from all figures but `weight` itself.

@@ -11,6 +11,7 @@ mod tracker;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use rollcall_pipeline::metrics::CameraMetrics;
 use rollcall_pipeline::ports::Observer;
 use rollcall_pipeline::stage::{Outbox, Stage};
 use rollcall_pipeline::{
@@ -78,9 +79,20 @@ pub struct TrackStage {
 }
 
 struct Stream {
+    metrics: CameraMetrics,
     tracker: Tracker,
     followed: HashMap<TrackId, Followed>,
     last_tick: Option<FrameTime>,
+}
+
+/// What came of a look at a face.
+enum Look {
+    /// A shot.
+    Shot(TrackShot),
+    /// Nothing can be told by such a view, because of this.
+    Poor(&'static str),
+    /// There was one a moment ago.
+    NotYet,
 }
 
 /// What is kept of a track beside its motion.
@@ -109,8 +121,10 @@ impl TrackStage {
             let followed = stream.followed.entry(seen.track).or_insert_with(|| Followed::new(&frame, seen.track));
             followed.end.last = frame.time;
             followed.end.frames += 1;
-            if let Some(shot) = followed.shoot(&self.settings, &frame, face) {
-                out.send(Tracked::Shot(shot));
+            match followed.shoot(&self.settings, &frame, face) {
+                Look::Shot(shot) => out.send(Tracked::Shot(shot)),
+                Look::Poor(flaw) => stream.metrics.face_rejected(flaw),
+                Look::NotYet => {}
             }
             if self.settings.eyes_min_face_px.is_some_and(|least| face.bbox.w >= least) {
                 let chip = chip::eyes(&frame.image.view(), &face.bbox, &face.landmarks);
@@ -141,7 +155,8 @@ impl Stage for TrackStage {
 
     fn on_open(&mut self, key: &StreamKey) -> Result<(), Fault> {
         let tracker = Tracker::new(self.settings.tracker);
-        self.streams.insert(key.clone(), Stream { tracker, followed: HashMap::new(), last_tick: None });
+        let metrics = CameraMetrics::new(&key.camera);
+        self.streams.insert(key.clone(), Stream { metrics, tracker, followed: HashMap::new(), last_tick: None });
         Ok(())
     }
 
@@ -178,19 +193,25 @@ impl Followed {
     }
 
     /// Cuts a shot, if one is due and this view is worth it.
-    fn shoot(&mut self, settings: &TrackSettings, frame: &Frame, face: &Detection) -> Option<TrackShot> {
+    fn shoot(&mut self, settings: &TrackSettings, frame: &Frame, face: &Detection) -> Look {
         let now = frame.time.media;
         // Cheap things first: no pixel is touched for a view that geometry alone rules out.
         let at_best = View { weight: chip::geometry_weight(face), usable: chip::may_be_usable(face) };
+        if at_best.weight < settings.shots.min_weight {
+            return Look::Poor(chip::geometry_flaw(face));
+        }
         if !self.schedule.is_due(&settings.shots, now, at_best) {
-            return None;
+            return Look::NotYet;
         }
         let image = frame.image.view();
         let aligned = chip::align(&image, &face.landmarks);
         let quality = chip::quality(face, &aligned);
         let view = View { weight: quality.weight, usable: chip::is_usable(&quality) };
+        if view.weight < settings.shots.min_weight {
+            return Look::Poor(chip::flaw(&quality));
+        }
         if !self.schedule.is_due(&settings.shots, now, view) {
-            return None;
+            return Look::NotYet;
         }
         self.schedule.took(now, view);
         let mut context = Vec::new();
@@ -200,7 +221,7 @@ impl Followed {
             }
             self.liveness_passed += 1;
         }
-        Some(TrackShot {
+        Look::Shot(TrackShot {
             key: frame.key.clone(),
             track: self.end.track,
             seq: frame.seq,

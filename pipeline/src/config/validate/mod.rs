@@ -14,12 +14,12 @@ use check::Checker;
 pub(super) use check::read_bounded;
 
 use super::problem::Problem;
-use super::raw::{RawConfig, RawDatabase, RawLane, RawLiveness, RawModels, RawRecognition};
+use super::raw::{RawCheckIn, RawConfig, RawDatabase, RawLane, RawLiveness, RawModels, RawRecognition};
 use super::secret::Secret;
 use super::types::{
-    AttendanceConfig, Blink, Config, DatabaseConfig, DecisionsConfig, DetectionConfig, LaneConfig, LivenessConfig,
-    LogConfig, ModelsConfig, Precision, PrivacyConfig, Provider, RecognitionConfig, RetentionConfig, SiteConfig,
-    SpoolConfig,
+    AttendanceConfig, Blink, CheckInConfig, Config, DatabaseConfig, DecisionsConfig, DetectionConfig, LaneConfig,
+    LivenessConfig, LogConfig, ModelsConfig, Precision, PrivacyConfig, Provider, RecognitionConfig, RetentionConfig,
+    SiteConfig, SpoolConfig,
 };
 
 /// Checks everything. `None` only if a part that has no stand-in is missing; otherwise the configuration counts if
@@ -70,12 +70,14 @@ pub(super) fn validate(
             unknown_spoof: raw.decisions.unknown_spoof,
         },
         attendance,
+        check_in: check_in(&mut c, &raw.check_in, raw.liveness.enabled),
         spool: SpoolConfig {
             max_bytes: c.int::<u64>("spool.max_mb", raw.spool.max_mb, 1..=1_048_576, "megabytes") << 20,
         },
         retention: RetentionConfig {
             crops_days: days(&mut c, "retention.crops_days", raw.retention.crops_days),
             events_days: days(&mut c, "retention.events_days", raw.retention.events_days),
+            audit_days: days(&mut c, "retention.audit_days", raw.retention.audit_days),
         },
         privacy: PrivacyConfig {
             consent_required: raw.privacy.consent_required,
@@ -108,6 +110,16 @@ fn lane(c: &mut Checker<'_>, raw: &RawLane, cameras: usize) -> LaneConfig {
         c.add("lane.memory_budget_mb", why);
     }
     lane
+}
+
+fn check_in(c: &mut Checker<'_>, raw: &RawCheckIn, liveness: bool) -> CheckInConfig {
+    if raw.require_live == Some(true) && !liveness {
+        c.add("check_in.require_live", "nobody is known to be alive while liveness.enabled is false");
+    }
+    CheckInConfig {
+        min_agreeing: c.int("check_in.min_agreeing", raw.min_agreeing, 1..=8, "views"),
+        require_live: raw.require_live.unwrap_or(liveness),
+    }
 }
 
 /// How long something is kept; 0 = for ever.
