@@ -85,7 +85,7 @@ impl MotionGate {
     /// When the planes of the picture are shorter than its size says: a bug in the decoder.
     pub fn look(&mut self, grids: &mut Grids, frame: &Frame) -> Result<Look, Fault> {
         let (now, tuning) = (frame.time.media, &frame.tuning);
-        if tuning.still_interval_s <= 0.0 {
+        if tuning.still_interval_s.is_nan() || tuning.still_interval_s <= 0.0 {
             *self = Self::default();
             return Ok(Look::Always);
         }
