@@ -1,6 +1,7 @@
 //! The parts that touch pixels: from a decoded frame to embeddings and scores, one thread.
 
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BatchSize, BenchmarkId, Criterion};
@@ -8,11 +9,16 @@ use ndarray::Array4;
 use rollcall_benches::{Numbers, face, models, picture};
 use rollcall_models::{FaceMesh, FrLiveness, Models, SFace, YuNet};
 use rollcall_pipeline::ports::{Embedder, LivenessModel};
-use rollcall_pipeline::{Detection, FaceChip, PixelBuffer};
+use rollcall_pipeline::{
+    CameraId, CameraTuning, Detection, Epoch, FaceChip, Frame, FrameTime, Image, MediaTime, MonoTime, PixelBuffer,
+    RoomId, StreamKey, TimeSource, WallTime,
+};
 use rollcall_stages::chip;
+use rollcall_stages::detect::motion::{Grids, Look, MotionGate};
 use rollcall_stages::detect::{Letterbox, NMS_IOU, YuNetDetector, suppress};
 use rollcall_stages::embed::SFaceEmbedder;
 use rollcall_stages::liveness::{EyeModel, FrLivenessModel, MeshEyes};
+use uuid::Uuid;
 
 /// Longest side that the detector sees by default.
 const DETECT_SIZE: u32 = 640;
@@ -27,9 +33,40 @@ fn main() {
         .sample_size(20)
         .configure_from_args();
     let models = models();
+    gate(&mut criterion);
     detect(&mut criterion, &models);
     chips(&mut criterion, &models);
     criterion.final_summary();
+}
+
+/// What a frame costs in which nothing moved: less than what it saves, or there is no point.
+fn gate(criterion: &mut Criterion) {
+    let tuning = CameraTuning {
+        room: RoomId::new("bench"),
+        direction: None,
+        analysis_fps: 5.0,
+        detect_size: DETECT_SIZE,
+        min_face_px: 24.0,
+        still_interval_s: 2.0,
+        regions_of_interest: Vec::new(),
+        privacy_masks: Vec::new(),
+    };
+    let frame = Frame {
+        key: StreamKey { camera: CameraId::new("bench"), epoch: Epoch(Uuid::nil()) },
+        seq: 0,
+        time: FrameTime {
+            media: MediaTime(0),
+            received: MonoTime(Duration::ZERO),
+            captured: WallTime::UNIX_EPOCH,
+            source: TimeSource::File,
+        },
+        image: Image::new(picture(1920, 1080)),
+        tuning: Arc::new(tuning),
+    };
+    let (mut gate, mut grids) = (MotionGate::default(), Grids::default());
+    let mut look = move || gate.look(&mut grids, &frame).expect("planes of the right size");
+    assert_eq!([look(), look()], [Look::First, Look::Still]);
+    criterion.bench_function("motion gate/1920x1080", |bench| bench.iter(&mut look));
 }
 
 fn detect(criterion: &mut Criterion, models: &Models) {

@@ -1,5 +1,7 @@
 //! What the benchmarks share: models, and pictures and faces that are the same on every machine.
 
+pub mod live;
+
 use std::path::{Path, PathBuf};
 
 use rollcall_models::{Models, setup};

@@ -39,6 +39,7 @@ fn request(gallery: Gallery, min_agreeing: Option<u32>) -> JudgeRequest {
             analysis_fps: 5.0,
             detect_size: 640,
             min_face_px: 0.0,
+            still_interval_s: 0.0,
             regions_of_interest: Vec::new(),
             privacy_masks: Vec::new(),
         }),

@@ -26,6 +26,8 @@ pub struct FrameFaces {
     pub frame: Frame,
     /// Its faces, best score first.
     pub faces: Vec<Detection>,
+    /// False where nothing had moved since the last search, which found nobody: there are no faces then.
+    pub searched: bool,
 }
 
 /// Where a track was in an analysed frame: for overlays, track files and presence. Not part of the lane's edges.

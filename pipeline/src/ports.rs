@@ -89,6 +89,9 @@ pub trait Observer: Send + Sync {
     /// Where the motion tracks were in an analysed frame (also when there are none).
     fn observed(&self, _frame: &Frame, _tracks: &[TrackObservation]) {}
 
+    /// Nothing had moved in an analysed frame, and it was not searched. [`Observer::observed`] is told of it, too.
+    fn still(&self, _frame: &Frame) {}
+
     /// A view of a motion track, with embedding and liveness score, before anything is made of it.
     fn shot(&self, _shot: &LiveShot) {}
 
@@ -112,6 +115,10 @@ impl Observer for NoObserver {}
 impl Observer for Vec<std::sync::Arc<dyn Observer>> {
     fn observed(&self, frame: &Frame, tracks: &[TrackObservation]) {
         self.iter().for_each(|o| o.observed(frame, tracks));
+    }
+
+    fn still(&self, frame: &Frame) {
+        self.iter().for_each(|o| o.still(frame));
     }
 
     fn shot(&self, shot: &LiveShot) {

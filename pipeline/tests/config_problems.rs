@@ -151,6 +151,11 @@ fn each_problem_has_its_key_and_says_what_to_do() {
     );
     check(
         "room = \"hall\"",
+        "room = \"hall\"\nstill_interval_s = 60",
+        "cameras[0].still_interval_s: 60 is out of bounds: 0 to 10",
+    );
+    check(
+        "room = \"hall\"",
         "room = \"hall\"\nmounting.rotate = 45",
         "cameras[0].mounting.rotate: 45 is no quarter turn: 0, 90, 180 or 270 degrees",
     );

@@ -76,6 +76,9 @@ fn rules(config: &Config, roster: Roster) -> anyhow::Result<Rules> {
     Ok(Rules::new(schedule, policy(config), Register::new(config.attendance.debounce)))
 }
 
+/// How long a still scene is left alone, in seconds: the default of a camera.
+pub(crate) const STILL_INTERVAL_S: f32 = 2.0;
+
 /// How a recording is analysed; a rate of 0 analyses every frame.
 pub(crate) fn tuning(analysis_fps: f32, detect_size: u32, min_face_px: f32) -> CameraTuning {
     CameraTuning {
@@ -84,6 +87,7 @@ pub(crate) fn tuning(analysis_fps: f32, detect_size: u32, min_face_px: f32) -> C
         analysis_fps,
         detect_size,
         min_face_px,
+        still_interval_s: STILL_INTERVAL_S,
         regions_of_interest: Vec::new(),
         privacy_masks: Vec::new(),
     }

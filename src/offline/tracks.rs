@@ -12,6 +12,7 @@ use rollcall_pipeline::{Frame, PersonId, Rect, StreamKey, TrackId, TrackObservat
 pub(crate) struct Tracks {
     keep: bool,
     faces: AtomicU64,
+    still: AtomicU64,
     streams: Mutex<Vec<(StreamKey, Stream)>>,
 }
 
@@ -35,12 +36,17 @@ struct Row {
 impl Tracks {
     /// Counts faces, and keeps rows if they are to be written.
     pub(crate) fn new(keep: bool) -> Self {
-        Self { keep, faces: AtomicU64::new(0), streams: Mutex::default() }
+        Self { keep, faces: AtomicU64::new(0), still: AtomicU64::new(0), streams: Mutex::default() }
     }
 
     /// Faces on tracks, over all frames.
     pub(crate) fn faces(&self) -> u64 {
         self.faces.load(Ordering::Relaxed)
+    }
+
+    /// Frames that were not searched, since nothing had moved.
+    pub(crate) fn still_frames(&self) -> u64 {
+        self.still.load(Ordering::Relaxed)
     }
 
     fn stream(&self, key: &StreamKey, change: impl FnOnce(&mut Stream)) {
@@ -123,6 +129,10 @@ impl Stream {
 }
 
 impl Observer for Tracks {
+    fn still(&self, _frame: &Frame) {
+        self.still.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn observed(&self, frame: &Frame, tracks: &[TrackObservation]) {
         self.faces.fetch_add(tracks.len() as u64, Ordering::Relaxed);
         self.stream(&frame.key, |stream| {
@@ -159,6 +169,7 @@ mod tests {
             analysis_fps: 0.0,
             detect_size: 640,
             min_face_px: 16.0,
+            still_interval_s: 0.0,
             regions_of_interest: Vec::new(),
             privacy_masks: Vec::new(),
         };

@@ -13,6 +13,9 @@ use crate::TestCameraError;
 /// No segment takes longer to encode on any machine.
 const ENCODE_TIMEOUT: gst::ClockTime = gst::ClockTime::from_seconds(300);
 
+/// How much snow lies over the hall: each pixel differs by some four levels from frame to frame, as in a room with lamps on.
+const NOISE: f64 = 0.05;
+
 /// How pictures are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Codec {
@@ -62,6 +65,11 @@ pub enum Segment {
     },
     /// An empty, dark scene.
     Blank {
+        /// How long.
+        duration: Duration,
+    },
+    /// An empty hall as a camera shows it: colours and edges under the noise of a sensor.
+    Hall {
         /// How long.
         duration: Duration,
     },
@@ -125,6 +133,16 @@ impl Clip {
         Duration::from_secs(self.0.units.len() as u64) / self.0.format.fps
     }
 
+    /// The same, but it begins with the last key frame at or before `at`, and ends before it.
+    pub fn starting_at(&self, at: Duration) -> Self {
+        let Encoded { format, caps, units } = &*self.0;
+        let first = self.key_before((at.as_secs_f64() * f64::from(format.fps)) as usize);
+        // Buffers are shared.
+        let mut units = units.clone();
+        units.rotate_left(first);
+        Self(Arc::new(Encoded { format: *format, caps: caps.clone(), units }))
+    }
+
     pub(crate) fn caps(&self) -> &gst::Caps {
         &self.0.caps
     }
@@ -156,6 +174,7 @@ impl Segment {
             Self::Video { path, .. } => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             Self::Picture { .. } => "a picture".to_owned(),
             Self::Blank { .. } => "a blank scene".to_owned(),
+            Self::Hall { .. } => "an empty hall".to_owned(),
             Self::Pattern { .. } => "a pattern".to_owned(),
         }
     }
@@ -170,6 +189,16 @@ impl Segment {
             Self::Picture { .. } => "appsrc name=in format=time".to_owned(),
             Self::Blank { duration } => {
                 format!("videotestsrc pattern=black num-buffers={}", Self::frames(*duration, fps))
+            }
+            Self::Hall { duration } => {
+                let frames = Self::frames(*duration, fps);
+                let Format { width, height, .. } = format;
+                let raw = format!("video/x-raw,format=I420,width={width},height={height},framerate={fps}/1");
+                format!(
+                    "compositor name=mix sink_1::alpha={NOISE} \
+                     videotestsrc pattern=smpte75 num-buffers={frames} ! {raw} ! mix.sink_0 \
+                     videotestsrc pattern=snow num-buffers={frames} ! {raw} ! mix.sink_1 mix. ! {raw}"
+                )
             }
             Self::Pattern { duration } => {
                 format!("videotestsrc pattern=ball motion=wavy num-buffers={}", Self::frames(*duration, fps))
@@ -261,7 +290,7 @@ fn run(
             push_picture(&input, (*width, *height), rgb, fps, Segment::frames(*duration, fps))
                 .map_err(|reason| failed(&what, reason))?;
         }
-        Segment::Blank { .. } | Segment::Pattern { .. } => {}
+        Segment::Blank { .. } | Segment::Hall { .. } | Segment::Pattern { .. } => {}
     }
     pipeline.set_state(gst::State::Playing).map_err(|_| trouble())?;
     let mut caps = None;

@@ -37,6 +37,9 @@ pub struct CameraSettings {
     /// Faces narrower than this, in pixels of the decoded frame, are left alone.
     #[schema(minimum = 8, maximum = 2000, example = 24.0)]
     pub min_face_px: Option<f64>,
+    /// Where nothing moves and nobody is there, faces are searched only every so many seconds; 0: in every analysed frame.
+    #[schema(minimum = 0, maximum = 10, example = 2.0)]
+    pub still_interval_s: Option<f64>,
     /// Only faces whose centre lies in one of these count; none: everywhere.
     #[schema(max_items = 32)]
     pub regions_of_interest: Option<Vec<Area>>,
@@ -198,6 +201,7 @@ impl CameraSettings {
             analysis_fps: Some(decimal(tuning.analysis_fps)),
             detect_size: Some(tuning.detect_size.into()),
             min_face_px: Some(decimal(tuning.min_face_px)),
+            still_interval_s: Some(decimal(tuning.still_interval_s)),
             regions_of_interest: Some(tuning.regions_of_interest.iter().map(area).collect()),
             privacy_masks: Some(tuning.privacy_masks.iter().map(area).collect()),
             mounting: Some(MountingSettings { rotate: Some(rotate), mirror: Some(camera.mounting.mirror) }),

@@ -175,6 +175,7 @@ table!(RawCamera {
     analysis_fps: f64 = 5.0,
     detect_size: i64 = 640,
     min_face_px: f64 = 24.0,
+    still_interval_s: f64 = 2.0,
     regions_of_interest: Vec<RawPolygon> = Vec::new(),
     privacy_masks: Vec<RawPolygon> = Vec::new(),
     mounting: RawMounting = RawMounting::default(),

@@ -36,6 +36,7 @@ pub fn frame(seq: u64) -> Frame {
         analysis_fps: 0.0,
         detect_size: 640,
         min_face_px: 24.0,
+        still_interval_s: 0.0,
         regions_of_interest: Vec::new(),
         privacy_masks: Vec::new(),
     };
@@ -136,7 +137,7 @@ fn key_of<S>(item: &Tracked<S>, shot: impl Fn(&S) -> &TrackShot) -> (StreamKey, 
     }
 }
 
-fake!(0, "detect", Frame => FrameFaces, |f: &Frame| (f.key.clone(), f.seq), |frame| FrameFaces { frame, faces: Vec::new() });
+fake!(0, "detect", Frame => FrameFaces, |f: &Frame| (f.key.clone(), f.seq), |frame| FrameFaces { frame, faces: Vec::new(), searched: true });
 fake!(1, "track", FrameFaces => Tracked<TrackShot>, |f: &FrameFaces| (f.frame.key.clone(), f.frame.seq),
     |f: FrameFaces| Tracked::Shot(shot(&f.frame)));
 fake!(2, "embed", Tracked<TrackShot> => Tracked<EmbeddedShot>, |t| key_of(t, |s: &TrackShot| s),

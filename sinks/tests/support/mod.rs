@@ -32,6 +32,7 @@ fn tuning() -> CameraTuning {
         analysis_fps: 5.0,
         detect_size: 640,
         min_face_px: 24.0,
+        still_interval_s: 0.0,
         regions_of_interest: vec![],
         privacy_masks: vec![],
     }

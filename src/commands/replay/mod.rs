@@ -15,7 +15,7 @@ use rollcall_attendance::Roster;
 use rollcall_faces::Bytes;
 use rollcall_pipeline::config::roster;
 use rollcall_pipeline::ports::Observer;
-use rollcall_pipeline::{Clock, Embedding, GalleryVersion, PersonId, SystemClock};
+use rollcall_pipeline::{CameraTuning, Clock, Embedding, GalleryVersion, PersonId, SystemClock};
 use rollcall_sinks::JsonLines;
 use rollcall_stages::matching::Gallery;
 use uuid::Uuid;
@@ -45,7 +45,10 @@ pub(super) fn run(place: &Place, options: &ReplayOptions) -> anyhow::Result<Exit
         JsonLines::new(events.unwrap_or_else(|| Box::new(std::io::sink())), move |id| names.get(&id).cloned())
     };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let tuning = tuning(options.fps.unwrap_or(0.0), options.detect_size, options.min_face_px);
+    let tuning = CameraTuning {
+        still_interval_s: options.still_interval,
+        ..tuning(options.fps.unwrap_or(0.0), options.detect_size, options.min_face_px)
+    };
     let feed = Feed::open(&options.video, tuning, Arc::clone(&clock))?.realtime(options.realtime);
     let offline = Offline {
         config: &config,
@@ -59,7 +62,7 @@ pub(super) fn run(place: &Place, options: &ReplayOptions) -> anyhow::Result<Exit
     if let Some(path) = &options.tracks {
         tracks.write(create(path)?, &names).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    let summary = Summary::new(&start, &*clock, &fed, &stats, tracks.faces(), &counts.lock())?;
+    let summary = Summary::new(&start, &*clock, &fed, &stats, &tracks, &counts.lock())?;
     if options.json {
         output::json(&summary)?;
     } else {

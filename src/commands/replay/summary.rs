@@ -9,7 +9,7 @@ use rollcall_pipeline::lane::LaneStats;
 use rollcall_pipeline::{Clock, EventKind, MonoTime};
 use serde::Serialize;
 
-use crate::offline::Fed;
+use crate::offline::{Fed, Tracks};
 
 /// The moment before the first frame: opening models and enrolling people is not counted.
 pub(super) struct Start {
@@ -28,6 +28,8 @@ impl Start {
 pub(super) struct Summary {
     frames_decoded: u64,
     frames_analysed: u64,
+    /// The others were still: nothing had moved since the last search, and nobody was there.
+    frames_searched: u64,
     width: u32,
     height: u32,
     /// Faces on tracks, over all analysed frames.
@@ -45,7 +47,7 @@ impl Summary {
         clock: &dyn Clock,
         fed: &Fed,
         stats: &LaneStats,
-        faces: u64,
+        tracks: &Tracks,
         events: &HashMap<EventKind, u64>,
     ) -> anyhow::Result<Self> {
         let usage = getrusage(UsageWho::RUSAGE_SELF)?;
@@ -54,9 +56,10 @@ impl Summary {
         Ok(Self {
             frames_decoded: fed.frames,
             frames_analysed: stats.frames.analysed,
+            frames_searched: stats.frames.analysed.saturating_sub(tracks.still_frames()),
             width: fed.size.0,
             height: fed.size.1,
-            faces,
+            faces: tracks.faces(),
             events: kinds.collect(),
             wall_seconds: rounded(clock.mono().since(start.at).as_secs_f64()),
             cpu_seconds: rounded(cpu_seconds),
@@ -70,12 +73,13 @@ impl Summary {
         let events = self.events.iter().filter(|(_, n)| **n > 0).map(|(kind, n)| format!("{n} {kind}"));
         let events = events.collect::<Vec<_>>().join(", ");
         format!(
-            "{} frames of {}x{} decoded, {} analysed with {} faces on tracks\nevents: {}\n\
+            "{} frames of {}x{} decoded, {} analysed, {} of them searched, with {} faces on tracks\nevents: {}\n\
              {:.1} s, {:.1} CPU seconds, {:.1} analysed frames a CPU second, at most {:.0} MB resident",
             self.frames_decoded,
             self.width,
             self.height,
             self.frames_analysed,
+            self.frames_searched,
             self.faces,
             if events.is_empty() { "none" } else { &events },
             self.wall_seconds,

@@ -1,19 +1,20 @@
-//! detect: finds the faces of each analysed frame and leaves out those that the camera's tuning does not want.
-//!
-//! Deliberately knows nothing of time: each frame stands for itself.
+//! detect: finds the faces of each analysed frame and leaves out those that the camera's tuning does not want. Frames in which
+//! nothing moved, and in which there was nobody, are passed on as such without a search (see [`motion`]).
 
 mod letterbox;
+pub mod motion;
 mod yunet;
 
 use std::collections::HashMap;
 
-use rollcall_pipeline::metrics::CameraMetrics;
+use rollcall_pipeline::metrics::{CameraMetrics, CounterName, Label, counter};
 use rollcall_pipeline::ports::FaceDetector;
 use rollcall_pipeline::stage::{Outbox, Stage};
 use rollcall_pipeline::{CameraTuning, Detection, Fault, Frame, FrameFaces, Point, StreamKey};
 
 pub(crate) use letterbox::resize as resize_plane;
 pub use letterbox::{Letterbox, Letterboxed};
+use motion::{Grids, Look, MotionGate};
 pub use yunet::{NMS_IOU, YuNetDetector, suppress};
 
 /// Faces of one frame that go on, at most; the best scores stay. It bounds the work of all later stages.
@@ -22,13 +23,26 @@ pub const MAX_FACES: usize = 64;
 /// The stage.
 pub struct DetectStage {
     detector: Box<dyn FaceDetector>,
-    cameras: HashMap<StreamKey, CameraMetrics>,
+    streams: HashMap<StreamKey, Stream>,
+    grids: Grids,
+}
+
+/// What is kept of a stream.
+struct Stream {
+    metrics: CameraMetrics,
+    gate: MotionGate,
+}
+
+impl Stream {
+    fn new(key: &StreamKey) -> Self {
+        Self { metrics: CameraMetrics::new(&key.camera), gate: MotionGate::default() }
+    }
 }
 
 impl DetectStage {
     /// Around a detector.
     pub fn new(detector: impl FaceDetector + 'static) -> Self {
-        Self { detector: Box::new(detector), cameras: HashMap::new() }
+        Self { detector: Box::new(detector), streams: HashMap::new(), grids: Grids::default() }
     }
 }
 
@@ -39,8 +53,16 @@ impl Stage for DetectStage {
 
     fn process(&mut self, batch: Vec<Frame>, out: &mut Outbox<FrameFaces>) -> Result<(), Fault> {
         for frame in batch {
+            let stream = self.streams.entry(frame.key.clone()).or_insert_with_key(Stream::new);
+            let look = stream.gate.look(&mut self.grids, &frame)?;
+            let labels = [Label::Camera(&frame.key.camera), Label::Reason(look.as_str())];
+            counter(CounterName::DetectorFrames, &labels).increment(1);
+            if look == Look::Still {
+                out.send(FrameFaces { frame, faces: Vec::new(), searched: false });
+                continue;
+            }
             let found = self.detector.detect(&frame)?;
-            let metrics = self.cameras.entry(frame.key.clone()).or_insert_with_key(|k| CameraMetrics::new(&k.camera));
+            let metrics = &stream.metrics;
             metrics.faces_detected(found.len());
             let mut faces = Vec::with_capacity(found.len().min(MAX_FACES));
             let (width, height) = (frame.image.width() as f32, frame.image.height() as f32);
@@ -51,18 +73,21 @@ impl Stage for DetectStage {
                     None => faces.push(face),
                 }
             }
-            out.send(FrameFaces { frame, faces });
+            if !faces.is_empty() {
+                stream.gate.found(&frame);
+            }
+            out.send(FrameFaces { frame, faces, searched: true });
         }
         Ok(())
     }
 
     fn on_open(&mut self, key: &StreamKey) -> Result<(), Fault> {
-        self.cameras.insert(key.clone(), CameraMetrics::new(&key.camera));
+        self.streams.insert(key.clone(), Stream::new(key));
         Ok(())
     }
 
     fn on_close(&mut self, key: &StreamKey, _out: &mut Outbox<FrameFaces>) -> Result<(), Fault> {
-        self.cameras.remove(key);
+        self.streams.remove(key);
         Ok(())
     }
 }

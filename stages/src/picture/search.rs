@@ -71,6 +71,7 @@ fn still(image: Image, detect_size: u32) -> Frame {
         analysis_fps: 0.0,
         detect_size,
         min_face_px: 0.0,
+        still_interval_s: 0.0,
         regions_of_interest: Vec::new(),
         privacy_masks: Vec::new(),
     };

@@ -109,11 +109,14 @@ impl TrackStage {
     }
 
     fn frame(&mut self, item: FrameFaces, out: &mut Outbox<Tracked<TrackShot>>) -> Result<(), Fault> {
-        let FrameFaces { frame, faces } = item;
+        let FrameFaces { frame, faces, searched } = item;
         let stream = self.streams.get_mut(&frame.key).ok_or_else(|| crate::fault::not_open(&frame.key))?;
         let update = stream.tracker.update(frame.time.media, &faces);
         for ended in update.ended {
             stream.end(ended.track, out);
+        }
+        if !searched {
+            self.observer.still(&frame);
         }
         self.observer.observed(&frame, &observations(&update.seen, &faces));
         for seen in update.seen {

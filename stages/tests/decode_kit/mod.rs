@@ -45,6 +45,7 @@ pub(crate) fn tuning(analysis_fps: f32) -> CameraTuning {
         analysis_fps,
         detect_size: 640,
         min_face_px: 24.0,
+        still_interval_s: 0.0,
         regions_of_interest: Vec::new(),
         privacy_masks: Vec::new(),
     }

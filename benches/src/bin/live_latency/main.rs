@@ -9,23 +9,18 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command that reports")]
 
-mod daemon;
-mod exposition;
-mod latencies;
-mod scene;
-
-use std::io::Read;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::bail;
 use clap::Parser;
+use rollcall_benches::live::cameras::{Cameras, serve};
+use rollcall_benches::live::daemon::{Daemon, Setup};
+use rollcall_benches::live::latencies::Latencies;
+use rollcall_benches::live::process::Usage;
+use rollcall_benches::live::scene::Scene;
 use rollcall_pipeline::{Clock, SystemClock};
-use rollcall_test_camera::{Codec, Format, TestCamera};
-
-use daemon::{Daemon, Usage};
-use latencies::Latencies;
-use scene::{Cameras, Scene};
+use rollcall_test_camera::{Codec, Format};
 
 /// How often the daemon is asked; faces come and go more slowly.
 const POLL: Duration = Duration::from_millis(100);
@@ -65,30 +60,33 @@ impl Options {
         let codec = if self.h265 { Codec::H265 } else { Codec::H264 };
         Format { width: 1920, height: 1080, fps: 25, codec }
     }
+
+    /// How this program is started again to be the cameras.
+    fn cameras(&self) -> Vec<String> {
+        let mut arguments = vec!["--serve".to_owned(), "--cameras".to_owned(), self.cameras.to_string()];
+        arguments.extend(self.h265.then(|| "--h265".to_owned()));
+        for (name, path) in [("--video", &self.video), ("--people", &self.people)] {
+            arguments.extend(path.iter().flat_map(|path| [name.to_owned(), path.display().to_string()]));
+        }
+        arguments
+    }
 }
 
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
-    if options.serve { serve(&options) } else { measure(&options) }
-}
-
-/// The cameras' process: prints their addresses and serves until its input ends, as it does when the other process is gone.
-fn serve(options: &Options) -> anyhow::Result<()> {
-    let clip = Scene::new(options.video.as_deref()).encode(options.format())?;
-    let cameras = (0..options.cameras).map(|_| TestCamera::start(clip.clone(), Default::default()));
-    let cameras = cameras.collect::<Result<Vec<_>, _>>()?;
-    for camera in &cameras {
-        println!("{}", camera.url());
+    if !options.serve {
+        return measure(&options);
     }
-    std::io::stdin().read_to_end(&mut Vec::new())?;
-    Ok(())
+    let clip = Scene::busy(options.video.as_deref()).encode(options.format())?;
+    serve(&clip, options.cameras, Duration::ZERO)
 }
 
 fn measure(options: &Options) -> anyhow::Result<()> {
     let clock = SystemClock;
     eprintln!("encoding what the cameras show …");
-    let cameras = Cameras::start(options)?;
-    let mut daemon = Daemon::start(options, cameras.urls())?;
+    let cameras = Cameras::start(options.cameras, &options.cameras())?;
+    let Options { rollcall, people, fps, .. } = options.clone();
+    let mut daemon = Daemon::start(&Setup { rollcall, people, fps, tuning: String::new() }, cameras.urls())?;
     daemon.wait_until_ready(&clock, START_UP)?;
     let (earlier, mut latencies) = (daemon.leads(0)?.len(), Latencies::new(&daemon.metrics()?));
     eprintln!("watching for {} s …", options.seconds);

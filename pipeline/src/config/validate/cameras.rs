@@ -219,6 +219,7 @@ fn tuning(c: &mut Checker<'_>, at: &str, raw: &RawCamera) -> Option<CameraTuning
     let analysis_fps = c.float(&format!("{at}.analysis_fps"), raw.analysis_fps, 0.0..=60.0);
     let detect_size = c.int(&format!("{at}.detect_size"), raw.detect_size, 160..=4_096, "pixels");
     let min_face_px = c.float(&format!("{at}.min_face_px"), raw.min_face_px, 8.0..=2_000.0);
+    let still_interval_s = c.float(&format!("{at}.still_interval_s"), raw.still_interval_s, 0.0..=10.0);
     let regions_of_interest = polygons(c, &format!("{at}.regions_of_interest"), &raw.regions_of_interest);
     let privacy_masks = polygons(c, &format!("{at}.privacy_masks"), &raw.privacy_masks);
     Some(CameraTuning {
@@ -230,6 +231,7 @@ fn tuning(c: &mut Checker<'_>, at: &str, raw: &RawCamera) -> Option<CameraTuning
         analysis_fps,
         detect_size,
         min_face_px,
+        still_interval_s,
         regions_of_interest,
         privacy_masks,
     })

@@ -10,22 +10,23 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One reading of /metrics.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Exposition(Vec<(String, f64)>);
+pub struct Exposition(Vec<(String, f64)>);
 
 impl Exposition {
-    pub(crate) fn parse(text: &str) -> Self {
+    /// Reads the text format.
+    pub fn parse(text: &str) -> Self {
         let lines = text.lines().filter(|line| !line.starts_with('#'));
         let series = lines.filter_map(|line| line.rsplit_once(' '));
         Self(series.filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?))).collect())
     }
 
     /// The sum over all series of a name.
-    pub(crate) fn total(&self, name: &str) -> f64 {
+    pub fn total(&self, name: &str) -> f64 {
         self.named(name).map(|(_, value)| value).sum()
     }
 
     /// The series of a name: what `label` is, and the value.
-    pub(crate) fn by<'a>(&'a self, name: &'a str, label: &'a str) -> impl Iterator<Item = (&'a str, f64)> + 'a {
+    pub fn by<'a>(&'a self, name: &'a str, label: &'a str) -> impl Iterator<Item = (&'a str, f64)> + 'a {
         self.named(name).filter_map(move |(labels, value)| {
             let (_, rest) = labels.split_once(&format!("{label}=\""))?;
             Some((rest.split_once('"')?.0, value))
@@ -39,7 +40,10 @@ impl Exposition {
 }
 
 /// The status and the body of an answer.
-pub(crate) fn get(address: SocketAddr, path: &str) -> anyhow::Result<(u16, String)> {
+///
+/// # Errors
+/// When nobody answers within some seconds, or not in HTTP.
+pub fn get(address: SocketAddr, path: &str) -> anyhow::Result<(u16, String)> {
     let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     // Version 1.0: the body ends with the connection.

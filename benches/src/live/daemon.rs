@@ -13,17 +13,30 @@ use nix::unistd::Pid;
 use rollcall_pipeline::Clock;
 use tempfile::TempDir;
 
-use crate::exposition::{Exposition, get};
-use crate::scene::portraits;
-use crate::{Options, POLL};
+use super::exposition::{Exposition, get};
+use super::process::{Usage, cpu_of_descendants, usage};
+use super::scene::portraits;
 
-/// `USER_HZ`: the same on all of Linux that this runs on.
-const TICKS_PER_SECOND: u64 = 100;
+/// How often the daemon is asked whether it is ready.
+const POLL: Duration = Duration::from_millis(100);
 const LOG_LINES: usize = 20;
+
+/// How it is started.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The program; `None`: `rollcall` beside this one.
+    pub rollcall: Option<PathBuf>,
+    /// Who is enrolled: DIR/Name/*.jpg; `None`: the demo's men.
+    pub people: Option<PathBuf>,
+    /// Analysed frames a second and camera.
+    pub fps: f32,
+    /// More lines for each camera of the configuration.
+    pub tuning: String,
+}
 
 /// The daemon. Dropping it ends it.
 #[derive(Debug)]
-pub(crate) struct Daemon {
+pub struct Daemon {
     process: Child,
     address: SocketAddr,
     /// Gone with the daemon.
@@ -31,18 +44,13 @@ pub(crate) struct Daemon {
     stopped: bool,
 }
 
-/// What a process has used.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Usage {
-    pub(crate) cpu: Duration,
-    pub(crate) resident_mb: f64,
-    pub(crate) peak_mb: f64,
-}
-
 impl Daemon {
     /// Enrols people and starts it.
-    pub(crate) fn start(options: &Options, cameras: &[String]) -> anyhow::Result<Self> {
-        let program = match &options.rollcall {
+    ///
+    /// # Errors
+    /// When the program is not there, or nobody can be enrolled.
+    pub fn start(setup: &Setup, cameras: &[String]) -> anyhow::Result<Self> {
+        let program = match &setup.rollcall {
             Some(program) => program.clone(),
             None => std::env::current_exe()?.with_file_name("rollcall"),
         };
@@ -53,8 +61,8 @@ impl Daemon {
         let dir = tempfile::Builder::new().prefix("rollcall").permissions(Permissions::from_mode(0o755)).tempdir()?;
         let address = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?;
         let config = dir.path().join("rollcall.toml");
-        fs::write(&config, configuration(address, cameras, options.fps))?;
-        let people = match &options.people {
+        fs::write(&config, configuration(address, cameras, setup))?;
+        let people = match &setup.people {
             Some(people) => people.clone(),
             None => {
                 let people = dir.path().join("people");
@@ -76,7 +84,10 @@ impl Daemon {
     }
 
     /// Ready: the database, the models and the cameras.
-    pub(crate) fn wait_until_ready(&mut self, clock: &dyn Clock, patience: Duration) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// With its last words, when it is not ready in time.
+    pub fn wait_until_ready(&mut self, clock: &dyn Clock, patience: Duration) -> anyhow::Result<()> {
         let began = clock.mono();
         loop {
             let ended = self.process.try_wait()?;
@@ -93,14 +104,21 @@ impl Daemon {
         }
     }
 
-    pub(crate) fn metrics(&self) -> anyhow::Result<Exposition> {
+    /// What it says of itself now.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn metrics(&self) -> anyhow::Result<Exposition> {
         let (_, text) = get(self.address, "/metrics").context("the daemon does not answer")?;
         Ok(Exposition::parse(&text))
     }
 
     /// Of the decisions that were logged behind the first `skip`: the kind, and how many seconds somebody had been in view, at
     /// any size, before their first usable face.
-    pub(crate) fn leads(&self, skip: usize) -> anyhow::Result<Vec<(String, f64)>> {
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub fn leads(&self, skip: usize) -> anyhow::Result<Vec<(String, f64)>> {
         let text = fs::read_to_string(log(self.dir.path()))?;
         let decided = text.lines().filter_map(|line| {
             let line: serde_json::Value = serde_json::from_str(line).ok()?;
@@ -110,28 +128,27 @@ impl Daemon {
         Ok(decided.skip(skip).collect())
     }
 
-    pub(crate) fn usage(&self) -> anyhow::Result<Usage> {
-        let read = |file: &str| fs::read_to_string(format!("/proc/{}/{file}", self.process.id()));
-        let stat = read("stat")?;
-        // The name, in brackets, may hold anything; user and system time are the 12th and 13th field behind it.
-        let fields =
-            stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().skip(11).take(2)).context("no stat")?;
-        let ticks: u64 = fields.filter_map(|field| field.parse::<u64>().ok()).sum();
-        let status = read("status")?;
-        let megabytes = |key: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(key));
-            let kilobytes: Option<f64> = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-            kilobytes.map(|kilobytes| kilobytes / 1024.0).with_context(|| format!("no {key}"))
-        };
-        Ok(Usage {
-            cpu: Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND),
-            resident_mb: megabytes("VmRSS:")?,
-            peak_mb: megabytes("VmHWM:")?,
-        })
+    /// What it has used, without PostgreSQL.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn usage(&self) -> anyhow::Result<Usage> {
+        usage(self.process.id())
+    }
+
+    /// What PostgreSQL has used.
+    ///
+    /// # Errors
+    /// When /proc cannot be read.
+    pub fn database_cpu(&self) -> anyhow::Result<Duration> {
+        cpu_of_descendants(self.process.id())
     }
 
     /// Ends it in an orderly way, so that PostgreSQL ends too.
-    pub(crate) fn stop(&mut self) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// When it does not end as it should.
+    pub fn stop(&mut self) -> anyhow::Result<()> {
         self.stopped = true;
         kill(Pid::from_raw(i32::try_from(self.process.id())?), Signal::SIGTERM)?;
         let status = self.process.wait()?;
@@ -156,13 +173,14 @@ fn log(dir: &Path) -> PathBuf {
     dir.join("daemon.log")
 }
 
-fn configuration(address: SocketAddr, cameras: &[String], fps: f32) -> String {
+fn configuration(address: SocketAddr, cameras: &[String], setup: &Setup) -> String {
     let mut text = format!(
         "[server]\nlisten = \"{address}\"\n[log]\nformat = \"json\"\n[site]\ntime_zone = \"UTC\"\n[[rooms]]\nid = \"bench\"\n"
     );
     for (n, url) in cameras.iter().enumerate() {
         text += &format!(
-            "[[cameras]]\nid = \"camera-{n}\"\nroom = \"bench\"\nstreams.detect = \"{url}\"\nanalysis_fps = {fps:.3}\n"
+            "[[cameras]]\nid = \"camera-{n}\"\nroom = \"bench\"\nstreams.detect = \"{url}\"\nanalysis_fps = {:.3}\n{}\n",
+            setup.fps, setup.tuning
         );
     }
     text

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
-use crate::exposition::Exposition;
+use super::exposition::Exposition;
 
 const LATENCY: &str = "rollcall_event_end_to_end_seconds";
 const EVENTS: &str = "rollcall_attendance_events_total";
@@ -12,7 +12,7 @@ const NAMED: [&str; 4] = ["recorded", "debounced", "off_roster", "off_schedule"]
 
 /// What was measured so far.
 #[derive(Debug, Default)]
-pub(crate) struct Latencies {
+pub struct Latencies {
     sum: f64,
     count: f64,
     events: BTreeMap<String, f64>,
@@ -23,7 +23,7 @@ pub(crate) struct Latencies {
 
 impl Latencies {
     /// From here on.
-    pub(crate) fn new(first: &Exposition) -> Self {
+    pub fn new(first: &Exposition) -> Self {
         let mut latencies = Self::default();
         latencies.advance(first);
         latencies.decided.clear();
@@ -31,7 +31,7 @@ impl Latencies {
     }
 
     /// Takes a reading in.
-    pub(crate) fn take(&mut self, reading: &Exposition) {
+    pub fn take(&mut self, reading: &Exposition) {
         let (sum, count) = self.advance(reading);
         // Several events between two readings (several cameras) share their mean.
         for _ in 0..count as u64 {
@@ -53,18 +53,18 @@ impl Latencies {
     }
 
     /// Nobody was named.
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.named().0.is_empty()
     }
 
     /// Rows with a name.
-    pub(crate) fn named(&self) -> Quantiles {
+    pub fn named(&self) -> Quantiles {
         self.of(|kind| NAMED.contains(&kind))
     }
 
     /// Rows with a name, from the first face of any size: `leads` says by how much that was before the first usable one, for
     /// each decision in order.
-    pub(crate) fn named_from_any_size(&self, leads: &[(String, f64)]) -> Quantiles {
+    pub fn named_from_any_size(&self, leads: &[(String, f64)]) -> Quantiles {
         let named = self.measured.iter().filter(|(kind, _)| NAMED.contains(&kind.as_str()));
         Quantiles::new(named.flat_map(|(kind, seconds)| {
             let leads = leads.iter().filter(move |(of, _)| of == kind);
@@ -73,7 +73,7 @@ impl Latencies {
     }
 
     /// All other rows.
-    pub(crate) fn others(&self) -> Quantiles {
+    pub fn others(&self) -> Quantiles {
         self.of(|kind| !NAMED.contains(&kind))
     }
 
@@ -83,7 +83,7 @@ impl Latencies {
     }
 
     /// How many of which kind.
-    pub(crate) fn kinds(&self) -> String {
+    pub fn kinds(&self) -> String {
         let kinds: Vec<_> = self.measured.iter().map(|(kind, seconds)| format!("{} {kind}", seconds.len())).collect();
         if kinds.is_empty() { "none".to_owned() } else { kinds.join(", ") }
     }
@@ -98,8 +98,8 @@ fn by_kind(reading: &Exposition) -> BTreeMap<String, f64> {
 }
 
 /// Sorted seconds.
-#[derive(Debug)]
-pub(crate) struct Quantiles(Vec<f64>);
+#[derive(Clone, Debug)]
+pub struct Quantiles(Vec<f64>);
 
 impl Quantiles {
     fn new(seconds: impl Iterator<Item = f64>) -> Self {
@@ -109,11 +109,22 @@ impl Quantiles {
     }
 }
 
+impl Quantiles {
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The smallest value that so large a part does not exceed.
+    pub fn quantile(&self, part: f64) -> Option<f64> {
+        self.0.get(((self.0.len() as f64 * part).ceil() as usize).max(1) - 1).copied()
+    }
+}
+
 impl fmt::Display for Quantiles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(largest) = self.0.last() else { return f.write_str("none") };
-        // The smallest value that so large a part does not exceed.
-        let quantile = |part: f64| self.0[((self.0.len() as f64 * part).ceil() as usize).max(1) - 1];
+        let quantile = |part| self.quantile(part).unwrap_or_default();
         let (p50, p95) = (quantile(0.5), quantile(0.95));
         write!(f, "p50 {p50:.3} s, p95 {p95:.3} s, largest {largest:.3} s ({} rows)", self.0.len())
     }

