@@ -10,7 +10,7 @@ use rollcall_models::{FaceMesh, FrLiveness, Models, SFace, YuNet};
 use rollcall_pipeline::ports::{Embedder, LivenessModel};
 use rollcall_pipeline::{Detection, FaceChip, PixelBuffer};
 use rollcall_stages::chip;
-use rollcall_stages::detect::{Letterbox, NMS_IOU, YuNetDetector, suppress};
+use rollcall_stages::detect::{Letterbox, NMS_IOU, YuNetDetector, decode, suppress};
 use rollcall_stages::embed::SFaceEmbedder;
 use rollcall_stages::liveness::{EyeModel, FrLivenessModel, MeshEyes};
 
@@ -53,6 +53,13 @@ fn detect(criterion: &mut Criterion, models: &Models) {
             bench.iter(|| net.run(tensor.view()).expect(RUNS).strides().expect("the right shapes").len());
         });
     }
+    let tensor = Array4::from_elem((1, 3, 480, 640), 90.0);
+    let output = net.run(tensor.view()).expect(RUNS);
+    let strides = output.strides().expect("the right shapes");
+    criterion.bench_function("yunet decode/640x480", |bench| {
+        bench.iter(|| decode(black_box(&strides), YuNetDetector::THRESHOLD));
+    });
+    drop(output);
     let mut numbers = Numbers::default();
     let mut near = |at: f32| at + 6.0 * numbers.next().unwrap_or_default();
     // Some fifteen anchors a face, as the network gives them.
