@@ -177,7 +177,8 @@ fn searches(area: &Area<'_>, dimension: u32, figures: &[Search]) -> anyhow::Resu
     let times = || figures.iter().filter(of).flat_map(|f| [f.faiss_us, f.ours_us]).map(f64::log10);
     let sizes = || figures.iter().filter(of).map(|f| f.templates.log10());
     let (low, high) = (times().fold(f64::INFINITY, f64::min).floor(), times().fold(f64::NEG_INFINITY, f64::max).ceil());
-    let (least, most) = (sizes().fold(f64::INFINITY, f64::min), sizes().fold(f64::NEG_INFINITY, f64::max));
+    let (least, most) =
+        (sizes().fold(f64::INFINITY, f64::min).floor(), sizes().fold(f64::NEG_INFINITY, f64::max).ceil());
     let mut chart = ChartBuilder::on(area)
         .caption(format!("{dimension} values: µs a probe"), ("sans-serif", 16))
         .margin(12)
@@ -187,6 +188,8 @@ fn searches(area: &Area<'_>, dimension: u32, figures: &[Search]) -> anyhow::Resu
     chart
         .configure_mesh()
         .x_desc("templates (10^x)")
+        .x_labels((most - least) as usize + 1)
+        .y_labels((high - low) as usize + 1)
         .x_label_formatter(&|x| format!("{x:.0}"))
         .y_label_formatter(&|y| format!("10^{y:.0}"))
         .draw()?;
