@@ -23,7 +23,7 @@ lint: setup ## formatting, clippy and rustdoc, warnings as errors
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
 
-bench: setup ## parts, a recording beside a peer, a live camera; some minutes, kept in target/bench/latest.md
+bench: setup ## parts, the limit, peers, a live camera, the API; a quarter of an hour, kept in benches/results
 	@CARGO='$(CARGO)' benches/run.sh
 
 clean-cache: ## remove what set-up downloaded and converted (not the system packages)

@@ -1,34 +1,42 @@
 #!/usr/bin/env bash
-# Everything that `make bench` measures, in some twelve minutes after the build; prints it and keeps it in
-# target/bench/latest.md. Extra words go to cargo bench: `benches/run.sh gallery` measures only those parts.
+# Everything that `make bench` measures, in at most fifteen minutes after the build; prints it and keeps it, with pictures, in
+# benches/results. Extra words go to cargo bench: `benches/run.sh gallery` measures only those parts, and keeps nothing.
 #
-#   ROLLCALL_BENCH_SECONDS    how long the live camera is watched (120)
-#   ROLLCALL_BENCH_ROUNDS     rounds of the comparison with peers (3)
-#   ROLLCALL_BENCH_API_SECONDS  how long each path of the API is asked (10)
-#   ROLLCALL_EVAL_DATA, ROLLCALL_PEER_PYTHON    see benches/peers.py
-#   ROLLCALL_DOOR_CASE        a folder with probe.mp4 and people/: shown by a live camera too, as people who come from afar
+#   ROLLCALL_BENCH_QUICK        1: short measurements and one round of each comparison, to see that all of it works
+#   ROLLCALL_BENCH_SECONDS      how long each live camera is watched (60)
+#   ROLLCALL_BENCH_ROUNDS       rounds of each comparison (3)
+#   ROLLCALL_BENCH_API_SECONDS  how long each path of the API is asked (5)
+#   ROLLCALL_BENCH_CLIP         another clip to hold against the limit, see benches/limit.py
+#   ROLLCALL_EVAL_DATA, ROLLCALL_PEER_PYTHON    see benches/peers/compare.py
+#   ROLLCALL_DOOR_CASE          a folder with probe.mp4 and people/: for the peers, and for a live camera with people from afar
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 CARGO=${CARGO:-cargo}
-SECONDS_LIVE=${ROLLCALL_BENCH_SECONDS:-120}
-ROUNDS=${ROLLCALL_BENCH_ROUNDS:-3}
-SECONDS_API=${ROLLCALL_BENCH_API_SECONDS:-10}
+QUICK=${ROLLCALL_BENCH_QUICK:-}
+SECONDS_LIVE=${ROLLCALL_BENCH_SECONDS:-${QUICK:+20}}
+SECONDS_LIVE=${SECONDS_LIVE:-60}
+ROUNDS=${ROLLCALL_BENCH_ROUNDS:-${QUICK:+1}}
+ROUNDS=${ROUNDS:-3}
+SECONDS_API=${ROLLCALL_BENCH_API_SECONDS:-${QUICK:+1}}
+SECONDS_API=${SECONDS_API:-5}
 TARGET=${CARGO_TARGET_DIR:-target}
-OUT=$TARGET/bench/latest.md
+BIN=$TARGET/release
+PYTHON=${ROLLCALL_PEER_PYTHON:-python3}
+RESULTS=benches/results
+export ROLLCALL_BENCH_DIR=$TARGET/bench
 
 "$CARGO" build --release --locked
-# Cargo builds live_latency and api_load too: a package's programs come with its benchmarks.
+# Cargo builds the programs of src/bin too: a package's programs come with its benchmarks.
 "$CARGO" bench --locked -p rollcall-benches --no-run
 
-mkdir -p "$TARGET/bench"
-exec > >(tee "$OUT")
+mkdir -p "$ROLLCALL_BENCH_DIR" "$RESULTS"
 
 machine() {
     echo "- $(date -u +'%Y-%m-%d %H:%M UTC'), commit $(git describe --always --dirty 2>/dev/null || echo unknown)"
     echo "- $(awk -F': ' '/model name/ { print $2; exit }' /proc/cpuinfo), $(nproc) cores, $(awk '/MemTotal/ { printf "%d GB", $2 / 1048576 }' /proc/meminfo)"
     echo "- $(. /etc/os-release && echo "$PRETTY_NAME"), Linux $(uname -r), $(rustc --version)"
-    echo "- load before the start: $(cut -d' ' -f1-3 /proc/loadavg)"
+    echo "- load before the start: $(cut -d' ' -f1-3 /proc/loadavg)${QUICK:+; a quick run: the figures are rough}"
 }
 
 # Criterion's short lines as a table.
@@ -42,46 +50,75 @@ table() {
         / ns\/iter / { gsub(",", ""); sub("^test ", "", $1); printf "| %s | %s | %s |\n", $1, human($2), human($3); fflush() }'
 }
 
-echo "# Benchmarks"
-echo
-machine
-echo
-echo "## Parts, one thread"
-echo
-echo "\`cargo bench -p rollcall-benches\`"
-echo
-"$CARGO" bench --quiet --locked -p rollcall-benches --bench vision --bench data -- --output-format bencher "$@" 2>/dev/null | table
+parts() {
+    "$CARGO" bench --quiet --locked -p rollcall-benches --bench vision --bench rules --bench data -- \
+        --output-format bencher ${QUICK:+--measurement-time 0.3 --warm-up-time 0.1 --sample-size 10} "$@" | table
+}
+
+# Runs a part of the report; one that fails says so there, and the others go on.
+part() {
+    local title=$1 shown=$2 errors=$ROLLCALL_BENCH_DIR/errors.txt
+    shift 2
+    echo "$title …" >&2
+    printf '\n## %s\n\n`%s`\n\n' "$title" "$shown"
+    "$@" 2>"$errors" || {
+        cat "$errors" >&2
+        printf -- '- failed: %s\n' "$(tail -n 1 "$errors")"
+        touch "$ROLLCALL_BENCH_DIR/failed"
+    }
+}
+
+beside_faiss() {
+    if "$PYTHON" -c 'import faiss' 2>/dev/null; then
+        "$PYTHON" benches/peers/gallery.py --scan "$BIN/gallery_scan" --rounds "$ROUNDS" ${QUICK:+--sizes 50 10000 100000}
+    else
+        echo "- not measured: $PYTHON cannot import faiss (PyPI faiss-cpu); name one that can in ROLLCALL_PEER_PYTHON"
+    fi
+}
+
+live() {
+    echo "Two men in turn who appear near the camera (demo media):"
+    echo
+    "$BIN/live_latency" --seconds "$SECONDS_LIVE" | sed 's/^/- /' || return
+    echo
+    echo "People who come from afar (ROLLCALL_DOOR_CASE):"
+    echo
+    if [ -n "${ROLLCALL_DOOR_CASE:-}" ]; then
+        local case_files=(--video "$ROLLCALL_DOOR_CASE/probe.mp4" --people "$ROLLCALL_DOOR_CASE/people")
+        "$BIN/live_latency" --seconds "$SECONDS_LIVE" "${case_files[@]}" | sed 's/^/- /'
+    else
+        echo "- not measured: ROLLCALL_DOOR_CASE names no case"
+    fi
+}
+
+pictures() {
+    "$BIN/charts" "$ROLLCALL_BENCH_DIR" "$RESULTS"
+}
+
+everything() {
+    echo "# Benchmarks"
+    echo
+    machine
+    part "Parts, one thread" "cargo bench -p rollcall-benches" parts
+    part "The lane beside its limit" "benches/limit.py --rounds $ROUNDS" python3 benches/limit.py --bin "$BIN" --rounds "$ROUNDS"
+    part "A recording, beside peers" "benches/peers/compare.py --rounds $ROUNDS" \
+        python3 benches/peers/compare.py --rollcall "$BIN/rollcall" --rounds "$ROUNDS"
+    part "The gallery, beside FAISS" "benches/peers/gallery.py --rounds $ROUNDS" beside_faiss
+    part "A live camera" "live_latency --seconds $SECONDS_LIVE" live
+    part "The API over a million rows, and nine o'clock" "api_load --seconds $SECONDS_API" "$BIN/api_load" --seconds "$SECONDS_API"
+    part "Pictures" "charts" pictures
+    echo
+    echo "- load at the end: $(cut -d' ' -f1-3 /proc/loadavg)"
+}
+
 # Only some parts were asked for.
-[ $# -eq 0 ] || exit 0
-echo
-echo "## A recording, beside a peer"
-echo
-echo "\`benches/peers.py --rounds $ROUNDS\`"
-echo
-python3 benches/peers.py --rollcall "$TARGET/release/rollcall" --rounds "$ROUNDS"
-echo
-echo "## A live camera"
-echo
-echo "\`live_latency --seconds $SECONDS_LIVE\`"
-echo
-echo "Two men in turn who appear near the camera (demo media):"
-echo
-"$TARGET/release/live_latency" --seconds "$SECONDS_LIVE" | sed 's/^/- /'
-echo
-echo "People who come from afar (ROLLCALL_DOOR_CASE):"
-echo
-if [ -n "${ROLLCALL_DOOR_CASE:-}" ]; then
-    case_files=(--video "$ROLLCALL_DOOR_CASE/probe.mp4" --people "$ROLLCALL_DOOR_CASE/people")
-    "$TARGET/release/live_latency" --seconds "$SECONDS_LIVE" "${case_files[@]}" | sed 's/^/- /'
-else
-    echo "- not measured: ROLLCALL_DOOR_CASE names no case"
+if [ $# -gt 0 ]; then
+    parts "$@"
+    exit
 fi
-echo
-echo "## The API over a million rows, and nine o'clock"
-echo
-echo "\`api_load\`, kept in $TARGET/bench/api.md"
-echo
-"$TARGET/release/api_load" --seconds "$SECONDS_API" | tee "$TARGET/bench/api.md"
-echo
-echo "- load at the end: $(cut -d' ' -f1-3 /proc/loadavg)"
-echo "kept in $OUT" >&2
+# Figures of an earlier run are not of this one.
+rm -f "$ROLLCALL_BENCH_DIR"/{peers.json,limit.json,gallery.json,failed}
+everything | tee "$ROLLCALL_BENCH_DIR/latest.md"
+cp "$ROLLCALL_BENCH_DIR/latest.md" "$RESULTS/latest.md"
+echo "kept in $RESULTS" >&2
+[ ! -e "$ROLLCALL_BENCH_DIR/failed" ]

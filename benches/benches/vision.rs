@@ -15,7 +15,7 @@ use rollcall_pipeline::{
 };
 use rollcall_stages::chip;
 use rollcall_stages::detect::motion::{Grids, Look, MotionGate};
-use rollcall_stages::detect::{Letterbox, NMS_IOU, YuNetDetector, suppress};
+use rollcall_stages::detect::{Letterbox, NMS_IOU, YuNetDetector, decode, suppress};
 use rollcall_stages::embed::SFaceEmbedder;
 use rollcall_stages::liveness::{EyeModel, FrLivenessModel, MeshEyes};
 use uuid::Uuid;
@@ -90,6 +90,13 @@ fn detect(criterion: &mut Criterion, models: &Models) {
             bench.iter(|| net.run(tensor.view()).expect(RUNS).strides().expect("the right shapes").len());
         });
     }
+    let tensor = Array4::from_elem((1, 3, 480, 640), 90.0);
+    let output = net.run(tensor.view()).expect(RUNS);
+    let strides = output.strides().expect("the right shapes");
+    criterion.bench_function("yunet decode/640x480", |bench| {
+        bench.iter(|| decode(black_box(&strides), YuNetDetector::THRESHOLD));
+    });
+    drop(output);
     let mut numbers = Numbers::default();
     let mut near = |at: f32| at + 6.0 * numbers.next().unwrap_or_default();
     // Some fifteen anchors a face, as the network gives them.

@@ -3,7 +3,9 @@
 pub mod live;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use nix::sys::resource::{UsageWho, getrusage};
 use rollcall_models::{Models, setup};
 use rollcall_pipeline::image::I420;
 use rollcall_pipeline::{Detection, Embedding, ModelId, Point, Rect};
@@ -16,6 +18,17 @@ pub fn root() -> &'static Path {
 /// Where set-up puts models and demo media.
 pub fn cache() -> PathBuf {
     setup::cache_dir(root())
+}
+
+/// CPU time of this thread so far.
+///
+/// # Errors
+/// When the kernel does not tell.
+pub fn thread_cpu() -> nix::Result<Duration> {
+    let usage = getrusage(UsageWho::RUSAGE_THREAD)?;
+    let of =
+        |t: nix::sys::time::TimeVal| Duration::new(t.tv_sec().unsigned_abs(), t.tv_usec().unsigned_abs() as u32 * 1000);
+    Ok(of(usage.user_time()) + of(usage.system_time()))
 }
 
 /// The default models.

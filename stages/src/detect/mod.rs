@@ -15,7 +15,7 @@ use rollcall_pipeline::{CameraTuning, Detection, Fault, Frame, FrameFaces, Point
 pub(crate) use letterbox::resize as resize_plane;
 pub use letterbox::{Letterbox, Letterboxed};
 use motion::{Grids, Look, MotionGate};
-pub use yunet::{NMS_IOU, YuNetDetector, suppress};
+pub use yunet::{NMS_IOU, YuNetDetector, decode, suppress};
 
 /// Faces of one frame that go on, at most; the best scores stay. It bounds the work of all later stages.
 pub const MAX_FACES: usize = 64;

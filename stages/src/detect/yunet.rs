@@ -66,7 +66,12 @@ impl FaceDetector for YuNetDetector {
 fn run(net: &mut YuNet, tensor: ArrayView4<'_, f32>, threshold: f32) -> Result<Vec<Detection>, Fault> {
     let output = net.run(tensor).map_err(fault::of_model)?;
     let strides = output.strides().map_err(fault::of_model)?;
-    Ok(suppress(strides.iter().flat_map(|stride| candidates(stride, threshold)).collect(), NMS_IOU))
+    Ok(suppress(decode(&strides, threshold), NMS_IOU))
+}
+
+/// The anchors whose score reaches the threshold as faces, in pixels of the tensor; most faces come several times.
+pub fn decode(strides: &[YuNetStride<'_>], threshold: f32) -> Vec<Detection> {
+    strides.iter().flat_map(|stride| candidates(stride, threshold)).collect()
 }
 
 /// The anchors of one stride whose score reaches the threshold, in pixels of the tensor.
