@@ -9,7 +9,7 @@ use chrono::TimeDelta;
 use nix::sys::signal::Signal;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use rollcall_pipeline::{Clock, MonoTime, SystemClock};
+use rollcall_pipeline::{Clock, MonoTime, SystemClock, WallTime};
 
 use crate::BACK_WITHIN;
 use crate::daemon::metric;
@@ -96,8 +96,8 @@ pub(crate) struct Trial<'a> {
     pub(crate) chance: StdRng,
     /// Complaints that the scenario itself brings about: errors with one of these in them are no failure.
     pub(crate) expected_errors: Vec<&'static str>,
-    /// By how much the daemon's wall clock was off at any time.
-    pub(crate) offsets: Vec<TimeDelta>,
+    /// From when on the daemon's wall clock was off by how much.
+    pub(crate) offsets: Vec<(WallTime, TimeDelta)>,
     /// Accepted events that the scenario itself destroyed.
     pub(crate) destroyed: usize,
     site: Option<Site>,
@@ -114,7 +114,7 @@ impl<'a> Trial<'a> {
             matrix,
             chance: StdRng::seed_from_u64(matrix.options.seed),
             expected_errors: Vec::new(),
-            offsets: vec![TimeDelta::zero()],
+            offsets: vec![(WallTime::UNIX_EPOCH, TimeDelta::zero())],
             destroyed: 0,
             site: None,
             excuses: Vec::new(),

@@ -99,8 +99,8 @@ pub(crate) struct Case<'a> {
     pub(crate) rows: &'a Rows,
     pub(crate) visits: &'a [Visit],
     pub(crate) excuses: &'a [Excuse],
-    /// By how much the daemon's wall clock was off at any time.
-    pub(crate) offsets: &'a [TimeDelta],
+    /// From when on the daemon's wall clock was off by how much, in order.
+    pub(crate) offsets: &'a [(WallTime, TimeDelta)],
     /// So many accepted events were destroyed by the scenario itself.
     pub(crate) destroyed: usize,
 }
@@ -232,10 +232,20 @@ impl Case<'_> {
     fn is_of(&self, row: &Row, visit: &Visit) -> bool {
         row.name.as_deref() == Some(visit.who)
             && row.camera == camera_name(visit.camera)
-            && self.offsets.iter().any(|offset| {
-                let captured = row.captured - *offset;
+            && self.offsets_during(visit).any(|offset| {
+                let captured = row.captured - offset;
                 visit.from - TOLERANCE <= captured && captured <= visit.to + TOLERANCE
             })
+    }
+
+    /// By how much the wall clock was off while somebody was there.
+    fn offsets_during(&self, visit: &Visit) -> impl Iterator<Item = TimeDelta> {
+        let ends = self.offsets.iter().skip(1).map(|(since, _)| Some(*since)).chain([None]);
+        let (from, to) = (visit.from - TOLERANCE, visit.to + TOLERANCE);
+        let during = self.offsets.iter().zip(ends);
+        during
+            .filter(move |((since, _), end)| *since <= to && end.is_none_or(|end| end >= from))
+            .map(|((_, by), _)| *by)
     }
 }
 
@@ -268,7 +278,7 @@ mod tests {
         rows: Rows,
         visits: Vec<Visit>,
         excuses: Vec<Excuse>,
-        offsets: Vec<TimeDelta>,
+        offsets: Vec<(WallTime, TimeDelta)>,
         destroyed: usize,
     }
 
@@ -288,7 +298,7 @@ mod tests {
             },
             visits: vec![visit("Alex", 10), visit("Franck", 16)],
             excuses: vec![],
-            offsets: vec![TimeDelta::zero()],
+            offsets: vec![(at(0), TimeDelta::zero())],
             destroyed: 0,
         }
     }
@@ -367,9 +377,16 @@ mod tests {
         check(
             |w| {
                 w.rows.sightings[2].captured += TimeDelta::hours(1);
-                w.offsets.push(TimeDelta::hours(1));
+                w.offsets.push((at(15), TimeDelta::hours(1)));
             },
             &[],
+        );
+        check(
+            |w| {
+                w.rows.sightings[2].captured += TimeDelta::hours(1);
+                w.offsets.push((at(25), TimeDelta::hours(1)));
+            },
+            &[Promise::RightPeople],
         );
     }
 }

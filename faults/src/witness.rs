@@ -93,9 +93,14 @@ impl Witness {
         seen.cameras[camera].last = None;
     }
 
-    /// All visits that are over.
+    /// All visits so far; those that go on are not whole.
     pub(crate) fn visits(&self) -> Vec<Visit> {
-        self.seen.lock().visits.clone()
+        let seen = self.seen.lock();
+        let on = seen.cameras.iter().enumerate().filter_map(|(camera, of)| {
+            let Current { part, from, to, .. } = of.current.as_ref()?;
+            Some(Visit { camera, who: part.who?, from: *from, to: *to, whole: false })
+        });
+        seen.visits.iter().cloned().chain(on).collect()
     }
 }
 
