@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench clean-cache
+.PHONY: help setup demo test lint bench faults soak clean-cache
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)$$/  make \1\t\2/' | expand -t 22
@@ -25,6 +25,14 @@ lint: setup ## formatting, clippy and rustdoc, warnings as errors
 
 bench: setup ## parts, the limit, peers, a live camera, the API; a quarter of an hour, kept in benches/results
 	@CARGO='$(CARGO)' benches/run.sh
+
+faults: setup ## everything that breaks, broken on purpose; the rows against what was shown; in target/faults/latest.md
+	$(CARGO) build --locked -p rollcall -p rollcall-faults
+	"$${CARGO_TARGET_DIR:-target}/debug/faults" $(FAULTS)
+
+soak: setup ## cameras that come and go for half an hour (ROLLCALL_SOAK_MINUTES); memory, threads, files; target/faults/soak.md
+	$(CARGO) build --locked -p rollcall -p rollcall-faults
+	"$${CARGO_TARGET_DIR:-target}/debug/faults" --soak "$${ROLLCALL_SOAK_MINUTES:-30}"
 
 clean-cache: ## remove what set-up downloaded and converted (not the system packages)
 	rm -rf models/cache

@@ -23,12 +23,19 @@ use clap::Parser;
 
 use cli::Cli;
 
-/// ONNX Runtime's builds from the registries report home unless this is set when the library is loaded.
-const NO_TELEMETRY: &str = "ORT_DISABLE_TELEMETRY";
+/// What has to be in the environment before libraries are loaded and threads are started, unless somebody chose otherwise.
+const ENVIRONMENT: [(&str, &str); 2] = [
+    // ONNX Runtime's builds from the registries report home without it.
+    ("ORT_DISABLE_TELEMETRY", "1"),
+    // Each connection to a camera brings threads of its own, and glibc gives them up to eight heaps a core, which keep what is
+    // freed in them: memory would grow for hours.
+    ("MALLOC_ARENA_MAX", "2"),
+];
 
 fn main() -> ExitCode {
-    if std::env::var_os(NO_TELEMETRY).is_none() {
-        return start_without_telemetry();
+    let missing: Vec<_> = ENVIRONMENT.into_iter().filter(|(name, _)| std::env::var_os(name).is_none()).collect();
+    if !missing.is_empty() {
+        return start_anew(&missing);
     }
     // Wrong options end here, with exit code 2 and what would have been right.
     let cli = Cli::parse();
@@ -41,14 +48,15 @@ fn main() -> ExitCode {
     }
 }
 
-/// Starts the program anew in its own place, with the variable set. To set it in a running process is not safe.
-fn start_without_telemetry() -> ExitCode {
+/// Starts the program anew in its own place, with these variables set. To set them in a running process is not safe.
+fn start_anew(missing: &[(&str, &str)]) -> ExitCode {
     let mut arguments = std::env::args_os();
     let name = arguments.next().unwrap_or_else(|| "rollcall".into());
     let error = match std::env::current_exe() {
-        Ok(program) => Command::new(program).arg0(name).args(arguments).env(NO_TELEMETRY, "1").exec(),
+        Ok(program) => Command::new(program).arg0(name).args(arguments).envs(missing.iter().copied()).exec(),
         Err(error) => error,
     };
-    output::complain(&anyhow::anyhow!("cannot start without telemetry ({error}); set {NO_TELEMETRY}=1 and try again"));
+    let set: Vec<_> = missing.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    output::complain(&anyhow::anyhow!("cannot start anew ({error}); set {} and try again", set.join(" ")));
     ExitCode::FAILURE
 }

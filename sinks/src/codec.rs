@@ -67,7 +67,27 @@ fn place(purpose: &str, version: u8) -> Bound {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn any_payload_is_survived(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            prop_assert!(decode(&Sealer::new([7; 32]), &bytes).is_err());
+        }
+
+        /// Whoever has the key could still be an older or a newer program, or mad.
+        #[test]
+        fn anything_that_is_sealed_is_survived(version in 0u8..4, bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let sealer = Sealer::new([7; 32]);
+            let mut payload = vec![version];
+            payload.extend(sealer.seal(&place("spool", version), &bytes));
+            if let Ok(record) = decode(&sealer, &payload) {
+                prop_assert_eq!(decode(&sealer, &encode(&sealer, &record).unwrap()).unwrap(), record);
+            }
+        }
+    }
 
     #[test]
     fn records_of_the_version_before_can_be_read() {

@@ -89,6 +89,26 @@ proptest! {
     }
 
     #[test]
+    fn any_bytes_in_a_segment_are_survived_and_kept(
+        magic in any::<bool>(), bytes in prop::collection::vec(any::<u8>(), 0..400), second in any::<bool>(),
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let head: &[u8] = if magic { b"RCSPOOL\x01" } else { b"" };
+        let whole = [head, bytes.as_slice()].concat();
+        fs::write(dir.path().join("00000000000000000001.seg"), &whole).unwrap();
+        if second {
+            fs::write(dir.path().join("00000000000000000009.seg"), b"RCSPOOL\x01").unwrap();
+        }
+        let mut spool = open(dir.path());
+        // Nothing of it is a record: a checksum does not come about by chance.
+        prop_assert!(contents(&mut spool).is_empty());
+        spool.append(&[payload(1), payload(2)], 0).unwrap();
+        drop(spool);
+        let mut spool = open(dir.path());
+        prop_assert_eq!(contents(&mut spool), [payload(1), payload(2)]);
+    }
+
+    #[test]
     fn damage_costs_the_records_it_hits_and_no_others(at in 0usize..1000, bit in 0u8..8) {
         let dir = tempfile::tempdir().unwrap();
         let all: Vec<_> = (1..=9).map(payload).collect();

@@ -11,6 +11,26 @@ use rollcall_pipeline::{Clock, MonoTime, SystemClock};
 
 use crate::clip::Clip;
 
+/// Where a camera is in its clip.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Showing {
+    /// Pictures sent since the start: does not grow while nobody is connected.
+    pub sent: u64,
+    /// The next picture of the clip.
+    pub picture: usize,
+}
+
+/// Looks at what a camera shows, from any thread and through all its troubles.
+#[derive(Clone, Debug)]
+pub struct Viewfinder(pub(crate) Arc<Feed>);
+
+impl Viewfinder {
+    /// What it shows now.
+    pub fn look(&self) -> Showing {
+        self.0.showing()
+    }
+}
+
 /// What the feeder and the camera's handle share.
 #[derive(Debug)]
 pub(crate) struct Feed {
@@ -103,6 +123,11 @@ impl Feed {
 
     pub(crate) fn rounds(&self) -> u64 {
         self.state.lock().rounds
+    }
+
+    pub(crate) fn showing(&self) -> Showing {
+        let state = self.state.lock();
+        Showing { sent: state.sent, picture: state.position }
     }
 
     pub(crate) fn clip(&self) -> Clip {

@@ -10,6 +10,7 @@ mod server;
 mod trouble;
 
 pub use clip::{Clip, Codec, Format, Segment};
+pub use feeder::{Showing, Viewfinder};
 pub use server::{Options, TestCamera, Transports};
 
 /// Why a test camera cannot do what it was asked to.

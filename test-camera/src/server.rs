@@ -15,7 +15,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::TestCameraError;
 use crate::clip::{Clip, Codec};
-use crate::feeder::Feed;
+use crate::feeder::{Feed, Viewfinder};
 use crate::trouble::Noise;
 
 /// The transports a camera offers.
@@ -121,6 +121,11 @@ impl TestCamera {
     /// How often the clip was shown to its end.
     pub fn rounds(&self) -> u64 {
         self.feed.rounds()
+    }
+
+    /// To look at what it shows while somebody else troubles it.
+    pub fn viewfinder(&self) -> Viewfinder {
+        Viewfinder(Arc::clone(&self.feed))
     }
 
     /// The camera is gone: connections break, the port is closed.

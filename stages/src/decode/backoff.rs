@@ -24,10 +24,16 @@ const PERMANENT_STARTING: Duration = Duration::from_secs(30);
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Backoff {
     failures: u32,
-    last_frame: Option<MonoTime>,
+    /// When it was last known to be alive.
+    alive: Option<MonoTime>,
 }
 
 impl Backoff {
+    /// The camera gave a sign of life at `now`, after it had given none: it starts.
+    pub fn answered(&mut self, now: MonoTime) {
+        self.alive = Some(now);
+    }
+
     /// The wait after a connection that failed at `now`. `live` is when its first and last frame came, if any did; `chance`
     /// is a random number from 0 to 1 that keeps a hundred cameras behind one switch from asking in step.
     pub fn after(
@@ -38,12 +44,12 @@ impl Backoff {
         chance: f64,
     ) -> Duration {
         if let Some((first, last)) = live {
-            self.last_frame = Some(last);
+            self.alive = Some(last);
             if last.since(first) >= STEADY {
                 self.failures = 0;
             }
         }
-        let within = |limit| self.last_frame.is_some_and(|t| now.since(t) < limit);
+        let within = |limit| self.alive.is_some_and(|t| now.since(t) < limit);
         let chance = chance.clamp(0.0, 1.0);
         match class {
             ErrorClass::Permanent if within(STARTING) => PERMANENT_STARTING,
@@ -98,6 +104,18 @@ mod tests {
             assert_eq!(backoff.after(ErrorClass::Permanent, live.take(), at(now), 1.0), PERMANENT_STARTING);
         }
         assert_eq!(backoff.after(ErrorClass::Permanent, None, at(220), 1.0), PERMANENT);
+    }
+
+    #[test]
+    fn a_camera_that_answers_again_is_asked_often() {
+        let mut backoff = Backoff::default();
+        for _ in 0..6 {
+            backoff.after(ErrorClass::Transient, None, at(1000), 1.0);
+        }
+        backoff.answered(at(1100));
+        assert_eq!(backoff.after(ErrorClass::Transient, None, at(1101), 1.0), Duration::from_secs(1));
+        assert_eq!(backoff.after(ErrorClass::Permanent, None, at(1110), 1.0), PERMANENT_STARTING);
+        assert_eq!(backoff.after(ErrorClass::Transient, None, at(1131), 1.0), LONGEST);
     }
 
     #[test]

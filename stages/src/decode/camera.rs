@@ -10,7 +10,7 @@
 //!   └ stop ──────► Ended ◄──────┴ stop; end of a recording
 //! ```
 //!
-//! Waits: see [`Backoff`]. Silence for [`STALL_LIMIT`] while live is a failure, because a frozen camera keeps its connection
+//! Waits: see [`Backoff`]; a camera that comes back meanwhile is heard by knocking (`knock`). Silence for [`STALL_LIMIT`] while live is a failure, because a frozen camera keeps its connection
 //! and no layer below notices for half a minute. The camera's thread decodes every frame (video is made of differences),
 //! and hands on those that are to be analysed; the mux is the only place that drops.
 
@@ -27,13 +27,14 @@ use super::capture_time::CaptureClock;
 use super::delivery::{Dating, Delivery, Note};
 use super::failure::DisconnectReason;
 use super::gst as build;
+use super::knock::{self, Door};
 use super::status::{CameraError, CameraSnapshot, CameraState, CameraStatus, Stop};
 use super::stream::{Anew, DecodedFrame, Stream};
 
 /// A live camera that sends nothing for this long has stalled.
 pub const STALL_LIMIT: Duration = Duration::from_secs(2);
 /// While waiting, the age of the last frame is published this often.
-const TICK: Duration = Duration::from_secs(1);
+const TICK: Duration = knock::EVERY;
 
 /// A camera's thread: [`Camera::run`] blocks until the camera is told to stop.
 pub struct Camera {
@@ -64,7 +65,7 @@ impl CameraControl {
         self.tuning.store(Arc::new(tuning));
     }
 
-    /// Tells the camera to end. It does within a fraction of a second, unless the lane blocks it.
+    /// Tells the camera to end. It does within a second, unless the lane blocks it.
     pub fn stop(&self) {
         self.stop.tell();
     }
@@ -150,9 +151,13 @@ impl Camera {
                 }
             }
             let wait = backoff.after(reason.class(), self.live.take(), now, rand::random());
-            if self.wait(wait) {
-                self.enter(CameraState::Ended);
-                return Ok(());
+            match self.wait(wait) {
+                Waited::Over => {}
+                Waited::Answered => backoff.answered(self.clock.mono()),
+                Waited::Stopped => {
+                    self.enter(CameraState::Ended);
+                    return Ok(());
+                }
             }
         }
     }
@@ -288,11 +293,13 @@ impl Camera {
         });
     }
 
-    /// Waits before the next attempt; true when told to stop meanwhile.
-    fn wait(&self, wait: Duration) -> bool {
+    /// Waits before the next attempt.
+    fn wait(&self, wait: Duration) -> Waited {
         self.enter(CameraState::Backoff);
         let until = MonoTime(self.clock.mono().0 + wait);
         self.shared.status.update(|s| s.retry_at = Some(until));
+        let door = Door::of(&self.source).filter(|_| wait > knock::EVERY);
+        let mut answered = door.is_none_or(Door::answers);
         loop {
             let now = self.clock.mono();
             if let Some(last) = self.shared.status.snapshot().last_frame {
@@ -300,11 +307,30 @@ impl Camera {
             }
             let left = until.since(now);
             if left.is_zero() {
-                return false;
+                return Waited::Over;
             }
             if self.shared.stop.wait(left.min(TICK)) || self.mux.is_closed() {
-                return true;
+                return Waited::Stopped;
+            }
+            if let Some(door) = door {
+                let answers = door.answers();
+                if answers && !answered {
+                    tracing::info!(camera = %self.id, "answers again");
+                    return Waited::Answered;
+                }
+                answered = answers;
             }
         }
     }
+}
+
+/// Why a wait is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waited {
+    /// It was long enough.
+    Over,
+    /// The camera answers, which it did not before.
+    Answered,
+    /// Told to stop.
+    Stopped,
 }

@@ -74,7 +74,28 @@ fn read_up_to(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
 mod tests {
     use std::io::Write;
 
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn any_chain_of_boxes_is_survived(
+            boxes in proptest::collection::vec((prop_oneof![0u32..64, any::<u32>()], any::<[u8; 4]>(), any::<u64>()), 1..12),
+            cut in 0usize..40,
+        ) {
+            let mut bytes = b"\0\0\0\x0cftypisom".to_vec();
+            for (len, name, large) in boxes {
+                bytes.extend(len.to_be_bytes());
+                bytes.extend(name);
+                bytes.extend(large.to_be_bytes());
+            }
+            bytes.truncate(bytes.len() - cut.min(bytes.len() - 12));
+            let mut file = tempfile::NamedTempFile::new().unwrap();
+            file.write_all(&bytes).unwrap();
+            prop_assert!(missing_bytes(file.path()).is_ok());
+        }
+    }
 
     #[track_caller]
     fn check(bytes: &[u8], missing: u64) {

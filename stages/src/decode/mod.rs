@@ -12,6 +12,7 @@ mod delivery;
 mod failure;
 mod file;
 mod gst;
+mod knock;
 mod mask;
 mod probe;
 mod sampling;

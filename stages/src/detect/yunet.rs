@@ -154,7 +154,37 @@ mod tests {
         proptest::collection::vec(face, 0..60)
     }
 
+    /// What a network may answer: mostly what one answers, now and then what none should.
+    fn answer(values: usize) -> impl Strategy<Value = Vec<f32>> {
+        let odd = prop_oneof![
+            Just(f32::MAX),
+            Just(f32::MIN),
+            Just(f32::MIN_POSITIVE),
+            Just(f32::NAN),
+            Just(f32::INFINITY),
+            any::<f32>(),
+        ];
+        proptest::collection::vec(prop_oneof![9 => -3f32..3.0, 1 => odd], values)
+    }
+
     proptest! {
+        #[test]
+        fn any_answer_of_the_network_is_survived(
+            cls in answer(12), obj in answer(12), bbox in answer(48), kps in answer(120), threshold in 0.1f32..0.99,
+        ) {
+            let anchors = YuNetStride { stride: 8, columns: 4, rows: 3, cls: &cls, obj: &obj, bbox: &bbox, kps: &kps };
+            let found: Vec<_> = candidates(&anchors, threshold).collect();
+            prop_assert!(found.iter().all(|face| face.score >= threshold && face.score <= 1.0));
+            prop_assert!(found.iter().all(|face| face.bbox.w <= MAX_SIDE && face.bbox.h <= MAX_SIDE));
+            let sane = |face: &&Detection| [face.bbox.x, face.bbox.y, face.bbox.w, face.bbox.h].iter().all(|v| v.is_finite());
+            let kept = suppress(found.clone(), NMS_IOU);
+            // Nonsense beside it takes no face away.
+            for face in found.iter().filter(sane) {
+                let hidden = kept.iter().filter(sane).any(|b| b.score >= face.score && b.bbox.iou(&face.bbox) > NMS_IOU);
+                prop_assert!(hidden || kept.contains(face), "{face:?} of {found:?}");
+            }
+        }
+
         #[test]
         fn what_is_kept_does_not_overlap_and_what_is_not_does(faces in some_faces()) {
             let kept = suppress(faces.clone(), NMS_IOU);

@@ -1,0 +1,125 @@
+//! A daemon that is killed, ended, reloaded, or hangs.
+
+use std::time::Duration;
+
+use anyhow::bail;
+use nix::sys::ptrace;
+use nix::sys::signal::Signal;
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::Pid;
+use rand::RngExt;
+
+use crate::process::thread;
+use crate::site::Plan;
+use crate::trial::Trial;
+use crate::verdict::Promise;
+
+/// A life ends at a random moment of its first seconds: while it starts, while cameras connect, under load.
+const LIFE_MS: u64 = 9_000;
+const RELOAD_EVERY: Duration = Duration::from_millis(300);
+const RELOADS: u32 = 20;
+
+pub(super) fn killed(trial: &mut Trial<'_>) -> anyhow::Result<()> {
+    trial.begin(Plan { own_database: true, ..Plan::default() })?;
+    let kills = trial.matrix.options.kills;
+    for _ in 0..kills {
+        let moment = Duration::from_millis(trial.chance.random_range(0..LIFE_MS));
+        trial.pass(moment)?;
+        trial.kill()?;
+        trial.site()?.start()?;
+    }
+    trial.kill()?;
+    trial.fact("kills", kills + 1);
+    trial.start()
+}
+
+pub(super) fn killed_while_spooling(trial: &mut Trial<'_>) -> anyhow::Result<()> {
+    trial.begin(Plan::default())?;
+    let kills = (trial.matrix.options.kills / 5).max(2);
+    for _ in 0..kills {
+        trial.site()?.server()?.kill()?;
+        trial.until_metric("rollcall_spool_depth", |depth| depth >= 1.0)?;
+        let moment = Duration::from_millis(trial.chance.random_range(0..LIFE_MS / 3));
+        trial.pass(moment)?;
+        trial.kill()?;
+        trial.site()?.server()?.start()?;
+        trial.start()?;
+    }
+    trial.fact("kills", kills);
+    Ok(())
+}
+
+pub(super) fn terminated(trial: &mut Trial<'_>) -> anyhow::Result<()> {
+    trial.begin(Plan { own_database: true, ..Plan::default() })?;
+    let stops = (trial.matrix.options.kills / 10).max(2);
+    for _ in 0..stops {
+        let moment = Duration::from_millis(trial.chance.random_range(0..LIFE_MS / 3));
+        trial.pass(moment)?;
+        trial.terminate()?;
+        trial.start()?;
+    }
+    trial.fact("stops", stops);
+    Ok(())
+}
+
+pub(super) fn reloaded(trial: &mut Trial<'_>) -> anyhow::Result<()> {
+    trial.begin(Plan::default())?;
+    trial.expected_errors.push("the configuration stays as it is");
+    let connections = |trial: &mut Trial<'_>| -> anyhow::Result<usize> {
+        Ok(trial.site()?.ledger.read(|said| said.cameras.iter().filter(|word| word.what == "live").count()))
+    };
+    let before = connections(trial)?;
+    for round in 0..RELOADS {
+        let site = trial.site()?;
+        match round % 3 {
+            0 => site.configure("analysis_fps = 4.0\n")?,
+            1 => site.misconfigure()?,
+            _ => site.configure("analysis_fps = 5.0\n")?,
+        }
+        site.daemon()?.signal(Signal::SIGHUP)?;
+        trial.pass(RELOAD_EVERY)?;
+    }
+    trial.site()?.configure("")?;
+    trial.site()?.daemon()?.signal(Signal::SIGHUP)?;
+    trial.until_said("configuration reloaded")?;
+    trial.until_said("the configuration stays as it is")?;
+    trial.until_events_of_all(4)?;
+    if connections(trial)? != before {
+        trial.tell(Promise::Behaves, "a reload that touched no address made cameras connect again".to_owned());
+    }
+    trial.fact("reloads", RELOADS + 1);
+    Ok(())
+}
+
+pub(super) fn model_hangs(trial: &mut Trial<'_>) -> anyhow::Result<()> {
+    trial.begin(Plan {
+        config: "[lane]\nstuck_after_s = 5\nshutdown_s = 5\n",
+        own_database: true,
+        ..Plan::default()
+    })?;
+    trial.expected_errors.extend(["stage detect has hung", "the lane gave up"]);
+    trial.excuse(None);
+    let patience = trial.patience();
+    let daemon = match trial.site()?.daemon.take() {
+        Some(daemon) => daemon,
+        None => bail!("the daemon does not run"),
+    };
+    // Whoever traces a thread can hold it, and it alone.
+    let detector = Pid::from_raw(thread(daemon.pid(), "lane-detect")?);
+    ptrace::seize(detector, ptrace::Options::empty())?;
+    ptrace::interrupt(detector)?;
+    waitpid(detector, Some(WaitPidFlag::__WALL))?;
+    if let Err(error) = trial.until_said("the lane gave up") {
+        // Nobody could end a process of which a thread is held.
+        ptrace::detach(detector, None)?;
+        return Err(error);
+    }
+    // Its end is told to whoever traces it, before that of the process.
+    waitpid(detector, Some(WaitPidFlag::__WALL))?;
+    let status = daemon.ended(patience)?;
+    if status.success() {
+        trial.tell(Promise::Behaves, "it ended as if all were well, so nobody would start it again".to_owned());
+    }
+    trial.fact("ended with", status);
+    trial.start()
+}
