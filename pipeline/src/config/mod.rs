@@ -19,8 +19,8 @@ pub use problem::{ConfigError, Problem};
 pub use reload::Reload;
 pub use secret::Secret;
 pub use types::{
-    AttendanceConfig, Blink, Config, DatabaseConfig, DecisionsConfig, DetectionConfig, LaneConfig, LivenessChoice,
-    LivenessConfig, LogConfig, LogFormat, LogLevel, ModelsConfig, Precision, PrivacyConfig, Provider,
+    AttendanceConfig, BLINK_FPS, Blink, Config, DatabaseConfig, DecisionsConfig, DetectionConfig, LaneConfig,
+    LivenessChoice, LivenessConfig, LogConfig, LogFormat, LogLevel, ModelsConfig, Precision, PrivacyConfig, Provider,
     RecognitionConfig, RetentionConfig, ReviewOrMark, RoomConfig, ServerConfig, SessionConfig, SiteConfig,
     SpoofOrUnknown, SpoolConfig,
 };
