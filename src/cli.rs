@@ -48,6 +48,8 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Say how likely strangers are taken for somebody enrolled, and which threshold prevents it
+    Calibrate(CalibrateOptions),
     /// Make the first admin, or find a way back in
     Admin {
         #[command(subcommand)]
@@ -79,6 +81,26 @@ pub(crate) enum Command {
         /// For which shell: add `source <(rollcall completion bash)` to ~/.bashrc
         shell: Shell,
     },
+}
+
+/// Options of `rollcall calibrate`.
+#[derive(Args, Debug)]
+pub(crate) struct CalibrateOptions {
+    /// Pictures of the people: DIR/Name.jpg or DIR/Name/*.jpg [default: whoever is enrolled in the database]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) people: Option<PathBuf>,
+    /// Strangers who pass the cameras in a day
+    #[arg(long, value_name = "N", default_value_t = 100.0, value_parser = positive_f64)]
+    pub(crate) visitors_per_day: f64,
+    /// Decisions about each of them that do not depend on each other: one for each time they come into view
+    #[arg(long, value_name = "K", default_value_t = 2.0, value_parser = positive_f64)]
+    pub(crate) decisions: f64,
+    /// How many strangers a year may be given somebody's name
+    #[arg(long, value_name = "N", default_value_t = 1.0, value_parser = positive_f64)]
+    pub(crate) false_names_per_year: f64,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Options of `rollcall replay`.
@@ -180,7 +202,12 @@ pub(crate) struct LivenessOptions {
 }
 
 fn positive(text: &str) -> Result<f32, String> {
-    let value: f32 = text.parse().map_err(|_| "not a number".to_owned())?;
+    let value = positive_f64(text)? as f32;
+    if value.is_finite() && value > 0.0 { Ok(value) } else { Err("is out of bounds".to_owned()) }
+}
+
+fn positive_f64(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
     if value.is_finite() && value > 0.0 { Ok(value) } else { Err("must be above 0".to_owned()) }
 }
 

@@ -5,10 +5,8 @@ use std::fmt::{Debug, Display};
 
 use rollcall_pipeline::ports::Matcher;
 use rollcall_pipeline::{Embedding, PersonId};
+pub use rollcall_stages::matching::calibration::SAME_FACE;
 use rollcall_stages::picture::RefusedPicture;
-
-/// Two people's templates are never this similar; one person's usually are. Above it somebody has two names.
-pub const SAME_FACE: f32 = 0.6;
 
 /// Why a picture is refused. `K` is how people are called: by name in a folder, by id elsewhere.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
