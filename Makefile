@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench clean-cache
+.PHONY: help setup demo test lint bench eval clean-cache
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)$$/  make \1\t\2/' | expand -t 22
@@ -25,6 +25,9 @@ lint: setup ## formatting, clippy and rustdoc, warnings as errors
 
 bench: setup ## parts, a recording beside a peer, a live camera; some minutes, kept in target/bench/latest.md
 	@CARGO='$(CARGO)' benches/run.sh
+
+eval: setup ## recognition, a door and liveness on the data in ROLLCALL_EVAL_DATA, kept in target/eval/latest.md
+	@$(CARGO) run --release --locked -- eval all --data "$${ROLLCALL_EVAL_DATA:-../shared/data}" --out target/eval/latest.md
 
 clean-cache: ## remove what set-up downloaded and converted (not the system packages)
 	rm -rf models/cache

@@ -139,12 +139,28 @@ pub(crate) struct ReplayOptions {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum EvalCommand {
+    /// Everything that a folder of data allows, beside what is aimed at
+    All(AllOptions),
     /// Verification on Labeled Faces in the Wild, or any pictures laid out like it
     Lfw(LfwOptions),
     /// Detection, tracking and marks at a door, against boxes with identities
     Door(DoorOptions),
     /// Liveness, track by track
     Liveness(LivenessOptions),
+}
+
+/// Options of `rollcall eval all`.
+#[derive(Args, Debug)]
+pub(crate) struct AllOptions {
+    /// The data; what belongs there is in docs/evaluation.md. What is missing is named and not measured
+    #[arg(long, value_name = "DIR", env = "ROLLCALL_EVAL_DATA")]
+    pub(crate) data: PathBuf,
+    /// Write the report here, and the figures as JSON and the curves as SVG beside it
+    #[arg(long, value_name = "OUT.md")]
+    pub(crate) out: Option<PathBuf>,
+    /// Print the figures as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Options of `rollcall eval lfw`.
@@ -176,6 +192,9 @@ pub(crate) struct DoorOptions {
     /// Chooses the half of the people who are enrolled
     #[arg(long, default_value_t = 7)]
     pub(crate) seed: u64,
+    /// Analyse so many frames a second; 0: every frame
+    #[arg(long, value_name = "N", default_value_t = 0.0, value_parser = rate)]
+    pub(crate) fps: f32,
     /// Longest side of the picture that the detector sees, in pixels
     #[arg(long, value_name = "PX", default_value_t = 640, value_parser = clap::value_parser!(u32).range(160..=4096))]
     pub(crate) detect_size: u32,
@@ -199,6 +218,10 @@ pub(crate) struct LivenessOptions {
     /// Write the figures as JSON
     #[arg(long, value_name = "OUT")]
     pub(crate) json: Option<PathBuf>,
+}
+
+fn rate(text: &str) -> Result<f32, String> {
+    if text == "0" { Ok(0.0) } else { positive(text) }
 }
 
 fn positive(text: &str) -> Result<f32, String> {
