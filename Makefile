@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench faults soak clean-cache
+.PHONY: help setup demo test lint bench eval faults soak clean-cache
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)$$/  make \1\t\2/' | expand -t 22
@@ -25,6 +25,9 @@ lint: setup ## formatting, clippy and rustdoc, warnings as errors
 
 bench: setup ## parts, the limit, peers, a live camera, the API; a quarter of an hour, kept in benches/results
 	@CARGO='$(CARGO)' benches/run.sh
+
+eval: setup ## recognition, a door and liveness on the data in ROLLCALL_EVAL_DATA, kept in target/eval/latest.md
+	@$(CARGO) run --release --locked -- eval all --data "$${ROLLCALL_EVAL_DATA:-../shared/data}" --out target/eval/latest.md
 
 faults: setup ## everything that breaks, broken on purpose; the rows against what was shown; in target/faults/latest.md
 	$(CARGO) build --locked -p rollcall -p rollcall-faults

@@ -50,6 +50,8 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Say how likely strangers are taken for somebody enrolled, and which threshold prevents it
+    Calibrate(CalibrateOptions),
     /// Make the first admin, or find a way back in
     Admin {
         #[command(subcommand)]
@@ -81,6 +83,26 @@ pub(crate) enum Command {
         /// For which shell: add `source <(rollcall completion bash)` to ~/.bashrc
         shell: Shell,
     },
+}
+
+/// Options of `rollcall calibrate`.
+#[derive(Args, Debug)]
+pub(crate) struct CalibrateOptions {
+    /// Pictures of the people: DIR/Name.jpg or DIR/Name/*.jpg [default: whoever is enrolled in the database]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) people: Option<PathBuf>,
+    /// Strangers who pass the cameras in a day
+    #[arg(long, value_name = "N", default_value_t = 100.0, value_parser = positive_f64)]
+    pub(crate) visitors_per_day: f64,
+    /// Decisions about each of them that do not depend on each other: one for each time they come into view
+    #[arg(long, value_name = "K", default_value_t = 2.0, value_parser = positive_f64)]
+    pub(crate) decisions: f64,
+    /// How many strangers a year may be given somebody's name
+    #[arg(long, value_name = "N", default_value_t = 1.0, value_parser = positive_f64)]
+    pub(crate) false_names_per_year: f64,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Options of `rollcall replay`.
@@ -122,12 +144,28 @@ pub(crate) struct ReplayOptions {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum EvalCommand {
+    /// Everything that a folder of data allows, beside what is aimed at
+    All(AllOptions),
     /// Verification on Labeled Faces in the Wild, or any pictures laid out like it
     Lfw(LfwOptions),
     /// Detection, tracking and marks at a door, against boxes with identities
     Door(DoorOptions),
     /// Liveness, track by track
     Liveness(LivenessOptions),
+}
+
+/// Options of `rollcall eval all`.
+#[derive(Args, Debug)]
+pub(crate) struct AllOptions {
+    /// The data; what belongs there is in docs/evaluation.md. What is missing is named and not measured
+    #[arg(long, value_name = "DIR", env = "ROLLCALL_EVAL_DATA")]
+    pub(crate) data: PathBuf,
+    /// Write the report here, and the figures as JSON and the curves as SVG beside it
+    #[arg(long, value_name = "OUT.md")]
+    pub(crate) out: Option<PathBuf>,
+    /// Print the figures as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Options of `rollcall eval lfw`.
@@ -159,6 +197,9 @@ pub(crate) struct DoorOptions {
     /// Chooses the half of the people who are enrolled
     #[arg(long, default_value_t = 7)]
     pub(crate) seed: u64,
+    /// Analyse so many frames a second; 0: every frame
+    #[arg(long, value_name = "N", default_value_t = 0.0, value_parser = rate)]
+    pub(crate) fps: f32,
     /// Longest side of the picture that the detector sees, in pixels
     #[arg(long, value_name = "PX", default_value_t = 640, value_parser = clap::value_parser!(u32).range(160..=4096))]
     pub(crate) detect_size: u32,
@@ -184,8 +225,17 @@ pub(crate) struct LivenessOptions {
     pub(crate) json: Option<PathBuf>,
 }
 
+fn rate(text: &str) -> Result<f32, String> {
+    if text == "0" { Ok(0.0) } else { positive(text) }
+}
+
 fn positive(text: &str) -> Result<f32, String> {
-    let value: f32 = text.parse().map_err(|_| "not a number".to_owned())?;
+    let value = positive_f64(text)? as f32;
+    if value.is_finite() && value > 0.0 { Ok(value) } else { Err("is out of bounds".to_owned()) }
+}
+
+fn positive_f64(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
     if value.is_finite() && value > 0.0 { Ok(value) } else { Err("must be above 0".to_owned()) }
 }
 

@@ -1,7 +1,8 @@
 //! What the commands say: data on stdout, everything else on stderr.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 /// Writes a line to stdout. A reader that is gone (`| head`) ends the program quietly.
@@ -26,6 +27,14 @@ pub(crate) fn note(text: impl std::fmt::Display) {
 /// Says why a command failed: the error and what caused it.
 pub(crate) fn complain(error: &anyhow::Error) {
     note(format_args!("error: {error:#}"));
+}
+
+/// A bar on stderr, where somebody can see it.
+pub(crate) fn progress(steps: usize) -> ProgressBar {
+    let target = if io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} ({eta} left)");
+    ProgressBar::with_draw_target(Some(steps as u64), target)
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 /// Rows of text in columns, the last one as long as it likes.

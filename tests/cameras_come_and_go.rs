@@ -21,7 +21,8 @@ static SITE: LazyLock<Site> = LazyLock::new(|| {
     let media = demo_media("franck.mp4");
     let config = format!(
         "[server]\nmedia_dir = {:?}\n[lane]\nframes_per_camera = 16\nmemory_budget_mb = 850\n\
-         [liveness]\nblink = \"required\"\n[[rooms]]\nid = \"hall\"\n\
+         [liveness]\nblink = \"required\"\n[decisions]\nidentified_undecided = \"review\"\n\
+         [[rooms]]\nid = \"hall\"\n\
          [[cameras]]\nid = \"of-the-file\"\nroom = \"hall\"\nanalysis_fps = 0\ndetect_size = 160\n\
          streams.detect = \"rtsp://127.0.0.1:1/nobody\"\nusername = \"viewer\"\npassword = \"hunter2\"\n",
         media.parent().unwrap()

@@ -24,8 +24,7 @@ use crate::upload::{self, Upload, UploadLimits};
 const MAX_FRAMES: usize = 8;
 /// A picture may have been taken so long ago, or a clock be so wrong.
 const MAX_AGE: TimeDelta = TimeDelta::minutes(5);
-const LIMITS: UploadLimits =
-    UploadLimits::new(&["image", "video"], MAX_FRAMES, MAX_PICTURE_BYTES);
+const LIMITS: UploadLimits = UploadLimits::new(&["image", "video"], MAX_FRAMES, MAX_PICTURE_BYTES);
 
 /// Who wants to be marked, and where.
 #[derive(Debug, ToSchema)]

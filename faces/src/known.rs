@@ -5,10 +5,8 @@ use std::fmt::{Debug, Display};
 
 use rollcall_pipeline::ports::Matcher;
 use rollcall_pipeline::{Embedding, PersonId};
+pub use rollcall_stages::matching::calibration::SAME_FACE;
 use rollcall_stages::picture::RefusedPicture;
-
-/// Two people's templates are never this similar; one person's usually are. Above it somebody has two names.
-pub const SAME_FACE: f32 = 0.6;
 
 /// Two pictures of one person are at least so alike, or each is as alike to a third one of them. Single pairs of LFW are told
 /// apart best at 0.32; to refuse somebody their own picture is the worse mistake here, hence a little less.

@@ -36,16 +36,21 @@ fn check(from: &str, to: &str, expected: &str) {
     assert_eq!(parse(&text, &[]).unwrap_err(), expected);
 }
 
+/// A blink is asked of everybody.
+const BLINKS: &str = "[liveness]\nblink = \"required\"\n[decisions]\nidentified_undecided = \"review\"\n";
+
 #[test]
 fn blinks_may_be_required_of_cameras_that_can_see_them() {
-    let required = |analysis: &str| {
-        let text = GOOD.replace("room = \"hall\"", &format!("room = \"hall\"\nanalysis_fps = {analysis}"));
-        parse(&format!("[liveness]\nblink = \"required\"\n{text}"), &[])
-    };
+    let analyses = |fps: &str| GOOD.replace("room = \"hall\"", &format!("room = \"hall\"\nanalysis_fps = {fps}"));
+    let required = |fps: &str| parse(&format!("{BLINKS}{}", analyses(fps)), &[]);
     required("10").unwrap();
     required("0").unwrap();
     required("9.9").unwrap_err();
     parse(&format!("[liveness]\nenabled = false\nblink = \"required\"\n{GOOD}"), &[]).unwrap();
+    let from_afar = parse(&format!("[liveness]\nblink = \"required\"\n{}", analyses("10")), &[]).unwrap_err();
+    let expected = "decisions.identified_undecided: \"mark\" marks faces that are too small for a blink without one, and \
+                    liveness.blink is \"required\": set \"review\", or liveness.blink = \"off\"";
+    assert_eq!(from_afar, expected);
 }
 
 #[test]
@@ -62,7 +67,7 @@ fn each_problem_has_its_key_and_says_what_to_do() {
     check("", "[recognition]\nmargin = nan", "recognition.margin: NaN is out of bounds: 0 to 0.5");
     check(
         "",
-        "[liveness]\nblink = \"required\"",
+        BLINKS,
         "cameras[0].analysis_fps: 5 a second is too slow to see blinks, and liveness.blink is \"required\": set 10 or more, or \
          liveness.blink = \"off\"",
     );
@@ -288,7 +293,7 @@ fn cameras_made_elsewhere_pass_the_same_check_and_may_open_less() {
     std::fs::write(media.join("clip.mp4"), "x").unwrap();
     std::fs::write(dir.path().join("secret.mp4"), "x").unwrap();
     std::os::unix::fs::symlink(dir.path(), media.join("link")).unwrap();
-    let text = format!("[server]\nmedia_dir = {media:?}\n[liveness]\nblink = \"required\"\n");
+    let text = format!("[server]\nmedia_dir = {media:?}\n{BLINKS}");
     let config = parse(&text, &[]).unwrap();
     let told = |config: &Config, mut settings: serde_json::Value| -> Vec<String> {
         if settings["analysis_fps"].is_null() {

@@ -1,11 +1,9 @@
 //! `rollcall enroll`: pictures in a folder → people and templates in the database.
 
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rollcall_faces::Bytes;
 use rollcall_models::{Manifest, SFACE_ID};
 use rollcall_pipeline::config::Config;
@@ -121,7 +119,7 @@ async fn enrol(store: &Store, vision: &Vision, pictures: &[Picture], consent_req
     let known = gallery.templates.into_iter().filter_map(|t| Some((name(t.person)?, t.embedding)));
     let mut examiner = examiner(vision, known.collect::<Vec<_>>())?;
     let licence = Manifest::pinned()?.model(SFACE_ID)?.licence.clone();
-    let progress = progress(pictures.len());
+    let progress = output::progress(pictures.len());
     let mut report = Report::default();
     for pictures in pictures.chunk_by(|a, b| a.person == b.person) {
         let name = &pictures[0].person;
@@ -167,13 +165,4 @@ async fn enrol(store: &Store, vision: &Vision, pictures: &[Picture], consent_req
     progress.finish_and_clear();
     report.finish();
     Ok(report)
-}
-
-/// A bar where somebody can see it.
-fn progress(pictures: usize) -> ProgressBar {
-    let target =
-        if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} ({eta} left)");
-    ProgressBar::with_draw_target(Some(pictures as u64), target)
-        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

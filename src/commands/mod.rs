@@ -1,6 +1,7 @@
 //! One file a command.
 
 mod admin;
+mod calibrate;
 mod completion;
 mod config;
 mod demo;
@@ -27,6 +28,7 @@ pub(crate) fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Run => run::run(&place),
         Command::Demo { stay, json } => demo::run(&place, stay, json),
         Command::Enroll { dir, json } => enroll::run(&place, &dir, json),
+        Command::Calibrate(options) => calibrate::run(&place, &options),
         Command::Admin { command } => admin::run(&place, command),
         Command::Migrate => migrate::run(&place),
         Command::Config { command } => config::run(command),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rollcall_attendance::{Register, RoomPlan, Roster, Schedule, SitePlan};
-use rollcall_pipeline::config::Config;
+use rollcall_pipeline::config::{BLINK_FPS, Config};
 use rollcall_pipeline::lane::{Lane, LaneOptions, LaneStats};
 use rollcall_pipeline::ports::{EventSink, Observer};
 use rollcall_pipeline::supervisor::Supervisor;
@@ -78,6 +78,17 @@ fn rules(config: &Config, roster: Roster) -> anyhow::Result<Rules> {
 
 /// How long a still scene is left alone, in seconds: the default of a camera.
 pub(crate) const STILL_INTERVAL_S: f32 = 2.0;
+
+/// Refuses a rate (0 for every frame) at which the blink that is asked for would be missed, and living people with it.
+pub(crate) fn sees_blinks(config: &Config, fps: f32) -> anyhow::Result<()> {
+    if config.liveness.misses_blinks(f64::from(fps)) {
+        anyhow::bail!(
+            "{fps} frames a second are too few to see blinks, and liveness.blink is \"required\": choose --fps {BLINK_FPS} \
+             or more"
+        );
+    }
+    Ok(())
+}
 
 /// How a recording is analysed; a rate of 0 analyses every frame.
 pub(crate) fn tuning(analysis_fps: f32, detect_size: u32, min_face_px: f32) -> CameraTuning {

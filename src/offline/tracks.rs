@@ -1,6 +1,6 @@
 //! Where everybody was, frame by frame, in the columns of MOT Challenge with the person behind them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,6 +13,7 @@ pub(crate) struct Tracks {
     keep: bool,
     faces: AtomicU64,
     still: AtomicU64,
+    frames: Mutex<BTreeSet<u64>>,
     streams: Mutex<Vec<(StreamKey, Stream)>>,
 }
 
@@ -36,7 +37,13 @@ struct Row {
 impl Tracks {
     /// Counts faces, and keeps rows if they are to be written.
     pub(crate) fn new(keep: bool) -> Self {
-        Self { keep, faces: AtomicU64::new(0), still: AtomicU64::new(0), streams: Mutex::default() }
+        Self {
+            keep,
+            faces: AtomicU64::new(0),
+            still: AtomicU64::new(0),
+            frames: Mutex::default(),
+            streams: Mutex::default(),
+        }
     }
 
     /// Faces on tracks, over all frames.
@@ -47,6 +54,11 @@ impl Tracks {
     /// Frames that were not searched, since nothing had moved.
     pub(crate) fn still_frames(&self) -> u64 {
         self.still.load(Ordering::Relaxed)
+    }
+
+    /// Numbers of the frames that were analysed or found to be still, where rows are kept.
+    pub(crate) fn frames(&self) -> BTreeSet<u64> {
+        self.frames.lock().clone()
     }
 
     fn stream(&self, key: &StreamKey, change: impl FnOnce(&mut Stream)) {
@@ -129,12 +141,18 @@ impl Stream {
 }
 
 impl Observer for Tracks {
-    fn still(&self, _frame: &Frame) {
+    fn still(&self, frame: &Frame) {
         self.still.fetch_add(1, Ordering::Relaxed);
+        if self.keep {
+            self.frames.lock().insert(frame.seq);
+        }
     }
 
     fn observed(&self, frame: &Frame, tracks: &[TrackObservation]) {
         self.faces.fetch_add(tracks.len() as u64, Ordering::Relaxed);
+        if self.keep {
+            self.frames.lock().insert(frame.seq);
+        }
         self.stream(&frame.key, |stream| {
             let row = |t: &TrackObservation| Row { seq: frame.seq, motion: t.track, bbox: t.bbox, score: t.score };
             stream.rows.extend(tracks.iter().map(row));

@@ -93,7 +93,8 @@ struct View {
 }
 
 const SMALL: View = View { face_px: 50.0, eye_distance_px: 24.0, sharpness: 0.1 };
-const NEAR: View = View { face_px: 100.0, eye_distance_px: 40.0, sharpness: 0.1 };
+const NEAR: View = View { face_px: 100.0, eye_distance_px: 40.0, sharpness: 0.4 };
+const BLURRED: View = View { sharpness: 0.2, ..NEAR };
 
 impl Door {
     fn new() -> Self {
@@ -363,6 +364,30 @@ fn a_picture_is_a_spoof_and_one_that_is_found_out_late_corrects_the_name() {
         (0..5).flat_map(|_| door.see(Seen { track: 1, face: face(0.9, 0.0), live: Some(0.01), x: 0.0 })).collect();
     assert_eq!((small.len(), near.len()), (1, 1));
     assert!(matches!(near[0].liveness, LivenessVerdict::Spoof(_)));
+}
+
+#[test]
+fn who_is_blurred_is_neither_called_a_picture_nor_alive_until_a_sharp_view_tells() {
+    let shown = |live| Seen { track: 1, face: face(0.9, 0.0), live: Some(live), x: 0.0 };
+    let mut door = Door::with(None, LivenessSettings::default());
+    let blurred: Vec<_> = (0..20).flat_map(|_| door.see_as(BLURRED, shown(0.01))).collect();
+    assert_eq!(names(&blurred), [Some(ADA)]);
+    assert_eq!(blurred[0].liveness, LivenessVerdict::Undecided(UndecidedReason::Unclear));
+    let sharp: Vec<_> = (0..3).flat_map(|_| door.see_as(NEAR, shown(0.2))).collect();
+    assert!(matches!(sharp[..], [Decision { liveness: LivenessVerdict::Spoof(_), .. }]), "{sharp:?}");
+
+    // Somebody who looks like a picture while they are blurred is alive once three sharp views say so.
+    let mut door = Door::with(None, LivenessSettings::default());
+    let blurred: Vec<_> = (0..8).flat_map(|_| door.see_as(BLURRED, shown(0.01))).collect();
+    assert_eq!(blurred.len(), 1);
+    let said: Vec<_> = (0..3).flat_map(|_| door.see_as(NEAR, shown(0.9))).collect();
+    assert!(matches!(said[..], [Decision { liveness: LivenessVerdict::Live(_), .. }]), "{said:?}");
+
+    // A picture that looks alive while it is blurred is a picture once three sharp views say so.
+    let mut door = Door::with(None, LivenessSettings::default());
+    door.see_as(BLURRED, shown(1.0));
+    let said: Vec<_> = (0..6).flat_map(|_| door.see_as(NEAR, shown(0.1))).collect();
+    assert!(matches!(said[..], [Decision { liveness: LivenessVerdict::Spoof(_), .. }]), "{said:?}");
 }
 
 #[test]

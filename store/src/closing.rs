@@ -228,10 +228,11 @@ impl Store {
     /// When the database is away.
     pub async fn settling(&self, session: Uuid, state: &str) -> Result<Option<Settling>, StoreError> {
         let mut tx = self.pool.begin().await?;
-        let mine: bool = sqlx::query_scalar("select pg_try_advisory_xact_lock(hashtextextended('rollcall.close.' || $1, 0))")
-            .bind(session.to_string())
-            .fetch_one(&mut *tx)
-            .await?;
+        let mine: bool =
+            sqlx::query_scalar("select pg_try_advisory_xact_lock(hashtextextended('rollcall.close.' || $1, 0))")
+                .bind(session.to_string())
+                .fetch_one(&mut *tx)
+                .await?;
         if !mine {
             return Ok(None);
         }

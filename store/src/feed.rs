@@ -1,9 +1,9 @@
 //! The feed: what live views are told, in the order of the commits.
 
 use rollcall_pipeline::WallTime;
-use sqlx::{PgConnection, Row};
 use sqlx::postgres::{PgListener, PgRow};
 use sqlx::types::Json;
+use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
 use crate::{Scope, Store, StoreError};

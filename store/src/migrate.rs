@@ -20,6 +20,7 @@ const MIGRATIONS: [(&str, &str); 12] = [
     ("feed", include_str!("../../migrations/0010_feed.sql")),
     ("tallies", include_str!("../../migrations/0011_tallies.sql")),
     ("restored_sessions", include_str!("../../migrations/0012_restored_sessions.sql")),
+    ("order", include_str!("../../migrations/0013_order.sql")),
 ];
 
 fn migrator() -> Migrator {

@@ -170,7 +170,10 @@ impl Planning {
             match there.remove(&room.id) {
                 Some((is, true)) if is == wanted => continue,
                 Some((_, false)) if elsewhere.contains(&room.id) => {
-                    tracing::error!(room = room.id, "a room of another site has this id: the file's is not made; rename one");
+                    tracing::error!(
+                        room = room.id,
+                        "a room of another site has this id: the file's is not made; rename one"
+                    );
                     continue;
                 }
                 Some(_) => sqlx::query(

@@ -22,8 +22,7 @@ use crate::upload::{self, Upload, UploadLimits};
 /// Predictions of a face, at most.
 const MAX_PREDICTIONS: u32 = 50;
 pub(super) const FILE: UploadLimits = UploadLimits::new(&["file"], 1, MAX_PICTURE_BYTES);
-const PAIR: UploadLimits =
-    UploadLimits::new(&["source_image", "target_image"], 2, MAX_PICTURE_BYTES);
+const PAIR: UploadLimits = UploadLimits::new(&["source_image", "target_image"], 2, MAX_PICTURE_BYTES);
 
 /// A picture.
 #[derive(Debug, ToSchema)]

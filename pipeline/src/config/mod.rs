@@ -19,9 +19,9 @@ pub use problem::{ConfigError, Problem};
 pub use reload::Reload;
 pub use secret::Secret;
 pub use types::{
-    AttendanceConfig, Blink, CheckInConfig, Config, DatabaseConfig, DecisionsConfig, DetectionConfig, LaneConfig,
-    LivenessChoice, LivenessConfig, LogConfig, LogFormat, LogLevel, ModelsConfig, Precision, PrivacyConfig, Provider,
-    RecognitionConfig, RetentionConfig, ReviewOrMark, RoomConfig, ServerConfig, SessionConfig, SiteConfig,
+    AttendanceConfig, BLINK_FPS, Blink, CheckInConfig, Config, DatabaseConfig, DecisionsConfig, DetectionConfig,
+    LaneConfig, LivenessChoice, LivenessConfig, LogConfig, LogFormat, LogLevel, ModelsConfig, Precision, PrivacyConfig,
+    Provider, RecognitionConfig, RetentionConfig, ReviewOrMark, RoomConfig, ServerConfig, SessionConfig, SiteConfig,
     SpoofOrUnknown, SpoolConfig,
 };
 

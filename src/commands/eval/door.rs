@@ -11,11 +11,12 @@ use std::sync::Arc;
 use anyhow::bail;
 use parking_lot::Mutex;
 use rollcall_attendance::Roster;
+use rollcall_pipeline::config::Config;
 use rollcall_pipeline::image::I420;
 use rollcall_pipeline::ports::{EventSink, Observer};
 use rollcall_pipeline::{
-    AttendanceEvent, Clock, ContextCrop, Embedding, EventKind, Fault, GalleryVersion, Image, PersonId, Rect,
-    SystemClock,
+    AttendanceEvent, Clock, ContextCrop, Embedding, EventKind, Fault, GalleryVersion, Image, LivenessVerdict, PersonId,
+    Rect, SystemClock,
 };
 use rollcall_stages::chip;
 use rollcall_stages::decode::VideoFile;
@@ -30,7 +31,7 @@ use super::{rate, write_json};
 use crate::cli::{DoorOptions, Place};
 use crate::compose::Vision;
 use crate::enrolment::examiner;
-use crate::offline::{Feed, Offline, TrackRow, Tracks, tuning};
+use crate::offline::{Feed, Offline, TrackRow, Tracks, sees_blinks, tuning};
 use crate::output;
 
 /// Narrower faces are not asked for, in pixels.
@@ -49,38 +50,47 @@ const CUT: (f32, f32) = (2.2, 2.0);
 const OWNER_FRAMES: u64 = 10;
 
 pub(super) fn run(place: &Place, options: &DoorOptions) -> anyhow::Result<ExitCode> {
-    let truth = boxes::read(&options.boxes)?;
     let (config, _) = place.load_config()?;
     let vision = Vision::open(place, &config)?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let moments = moments(&truth, options.seed);
-    if moments.is_empty() {
-        bail!("nobody in {} comes near enough to be enrolled", options.boxes.display());
-    }
-    let enrolled = enrol(&vision, &options.video, &moments, &clock)?;
-    let skip: HashSet<u64> = moments.iter().flat_map(|m| m.frame.saturating_sub(AROUND)..=m.frame + AROUND).collect();
-
-    let tracks = Arc::new(Tracks::new(true));
-    let events = Arc::new(Mutex::new(Vec::new()));
-    let feed = Feed::open(&options.video, tuning(0.0, options.detect_size, 16.0), Arc::clone(&clock))?;
-    let gallery = Gallery::new(GalleryVersion(1), vision.embedding_model(), enrolled.templates.clone())?;
-    let offline = Offline {
-        config: &config,
-        vision: &vision,
-        gallery,
-        roster: Roster::Everybody,
-        observer: Arc::clone(&tracks) as Arc<dyn Observer>,
-    };
-    offline.run(feed.without(skip.clone()), Box::new(Collect(Arc::clone(&events))), &clock)?;
-
-    let figures = judge(&truth, &skip, &tracks.rows(), &events.lock(), &enrolled);
+    let figures = measure(&config, &vision, options, &(Arc::new(SystemClock) as Arc<dyn Clock>))?;
     write_json(options.json.as_deref(), &figures)?;
     output::line(figures.text());
     Ok(ExitCode::SUCCESS)
 }
 
+pub(super) fn measure(
+    config: &Config,
+    vision: &Vision,
+    options: &DoorOptions,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Figures> {
+    sees_blinks(config, options.fps)?;
+    let truth = boxes::read(&options.boxes)?;
+    let moments = moments(&truth, options.seed);
+    if moments.is_empty() {
+        bail!("nobody in {} comes near enough to be enrolled", options.boxes.display());
+    }
+    let enrolled = enrol(vision, &options.video, &moments, clock)?;
+    let skip: HashSet<u64> = moments.iter().flat_map(|m| m.frame.saturating_sub(AROUND)..=m.frame + AROUND).collect();
+
+    let tracks = Arc::new(Tracks::new(true));
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let feed = Feed::open(&options.video, tuning(options.fps, options.detect_size, 16.0), Arc::clone(clock))?;
+    let gallery = Gallery::new(GalleryVersion(1), vision.embedding_model(), enrolled.templates.clone())?;
+    let offline = Offline {
+        config,
+        vision,
+        gallery,
+        roster: Roster::Everybody,
+        observer: Arc::clone(&tracks) as Arc<dyn Observer>,
+    };
+    offline.run(feed.without(skip.clone()), Box::new(Collect(Arc::clone(&events))), clock)?;
+    let events = events.lock();
+    Ok(judge(&truth, &tracks, &events, &enrolled))
+}
+
 /// Keeps all events.
-struct Collect(Arc<Mutex<Vec<AttendanceEvent>>>);
+pub(super) struct Collect(pub(super) Arc<Mutex<Vec<AttendanceEvent>>>);
 
 impl EventSink for Collect {
     fn accept(&mut self, batch: &[AttendanceEvent]) -> Result<(), Fault> {
@@ -164,26 +174,29 @@ fn cut(image: &Image, bbox: &Rect) -> Image {
 }
 
 #[derive(Debug, Serialize)]
-struct Figures {
+pub(super) struct Figures {
     frames: usize,
     /// Of true faces of at least 24 pixels.
-    detection_recall: f64,
+    pub(super) detection_recall: f64,
     detection_precision: f64,
     mota: f64,
-    idf1: f64,
+    pub(super) idf1: f64,
     identity_switches: usize,
-    enrolled: Vec<String>,
+    pub(super) enrolled: Vec<String>,
     pictures_refused: Vec<String>,
-    marked_right: Vec<String>,
+    pub(super) marked_right: Vec<String>,
     /// Left for review with the right person first, and not marked.
-    review_right: Vec<String>,
+    pub(super) review_right: Vec<String>,
     missed: Vec<String>,
-    marked_wrong: Vec<Wrong>,
+    pub(super) marked_wrong: Vec<Wrong>,
+    /// Tracks of people that something was said about, and those of them that were taken for pictures.
+    pub(super) judged: usize,
+    pub(super) rejected: usize,
 }
 
 /// A mark for somebody who was not there.
 #[derive(Debug, Serialize)]
-struct Wrong {
+pub(super) struct Wrong {
     named: String,
     truth: Option<String>,
     track: u64,
@@ -192,18 +205,14 @@ struct Wrong {
 /// Who each track was on, frame by frame.
 type Owners = HashMap<u64, Vec<(u64, String)>>;
 
-fn judge(
-    truth: &Truth,
-    skip: &HashSet<u64>,
-    rows: &[TrackRow],
-    events: &[AttendanceEvent],
-    enrolled: &Enrolled,
-) -> Figures {
+fn judge(truth: &Truth, tracks: &Tracks, events: &[AttendanceEvent], enrolled: &Enrolled) -> Figures {
+    let rows = &tracks.rows();
     let mut of_frame: BTreeMap<u64, Vec<&TrackRow>> = BTreeMap::new();
     for row in rows {
         of_frame.entry(row.seq).or_default().push(row);
     }
-    let frames: BTreeSet<u64> = truth.keys().chain(of_frame.keys()).copied().filter(|f| !skip.contains(f)).collect();
+    // What was not analysed is no mistake.
+    let frames: BTreeSet<u64> = tracks.frames();
     let mut tracking = Tracking::new();
     let mut owners = Owners::new();
     let (mut found, mut missed, mut wrong) = (0, 0, 0);
@@ -261,6 +270,12 @@ fn judge(
             (_, None) => {}
         }
     }
+    let owned = events.iter().filter(|event| owner(&owners, rows, event.decision.track.0, None).is_some());
+    let judged: HashMap<u64, bool> = owned.fold(HashMap::new(), |mut judged, event| {
+        let spoof = matches!(event.decision.liveness, LivenessVerdict::Spoof(_));
+        *judged.entry(event.decision.track.0).or_default() |= spoof;
+        judged
+    });
     let left = enrolled.people.keys().filter(|name| !right.contains(*name));
     let (review_right, missed_people): (Vec<_>, Vec<_>) = left.cloned().partition(|name| review.contains(name));
     Figures {
@@ -276,6 +291,8 @@ fn judge(
         review_right,
         missed: missed_people,
         marked_wrong,
+        judged: judged.len(),
+        rejected: judged.values().filter(|spoof| **spoof).count(),
     }
 }
 
@@ -294,6 +311,12 @@ fn owner(owners: &Owners, rows: &[TrackRow], track: u64, person: Option<PersonId
 }
 
 impl Figures {
+    /// Marks for people who are not enrolled.
+    pub(super) fn strangers_named(&self) -> usize {
+        let stranger = |w: &&Wrong| w.truth.as_ref().is_none_or(|truth| !self.enrolled.contains(truth));
+        self.marked_wrong.iter().filter(stranger).count()
+    }
+
     fn text(&self) -> String {
         let list = |names: &[String]| if names.is_empty() { "nobody".to_owned() } else { names.join(", ") };
         let wrong = self

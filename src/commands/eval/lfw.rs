@@ -3,12 +3,10 @@
 //! A pair of which a picture has no face that the detector finds is an error whatever the pair is, and is never accepted.
 
 use std::collections::{BTreeSet, HashMap};
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use indicatif::{ProgressBar, ProgressDrawTarget};
 use rollcall_pipeline::ports::Embedder;
 use rollcall_pipeline::{Embedding, FaceChip};
 use rollcall_stages::chip;
@@ -24,12 +22,22 @@ use crate::output;
 const MAX_PAIRS: usize = 1_000_000;
 
 pub(super) fn run(place: &Place, options: &LfwOptions) -> anyhow::Result<ExitCode> {
-    let text =
-        std::fs::read_to_string(&options.pairs).with_context(|| format!("cannot read {}", options.pairs.display()))?;
-    let folds =
-        parse(&text).with_context(|| format!("{} is not in the format of pairs.txt", options.pairs.display()))?;
     let (config, _) = place.load_config()?;
-    let embeddings = embed_all(&Vision::open(place, &config)?, &options.images, &folds)?;
+    let (figures, scores) = measure(&Vision::open(place, &config)?, &options.images, &options.pairs)?;
+    write_json(options.json.as_deref(), &figures)?;
+    let svg = options.roc.clone().or_else(|| options.json.as_ref().map(|path| path.with_extension("svg")));
+    if let Some(svg) = svg {
+        roc::draw(&svg, &scores).with_context(|| format!("cannot write {}", svg.display()))?;
+    }
+    output::line(figures.text());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The figures, and the scores of all pairs.
+pub(super) fn measure(vision: &Vision, images: &Path, pairs: &Path) -> anyhow::Result<(Figures, Vec<Score>)> {
+    let text = std::fs::read_to_string(pairs).with_context(|| format!("cannot read {}", pairs.display()))?;
+    let folds = parse(&text).with_context(|| format!("{} is not in the format of pairs.txt", pairs.display()))?;
+    let embeddings = embed_all(vision, images, &folds)?;
     let score = |pair: &Pair| Score {
         similarity: embeddings[&pair.a].as_ref().zip(embeddings[&pair.b].as_ref()).and_then(|(a, b)| a.similarity(b)),
         same: pair.a.name == pair.b.name,
@@ -38,14 +46,7 @@ pub(super) fn run(place: &Place, options: &LfwOptions) -> anyhow::Result<ExitCod
     let failures = embeddings.iter().filter(|(_, found)| found.is_none());
     let failures: Vec<_> = failures.map(|(picture, _)| picture.file().display().to_string()).collect();
     let figures = Figures::new(&folds, embeddings.len(), failures);
-    write_json(options.json.as_deref(), &figures)?;
-    let svg = options.roc.clone().or_else(|| options.json.as_ref().map(|path| path.with_extension("svg")));
-    if let Some(svg) = svg {
-        let all: Vec<Score> = folds.into_iter().flatten().collect();
-        roc::draw(&svg, &all).with_context(|| format!("cannot write {}", svg.display()))?;
-    }
-    output::line(figures.text());
-    Ok(ExitCode::SUCCESS)
+    Ok((figures, folds.into_iter().flatten().collect()))
 }
 
 /// A picture of LFW.
@@ -112,9 +113,7 @@ fn pair(line: &str) -> anyhow::Result<Pair> {
 fn embed_all(vision: &Vision, dir: &Path, folds: &[Vec<Pair>]) -> anyhow::Result<HashMap<Picture, Option<Embedding>>> {
     let pictures: BTreeSet<&Picture> = folds.iter().flatten().flat_map(|pair| [&pair.a, &pair.b]).collect();
     let (mut detector, mut embedder) = (vision.detector()?, vision.embedder()?);
-    let target =
-        if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-    let progress = ProgressBar::with_draw_target(Some(pictures.len() as u64), target);
+    let progress = output::progress(pictures.len());
     let mut found = HashMap::new();
     for picture in pictures {
         let path = dir.join(picture.file());
@@ -135,16 +134,16 @@ fn embed_all(vision: &Vision, dir: &Path, folds: &[Vec<Pair>]) -> anyhow::Result
 }
 
 #[derive(Debug, Serialize)]
-struct Figures {
-    pairs: usize,
+pub(super) struct Figures {
+    pub(super) pairs: usize,
     pictures: usize,
     /// Mean over the folds; each fold is judged at the threshold that is best on the others.
-    accuracy: f64,
+    pub(super) accuracy: f64,
     accuracy_of_folds: Vec<f64>,
     thresholds: Vec<f32>,
     tar_at_far_1e_2: f64,
-    tar_at_far_1e_3: f64,
-    failed_to_detect: Vec<String>,
+    pub(super) tar_at_far_1e_3: f64,
+    pub(super) failed_to_detect: Vec<String>,
 }
 
 impl Figures {

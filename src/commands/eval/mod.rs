@@ -1,11 +1,14 @@
 //! `rollcall eval`: how good it is, on labelled data.
 
+mod all;
 mod boxes;
+mod curves;
 mod door;
 mod lfw;
 mod liveness;
 mod mot;
 mod roc;
+mod selfies;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -17,6 +20,7 @@ use crate::cli::{EvalCommand, Place};
 
 pub(super) fn run(place: &Place, command: &EvalCommand) -> anyhow::Result<ExitCode> {
     match command {
+        EvalCommand::All(options) => all::run(place, options),
         EvalCommand::Lfw(options) => lfw::run(place, options),
         EvalCommand::Door(options) => door::run(place, options),
         EvalCommand::Liveness(options) => liveness::run(place, options),

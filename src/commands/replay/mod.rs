@@ -23,7 +23,7 @@ use uuid::Uuid;
 use crate::cli::{Place, ReplayOptions};
 use crate::compose::Vision;
 use crate::enrolment::{examiner, scan};
-use crate::offline::{Feed, Offline, Tracks, tuning};
+use crate::offline::{Feed, Offline, Tracks, sees_blinks, tuning};
 use crate::output;
 
 use counted::{Counted, Counts};
@@ -34,6 +34,7 @@ const PEOPLE: Uuid = Uuid::from_u128(0x3f0c_7d0e_93c1_4b7f_8a5e_56b1_0f4e_2d19);
 
 pub(super) fn run(place: &Place, options: &ReplayOptions) -> anyhow::Result<ExitCode> {
     let (config, _) = place.load_config()?;
+    sees_blinks(&config, options.fps.unwrap_or(0.0))?;
     let vision = Vision::open(place, &config)?;
     let People { names, templates } = people(&vision, &options.people)?;
     let roster = options.roster.as_deref().map(|path| expected(&names, path)).transpose()?;

@@ -24,6 +24,11 @@ const USABLE_SHARPNESS: f32 = 0.1;
 /// Degrees to either side at most.
 const USABLE_YAW: f32 = 20.0;
 
+/// What a shot has at least by which somebody may be called a picture, see [`can_accuse`].
+const ACCUSING_SHARPNESS: f32 = 0.3;
+/// Degrees to either side at most.
+const ACCUSING_YAW: f32 = 30.0;
+
 /// Blurred beyond use (similarity to the sharp picture under 0.6), and sharp enough (over 0.9).
 const SHARP: (f32, f32) = (0.02, 0.2);
 
@@ -77,6 +82,13 @@ pub fn is_usable(quality: &ShotQuality) -> bool {
     quality.eye_distance_px >= USABLE_EYE_DISTANCE_PX
         && quality.sharpness >= USABLE_SHARPNESS
         && quality.pose.yaw.abs() <= USABLE_YAW
+}
+
+/// Whether a low score of the passive liveness model speaks against a shot like this. The model looks for the texture of
+/// screens and prints; a living face that is blurred, scaled up or turned away lacks its own, and is called a picture several
+/// times as often. `docs/decisions.md` has the curves.
+pub fn can_accuse(quality: &ShotQuality) -> bool {
+    quality.sharpness >= ACCUSING_SHARPNESS && quality.pose.yaw.abs() <= ACCUSING_YAW
 }
 
 /// Whether a shot can be [usable](is_usable), before any pixel is touched.

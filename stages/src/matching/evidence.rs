@@ -6,7 +6,7 @@ use std::time::Duration;
 use rollcall_pipeline::ports::Ranking;
 use rollcall_pipeline::{
     Candidate, Chip, Embedding, FrameTime, LiveShot, LivenessVerdict, Match, MatchOutcome, ModelId, PersonId,
-    UndecidedReason,
+    ShotQuality, UndecidedReason,
 };
 
 use crate::chip;
@@ -24,15 +24,39 @@ const NEAR: f32 = 0.7;
 
 /// Scores of the liveness model, summed up.
 #[derive(Clone, Copy, Debug, Default)]
-struct LiveScores {
+struct Scores {
     sum: f32,
     checks: u32,
 }
 
-impl LiveScores {
+impl Scores {
     fn add(&mut self, other: Self) {
         self.sum += other.sum;
         self.checks += other.checks;
+    }
+
+    fn mean(self) -> f32 {
+        self.sum / self.checks.max(1) as f32
+    }
+}
+
+/// What the liveness model said.
+#[derive(Clone, Copy, Debug, Default)]
+struct LiveScores {
+    all: Scores,
+    /// Of these, the shots by which somebody may be called a picture.
+    accusing: Scores,
+}
+
+impl LiveScores {
+    fn of(score: f32, quality: &ShotQuality) -> Self {
+        let all = Scores { sum: score, checks: 1 };
+        Self { all, accusing: if chip::can_accuse(quality) { all } else { Scores::default() } }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.all.add(other.all);
+        self.accusing.add(other.accusing);
     }
 }
 
@@ -101,7 +125,7 @@ impl Evidence {
         if self.first_usable.is_none() && chip::is_usable(&shot.quality) {
             self.first_usable = Some(shot.time);
         }
-        let live = live.map_or_else(LiveScores::default, |score| LiveScores { sum: score, checks: 1 });
+        let live = live.map_or_else(LiveScores::default, |score| LiveScores::of(score, &shot.quality));
         self.live.add(live);
         if let Some(person) = vote {
             self.add_votes(Votes { person, shots: 1, live });
@@ -221,7 +245,7 @@ impl Evidence {
         let waited = self.last.media.since(self.first_usable.unwrap_or(self.first).media);
         let out_of_time = over || waited >= Duration::from_millis(settings.patience_ms);
         let undecided = |reason| Some(LivenessVerdict::Undecided(reason));
-        if live.checks == 0 {
+        if live.all.checks == 0 {
             let too_small = self.largest_face_px < settings.min_face_px;
             let reason = if too_small { UndecidedReason::TooSmall } else { UndecidedReason::TooPoor };
             // A face that is far from large enough will not be checked soon, and waiting for it only costs time.
@@ -229,12 +253,14 @@ impl Evidence {
                 !wait_when_small && !settings.blink_required && self.largest_face_px < NEAR * settings.min_face_px;
             return if out_of_time || stays_small { undecided(reason) } else { None };
         }
-        let mean = live.sum / live.checks as f32;
-        if live.checks < settings.min_checks && !out_of_time {
+        if live.all.checks < settings.min_checks && !out_of_time {
             return None;
         }
-        // A face is called a picture only on full evidence: a single check of a living face can fail badly.
-        if mean <= settings.spoof_below && live.checks >= settings.min_checks {
+        // A face is called a picture only on full evidence: a single check of a living face can fail badly, and so can all
+        // checks of one that is blurred or turned away. Once there is full evidence, it alone counts.
+        let full = live.accusing.checks >= settings.min_checks;
+        let mean = if full { live.accusing.mean() } else { live.all.mean() };
+        if full && mean <= settings.spoof_below {
             return Some(LivenessVerdict::Spoof(mean));
         }
         if mean < settings.live_from {

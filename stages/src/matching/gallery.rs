@@ -4,6 +4,7 @@
 //! read in eight bits a value, see `codes`, and measured exactly where that matters: the answer is the same.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -126,6 +127,25 @@ impl Gallery {
         self.first_row.last().copied().unwrap_or(0)
     }
 
+    /// Who they are, sorted.
+    pub(super) fn ids(&self) -> &[PersonId] {
+        &self.people
+    }
+
+    /// Which rows are the templates of the `person`-th.
+    pub(super) fn templates_of(&self, person: usize) -> Range<usize> {
+        self.first_row[person]..self.first_row[person + 1]
+    }
+
+    pub(super) fn row(&self, row: usize) -> &[f32] {
+        &self.rows[row * self.dimension..(row + 1) * self.dimension]
+    }
+
+    /// The instructions that this processor has.
+    pub(super) fn arch(&self) -> Arch {
+        self.arch
+    }
+
     /// The most similar people, best first, at most `n`; nobody for a probe of another model.
     pub fn nearest(&self, probe: &Embedding, n: usize) -> Vec<Candidate> {
         self.nearest_each(&[probe], n).pop().unwrap_or_default()
@@ -217,7 +237,7 @@ impl fmt::Debug for Gallery {
 
 /// Sixteen running sums: the compiler turns them into vector registers of any width that the processor has.
 #[inline(always)]
-fn dot(a: &[f32], b: &[f32]) -> f32 {
+pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let (a16, a_rest) = a.as_chunks::<16>();
     let (b16, b_rest) = b.as_chunks::<16>();
     let mut sums = [0.0f32; 16];

@@ -5,8 +5,10 @@
 //!
 //! - [`gallery`]: who is enrolled, searched exactly
 //! - `people`: who is in view
+//! - [`calibration`]: how far the enrolled are apart
 //! - `evidence`: what the shots of one person say together
 
+pub mod calibration;
 mod codes;
 mod evidence;
 pub mod gallery;

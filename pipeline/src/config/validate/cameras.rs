@@ -8,7 +8,7 @@ use url::Url;
 use super::super::camera::{CameraConfig, CameraSource, Mounting, Rotation, Streams};
 use super::super::raw::{RawCamera, RawDirection, RawMounting, RawPolygon};
 use super::super::secret::Secret;
-use super::super::types::RoomConfig;
+use super::super::types::{BLINK_FPS, RoomConfig};
 use super::check::Checker;
 use crate::frame::{CameraTuning, Direction};
 use crate::geometry::{Point, Polygon};
@@ -53,11 +53,6 @@ pub(super) fn one(c: &mut Checker<'_>, at: &str, raw: &RawCamera) -> Option<Came
     let tuning = tuning(c, at, raw);
     Some(CameraConfig { id: CameraId::new(id?), streams: streams?, mounting, tuning: tuning? })
 }
-
-/// Least rate at which blinks are seen: eyes are shut for 0.1 s in a short blink, so looks 0.1 s apart do not miss it, and the
-/// next ones see them open again well within the 0.4 s of a long one. In recordings 94 % of all blinks were found at 10 a
-/// second, 69 % at 5.
-const BLINK_FPS: f64 = 10.0;
 
 /// Where blinks are required, a camera must be able to see them.
 pub(super) fn blinks_can_be_seen(c: &mut Checker<'_>, at: &str, raw: &RawCamera) {

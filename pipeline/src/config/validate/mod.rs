@@ -19,7 +19,7 @@ use super::secret::Secret;
 use super::types::{
     AttendanceConfig, Blink, CheckInConfig, Config, DatabaseConfig, DecisionsConfig, DetectionConfig, LaneConfig,
     LivenessConfig, LogConfig, ModelsConfig, Precision, PrivacyConfig, Provider, RecognitionConfig, RetentionConfig,
-    SiteConfig, SpoolConfig,
+    ReviewOrMark, SiteConfig, SpoolConfig,
 };
 
 /// Checks everything. `None` only if a part that has no stand-in is missing; otherwise the configuration counts if
@@ -190,6 +190,14 @@ fn blinks_can_be_seen(c: &mut Checker<'_>, raw: &RawConfig) {
     if raw.liveness.enabled && raw.liveness.blink == Blink::Required {
         let cameras = raw.cameras.iter().enumerate();
         cameras.for_each(|(i, camera)| cameras::blinks_can_be_seen(c, &format!("cameras[{i}]"), camera));
+        // Or whoever stays far enough away needs no blink, alive or not.
+        if raw.decisions.identified_undecided == ReviewOrMark::Mark {
+            c.add(
+                "decisions.identified_undecided",
+                "\"mark\" marks faces that are too small for a blink without one, and liveness.blink is \"required\": set \
+                 \"review\", or liveness.blink = \"off\"",
+            );
+        }
     }
 }
 

@@ -1,0 +1,325 @@
+//! `rollcall eval all`: everything that can be measured with a folder of data, beside what is aimed at.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use rollcall_pipeline::config::Config;
+use rollcall_pipeline::{Clock, SystemClock};
+use serde::Serialize;
+
+use super::liveness::{Bench, Check, Figures as Liveness, FileVerdicts};
+use super::{curves, door, lfw, rate, roc, selfies, write_json};
+use crate::cli::{AllOptions, DoorOptions, Place};
+use crate::compose::Vision;
+use crate::figures::liveness_settings;
+use crate::output;
+
+/// Which halves of the people at the door are enrolled.
+const SEEDS: [u64; 5] = [7, 1, 3, 4, 5];
+/// How fast doors are analysed: every frame, and the default of a camera.
+const DOOR_FPS: [f32; 2] = [0.0, 5.0];
+/// How fast people before a camera are analysed.
+const FPS: f32 = 5.0;
+
+/// A figure.
+#[derive(Debug, Serialize)]
+struct Row {
+    what: String,
+    measured: String,
+    target: Option<&'static str>,
+    met: Option<bool>,
+}
+
+/// What was measured of a part, or why it was not.
+#[derive(Debug, Serialize)]
+struct Part {
+    name: &'static str,
+    command: &'static str,
+    rows: Vec<Row>,
+    /// Files that could not be used, and why.
+    trouble: Vec<String>,
+    /// Where nothing was measured.
+    not_measured: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    parts: Vec<Part>,
+}
+
+pub(super) fn run(place: &Place, options: &AllOptions) -> anyhow::Result<ExitCode> {
+    if !options.data.is_dir() {
+        output::line(format_args!(
+            "nothing was measured: there is no data in {} (docs/evaluation.md says what belongs there)",
+            options.data.display()
+        ));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let (config, _) = place.load_config()?;
+    if let Some(dir) = options.out.as_deref().and_then(Path::parent) {
+        std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    }
+    let all = All {
+        vision: Vision::open(place, &config)?,
+        config,
+        clock: Arc::new(SystemClock),
+        data: options.data.clone(),
+        curves: options.out.clone(),
+    };
+    let measure: [(&'static str, &'static str, Measure); 4] = [
+        ("recognition of LFW", "rollcall eval lfw --images DATA/lfw --pairs DATA/lfw_pairs.txt", All::lfw),
+        ("people at a door", "rollcall eval door --video CLIP --boxes DATA/chokepoint/boxes.csv --seed N", All::door),
+        ("selfies, then videos", "rollcall replay VIDEO --people SELFIES --fps 5", All::selfies),
+        ("liveness", "rollcall eval liveness --live VIDEOS --attack VIDEOS", All::liveness),
+    ];
+    let progress = output::progress(measure.len());
+    let mut parts = Vec::new();
+    for (name, command, measure) in measure {
+        progress.set_message(name);
+        output::note(format_args!("measuring {name} …"));
+        let mut part = Part { name, command, rows: Vec::new(), trouble: Vec::new(), not_measured: None };
+        if let Err(why) = measure(&all, &mut part) {
+            part.not_measured = Some(format!("{why:#}"));
+        }
+        parts.push(part);
+        progress.inc(1);
+    }
+    progress.finish_and_clear();
+    let report = Report { parts };
+    if let Some(out) = &options.out {
+        std::fs::write(out, report.markdown()).with_context(|| format!("cannot write {}", out.display()))?;
+        write_json(Some(&out.with_extension("json")), &report)?;
+    }
+    if options.json {
+        output::json(&report)?;
+    } else {
+        output::line(report.markdown());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+type Measure = fn(&All, &mut Part) -> anyhow::Result<()>;
+
+struct All {
+    config: Config,
+    vision: Vision,
+    clock: Arc<dyn Clock>,
+    data: PathBuf,
+    /// Beside which file the curves go.
+    curves: Option<PathBuf>,
+}
+
+impl Part {
+    fn add(&mut self, what: impl Into<String>, measured: impl Into<String>, target: Option<(&'static str, bool)>) {
+        let (target, met) = target.unzip();
+        self.rows.push(Row { what: what.into(), measured: measured.into(), target, met });
+    }
+}
+
+impl All {
+    /// What belongs into the folder, if it is there.
+    fn there(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let path = self.data.join(name);
+        if !path.exists() {
+            bail!("{name} is missing");
+        }
+        Ok(path)
+    }
+
+    /// Where a curve goes.
+    fn curve(&self, name: &str) -> Option<PathBuf> {
+        let out = self.curves.as_ref()?;
+        Some(out.with_file_name(format!("{}-{name}.svg", out.file_stem()?.to_string_lossy())))
+    }
+
+    fn lfw(&self, part: &mut Part) -> anyhow::Result<()> {
+        let (figures, scores) = lfw::measure(&self.vision, &self.there("lfw")?, &self.there("lfw_pairs.txt")?)?;
+        part.add("pairs", figures.pairs.to_string(), None);
+        let within = figures.accuracy >= 0.9967 - 0.001;
+        part.add("accuracy", percent(figures.accuracy), Some(("99.67 % or within 0.1 of it", within)));
+        let tar = figures.tar_at_far_1e_3;
+        part.add("accepted at one false accept in a thousand", percent(tar), Some(("99 %", tar >= 0.99)));
+        part.add("pictures without a face that is found", figures.failed_to_detect.len().to_string(), None);
+        if let Some(path) = self.curve("lfw") {
+            roc::draw(&path, &scores).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(())
+    }
+
+    fn door(&self, part: &mut Part) -> anyhow::Result<()> {
+        let dir = self.there("chokepoint")?;
+        let boxes = self.there("chokepoint/boxes.csv")?;
+        let mut videos = Vec::new();
+        super::liveness::find(&dir, 0, &mut videos)?;
+        videos.sort();
+        let video = videos.into_iter().next().context("chokepoint has no video")?;
+        for fps in DOOR_FPS {
+            let mut all = Vec::new();
+            for seed in SEEDS {
+                let options =
+                    DoorOptions { video: video.clone(), boxes: boxes.clone(), seed, fps, detect_size: 640, json: None };
+                output::note(format_args!("  door, half {seed}, {}", rated(fps)));
+                all.push(door::measure(&self.config, &self.vision, &options, &self.clock)?);
+            }
+            add_door(part, &rated(fps), &all);
+        }
+        Ok(())
+    }
+
+    fn selfies(&self, part: &mut Part) -> anyhow::Result<()> {
+        let people = selfies::people(&self.there("live_enrol")?)?;
+        let enrolled = selfies::enrol(&self.vision, &people)?;
+        part.trouble.extend(enrolled.refused.iter().cloned());
+        let with = (&self.config, &self.vision, &self.clock);
+        let show = |name: &str, video: &Path| selfies::show(with, &enrolled, name, video, FPS);
+        let shown = people.iter().filter_map(|p| Some(show(&p.name, p.video.as_deref()?)));
+        let shown = shown.collect::<anyhow::Result<Vec<_>>>()?;
+        let count = |of: fn(&selfies::Shown) -> bool| shown.iter().filter(|s| of(s)).count();
+        let of_all = |n: usize| format!("{n} of {}", shown.len());
+        let identified = count(|s| s.identified);
+        part.add("identified", of_all(identified), Some(("all", identified == shown.len() && identified > 0)));
+        part.trouble.extend(shown.iter().filter(|s| !s.identified).map(|s| format!("{}: not identified", s.video)));
+        let mut after: Vec<f64> = shown.iter().filter_map(|s| s.after_s).collect();
+        after.sort_by(f64::total_cmp);
+        part.add("after, in the median", after.get(after.len() / 2).map_or("–".into(), |s| format!("{s:.1} s")), None);
+        part.add("marked present", of_all(count(|s| s.marked)), None);
+        let wrong = count(|s| s.named_wrongly);
+        part.add("given another's name", of_all(wrong), Some(("none", wrong == 0)));
+        part.add("living people taken for pictures", of_all(count(|s| s.spoof)), None);
+        let mut replays = Vec::new();
+        super::liveness::find(&self.there("attack_replay")?, 0, &mut replays)?;
+        let replays = replays.iter().map(|video| show("", video)).collect::<anyhow::Result<Vec<_>>>()?;
+        let marked = replays.iter().filter(|s| s.marked).count();
+        part.add("replays marked present", format!("{marked} of {}", replays.len()), Some(("none", marked == 0)));
+        Ok(())
+    }
+
+    fn liveness(&self, part: &mut Part) -> anyhow::Result<()> {
+        let bench = Bench::new(self.vision.clone(), self.config.clone(), FPS, Arc::clone(&self.clock))?;
+        let some = |names: &[&str]| -> Vec<PathBuf> {
+            names.iter().map(|name| self.data.join(name)).filter(|path| path.exists()).collect()
+        };
+        let videos = some(&["live_enrol", "selfies_video", "grid"]);
+        let attacks = some(&["attack_replay"]);
+        if videos.is_empty() || attacks.is_empty() {
+            bail!("live_enrol, selfies_video and grid, or attack_replay, are missing");
+        }
+        let (live, stills): (Vec<_>, Vec<_>) = bench.all(&videos)?.into_iter().partition(FileVerdicts::is_video);
+        let attack = bench.all(&attacks)?;
+        let figures = Liveness::new(live, attack);
+        part.trouble.extend(figures.trouble());
+        add_liveness(part, "videos and replays", &figures, true);
+        if let Some(path) = self.curve("liveness") {
+            let settings = liveness_settings(&self.config.liveness);
+            let in_force = (settings.spoof_below, settings.live_from);
+            let checks = |files: &[FileVerdicts]| files.iter().flat_map(|f| f.checks.clone()).collect::<Vec<Check>>();
+            curves::liveness(&path, &checks(&figures.live.files), &checks(&figures.attack.files), in_force)
+                .with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        // Pictures of the samples are named after what they show: T for true, F for fake.
+        let samples = some(&["attack_samples"]);
+        if !samples.is_empty() {
+            let fake = |f: &FileVerdicts| f.name().is_some_and(|name| name.contains("_F"));
+            let (fakes, real): (Vec<_>, Vec<_>) = bench.all(&samples)?.into_iter().partition(fake);
+            let mut living = stills;
+            living.extend(real);
+            add_liveness(part, "single pictures, selfies and attack_samples", &Liveness::new(living, fakes), false);
+        }
+        let (client, imposter) = (self.data.join("nuaa_print/ClientFace"), self.data.join("nuaa_print/ImposterFace"));
+        if client.is_dir() && imposter.is_dir() {
+            let nuaa = Liveness::new(bench.all(&[client])?, bench.all(&[imposter])?);
+            add_liveness(part, "tight crops, nuaa_print", &nuaa, false);
+        } else {
+            part.trouble.push("nuaa_print is missing: crops were not measured".to_owned());
+        }
+        Ok(())
+    }
+}
+
+fn add_door(part: &mut Part, rated: &str, all: &[door::Figures]) {
+    let sum = |of: &dyn Fn(&door::Figures) -> usize| all.iter().map(of).sum::<usize>();
+    let least = |of: fn(&door::Figures) -> f64| all.iter().map(of).fold(f64::INFINITY, f64::min);
+    let most = |of: fn(&door::Figures) -> f64| all.iter().map(of).fold(0.0, f64::max);
+    let (recall, idf1) = (least(|f| f.detection_recall), least(|f| f.idf1));
+    part.add(
+        format!("faces of 24 px or more that are found, {rated}"),
+        format!("{} to {}", percent(recall), percent(most(|f| f.detection_recall))),
+        Some(("99 %", recall >= 0.99)),
+    );
+    part.add(format!("IDF1, {rated}"), format!("{idf1:.3} to {:.3}", most(|f| f.idf1)), Some(("0.90", idf1 >= 0.90)));
+    let (enrolled, marked) = (sum(&|f| f.enrolled.len()), sum(&|f| f.marked_right.len()));
+    let review = sum(&|f| f.review_right.len());
+    part.add(
+        format!("enrolled people marked, {rated}"),
+        format!("{marked} of {enrolled}"),
+        Some(("9 of 10", rate(marked, enrolled) >= 0.9)),
+    );
+    part.add(
+        format!("the others in review with the right name first, {rated}"),
+        format!("{review} of {}", enrolled - marked),
+        Some(("all", marked + review == enrolled)),
+    );
+    let strangers = sum(&|f| f.strangers_named());
+    let wrong = sum(&|f| f.marked_wrong.len()) - strangers;
+    part.add(format!("given another's name, {rated}"), wrong.to_string(), Some(("none", wrong == 0)));
+    part.add(format!("strangers named, {rated}"), strangers.to_string(), Some(("none", strangers == 0)));
+    let (judged, rejected) = (sum(&|f| f.judged), sum(&|f| f.rejected));
+    part.add(
+        format!("living people taken for pictures, {rated}"),
+        format!("{rejected} of {judged} tracks"),
+        Some(("5 %", rate(rejected, judged) <= 0.05)),
+    );
+}
+
+fn add_liveness(part: &mut Part, of: &str, figures: &Liveness, aimed: bool) {
+    let (live, attack) = (&figures.live, &figures.attack);
+    let goal = |goal, met: bool| aimed.then_some((goal, met));
+    part.add(
+        format!("{of}: living people rejected"),
+        format!("{} of {} tracks ({})", live.spoof, live.tracks, percent(figures.bpcer)),
+        goal("5 %", figures.bpcer <= 0.05),
+    );
+    part.add(format!("{of}: living people undecided"), format!("{} of {} tracks", live.undecided, live.tracks), None);
+    part.add(
+        format!("{of}: attacks taken for living"),
+        format!("{} of {} tracks ({})", attack.live, attack.tracks, percent(figures.apcer)),
+        goal("none", attack.live == 0),
+    );
+    part.add(format!("{of}: attacks undecided"), format!("{} of {} tracks", attack.undecided, attack.tracks), None);
+}
+
+fn rated(fps: f32) -> String {
+    if fps > 0.0 { format!("{fps} frames a second") } else { "every frame".to_owned() }
+}
+
+fn percent(part: f64) -> String {
+    format!("{:.2} %", 100.0 * part)
+}
+
+impl Report {
+    fn markdown(&self) -> String {
+        let rows = || self.parts.iter().flat_map(|part| &part.rows);
+        let (met, aimed) = (rows().filter(|r| r.met == Some(true)).count(), rows().filter(|r| r.met.is_some()).count());
+        let mut text = format!("# Evaluation\n\n{met} of {aimed} targets met.\n");
+        for part in &self.parts {
+            text.push_str(&format!("\n## {}\n\n`{}`\n\n", part.name, part.command));
+            if !part.rows.is_empty() {
+                text.push_str("| what | measured | target | met |\n| --- | --- | --- | --- |\n");
+            }
+            for Row { what, measured, target, met } in &part.rows {
+                let met = met.map_or("", |met| if met { "yes" } else { "**no**" });
+                text.push_str(&format!("| {what} | {measured} | {} | {met} |\n", target.unwrap_or("")));
+            }
+            for trouble in &part.trouble {
+                text.push_str(&format!("\n- {trouble}"));
+            }
+            if let Some(why) = &part.not_measured {
+                let what = if part.rows.is_empty() { "Not measured" } else { "The rest was not measured" };
+                text.push_str(&format!("{what}: {why}\n"));
+            }
+        }
+        text
+    }
+}
