@@ -35,7 +35,14 @@ impl Daemon for Fake {
     }
 
     fn version(&self) -> VersionView {
-        let model = ModelView { id: "m-1".into(), job: "j".into(), licence: "MIT".into(), origin: "o".into() };
+        let model = ModelView {
+            id: "m-1".into(),
+            job: "j".into(),
+            licence: "MIT".into(),
+            origin: "o".into(),
+            runs_on: "cpu".into(),
+            fallback: None,
+        };
         VersionView { version: "1.2.3".into(), site: "Here".into(), models: vec![model] }
     }
 }

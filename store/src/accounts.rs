@@ -219,6 +219,15 @@ impl Change<'_> {
         Ok(row.as_ref().map(account).transpose()?)
     }
 
+    /// The hash of a locked account's password.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn password_hash(&mut self, id: Uuid) -> Result<Option<String>, StoreError> {
+        let hash = sqlx::query_scalar("select password_hash from accounts where id = $1").bind(id);
+        Ok(hash.fetch_optional(self.connection()).await?.flatten())
+    }
+
     /// Adds an account; without a password hash it waits for its link.
     ///
     /// # Errors
