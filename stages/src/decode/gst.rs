@@ -10,7 +10,6 @@ use std::sync::OnceLock;
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
-use gstreamer_video as gst_video;
 use rollcall_pipeline::config::{CameraSource, Mounting, Rotation, RtspTransport, Secret};
 
 use super::failure::{self, DisconnectReason, SourceKind};
@@ -269,7 +268,6 @@ fn tail(
         .qos(false)
         .enable_last_sample(false)
         .build();
-    accept_padding(&sink);
     chain.push(sink.clone().upcast());
     let elements: Vec<&gst::Element> = chain.iter().collect();
     add(pipeline, &elements)?;
@@ -284,19 +282,6 @@ fn tail(
         }
     });
     Ok(sink)
-}
-
-/// Answers the decoder's question for memory: rows and planes may be laid out as suits it, since [`super::buffer`] reads the
-/// layout off each buffer. An appsink does not say so by itself, and libav's decoders then copy every picture they made.
-fn accept_padding(sink: &gst_app::AppSink) {
-    let Some(pad) = sink.static_pad("sink") else { return };
-    pad.add_probe(gst::PadProbeType::QUERY_DOWNSTREAM, |_, info| {
-        if let Some(gst::QueryViewMut::Allocation(allocation)) = info.query_mut().map(|query| query.view_mut()) {
-            allocation.add_allocation_meta::<gst_video::VideoMeta>(None);
-            return gst::PadProbeReturn::Handled;
-        }
-        gst::PadProbeReturn::Ok
-    });
 }
 
 /// A webcam that is unplugged after `frames` frames: everything of a USB camera but the device.
