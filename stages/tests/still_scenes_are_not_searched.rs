@@ -71,17 +71,19 @@ fn show(tuning: &CameraTuning, film: &[Option<(usize, usize)>]) -> Shown {
     let watching: Vec<Arc<dyn Observer>> = vec![Arc::new(NoObserver), Arc::clone(&still) as _];
     let mut track = TrackStage::new(settings, Arc::new(watching));
     let key = vision::stream(1);
-    detect.on_open(&key).unwrap();
-    track.on_open(&key).unwrap();
+    detect.on_open(&key).expect("a detector that never fails");
+    track.on_open(&key).expect("a detector that never fails");
     let (mut faces, mut tracked) = (Outbox::collecting(), Outbox::collecting());
     for (seq, face) in film.iter().enumerate() {
-        detect.process(vec![vision::frame(seq as u64, scene(*face), tuning.clone())], &mut faces).unwrap();
+        detect
+            .process(vec![vision::frame(seq as u64, scene(*face), tuning.clone())], &mut faces)
+            .expect("a detector that never fails");
         let found = faces.take();
         assert_eq!(found.len(), 1, "each frame goes on, searched or not");
         assert_eq!(found[0].frame.seq, seq as u64);
-        track.process(found, &mut tracked).unwrap();
+        track.process(found, &mut tracked).expect("a detector that never fails");
     }
-    track.on_close(&key, &mut tracked).unwrap();
+    track.on_close(&key, &mut tracked).expect("a detector that never fails");
     let (mut ends, mut ticks) = (Vec::new(), 0);
     for item in tracked.take() {
         match item {
