@@ -8,14 +8,14 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 use rollcall_pipeline::ports::{Matcher, Ranking};
 use rollcall_pipeline::{Candidate, Embedding, GalleryVersion, ModelId, PersonId};
 
 use super::codes::Codes;
 
-/// With fewer templates all is in the nearest cache, and rounding the probe costs more than it saves.
-const CODES_FROM: usize = 512;
+/// With fewer templates rounding the probe costs more than it saves.
+const CODES_FROM: usize = 64;
 /// Probes that share a pass: in eight bits they fill half of the nearest cache, the rows in turn the other.
 const BATCH: usize = 32;
 
@@ -141,9 +141,9 @@ impl Gallery {
         &self.rows[row * self.dimension..(row + 1) * self.dimension]
     }
 
-    /// The instructions that this processor has.
-    pub(super) fn arch(&self) -> Arch {
-        self.arch
+    /// How similar a row is to a vector of the same length.
+    pub(super) fn similarity(&self, row: usize, to: &[f32]) -> f32 {
+        self.arch.dispatch(Dot(self.row(row), to))
     }
 
     /// The most similar people, best first, at most `n`; nobody for a probe of another model.
@@ -178,7 +178,7 @@ impl Gallery {
         codes.scan(self.arch, probes, |probe, row| {
             let best = &mut best_of_each[probe];
             let person = self.people[owners[row] as usize];
-            let similarity = dot(&self.rows[row * self.dimension..(row + 1) * self.dimension], probes[probe]);
+            let similarity = self.similarity(row, probes[probe]);
             match best.iter_mut().find(|c| c.person == person) {
                 Some(known) => known.similarity = known.similarity.max(similarity),
                 None => best.push(Candidate { person, similarity }),
@@ -192,23 +192,7 @@ impl Gallery {
 
     /// The best `n` among the people with these indices.
     fn best(&self, probe: &[f32], n: usize, people: impl Iterator<Item = usize>) -> Vec<Candidate> {
-        let mut best: Vec<Candidate> = Vec::with_capacity(n + 1);
-        if n == 0 {
-            return best;
-        }
-        self.arch.dispatch(|| {
-            for i in people {
-                let rows = &self.rows[self.first_row[i] * self.dimension..self.first_row[i + 1] * self.dimension];
-                let similarity =
-                    rows.chunks_exact(self.dimension).map(|row| dot(row, probe)).fold(f32::NEG_INFINITY, f32::max);
-                if best.len() < n || similarity > best[n - 1].similarity {
-                    best.push(Candidate { person: self.people[i], similarity });
-                    best.sort_by(|a, b| b.similarity.total_cmp(&a.similarity));
-                    best.truncate(n);
-                }
-            }
-        });
-        best
+        if n == 0 { Vec::new() } else { self.arch.dispatch(Best { gallery: self, probe, n, people }) }
     }
 }
 
@@ -235,24 +219,63 @@ impl fmt::Debug for Gallery {
     }
 }
 
-/// Sixteen running sums: the compiler turns them into vector registers of any width that the processor has.
-#[inline(always)]
-pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let (a16, a_rest) = a.as_chunks::<16>();
-    let (b16, b_rest) = b.as_chunks::<16>();
-    let mut sums = [0.0f32; 16];
-    for (x, y) in a16.iter().zip(b16) {
-        for lane in 0..16 {
-            sums[lane] += x[lane] * y[lane];
+/// Sums that run beside each other: an addition takes as long as four vectors take to come.
+const SUMS: usize = 4;
+
+/// A product of two vectors of one length, compiled for each kind of processor.
+struct Dot<'a>(&'a [f32], &'a [f32]);
+
+impl WithSimd for Dot<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> f32 {
+        let ((a, a_rest), (b, b_rest)) = (S::as_simd_f32s(self.0), S::as_simd_f32s(self.1));
+        let ((a, a_few), (b, b_few)) = (a.as_chunks::<SUMS>(), b.as_chunks::<SUMS>());
+        let mut sums = [simd.splat_f32s(0.0); SUMS];
+        for (a, b) in a.iter().zip(b) {
+            for i in 0..SUMS {
+                sums[i] = simd.mul_add_e_f32s(a[i], b[i], sums[i]);
+            }
         }
-    }
-    // Halves are added to halves: sixteen sums one after the other would take as long as all that was before.
-    for half in [8, 4, 2, 1] {
-        for lane in 0..half {
-            sums[lane] += sums[lane + half];
+        for (&a, &b) in a_few.iter().zip(b_few) {
+            sums[0] = simd.mul_add_e_f32s(a, b, sums[0]);
         }
+        let pairs = [simd.add_f32s(sums[0], sums[1]), simd.add_f32s(sums[2], sums[3])];
+        let rest = a_rest.iter().zip(b_rest).map(|(x, y)| x * y).sum::<f32>();
+        simd.reduce_sum_f32s(simd.add_f32s(pairs[0], pairs[1])) + rest
     }
-    sums[0] + a_rest.iter().zip(b_rest).map(|(x, y)| x * y).sum::<f32>()
+}
+
+/// A search among some people, row by row.
+struct Best<'a, P> {
+    gallery: &'a Gallery,
+    probe: &'a [f32],
+    n: usize,
+    people: P,
+}
+
+impl<P: Iterator<Item = usize>> WithSimd for Best<'_, P> {
+    type Output = Vec<Candidate>;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> Vec<Candidate> {
+        let Self { gallery, probe, n, people } = self;
+        let mut best: Vec<Candidate> = Vec::with_capacity(n + 1);
+        for i in people {
+            let mut similarity = f32::NEG_INFINITY;
+            // A loop: a closure is not always inlined, and then compiled without the processor's instructions.
+            for row in gallery.templates_of(i) {
+                similarity = similarity.max(Dot(gallery.row(row), probe).with_simd(simd));
+            }
+            if best.len() < n || similarity > best[n - 1].similarity {
+                best.push(Candidate { person: gallery.people[i], similarity });
+                best.sort_by(|a, b| b.similarity.total_cmp(&a.similarity));
+                best.truncate(n);
+            }
+        }
+        best
+    }
 }
 
 /// The gallery of the moment. Cloning shares it.

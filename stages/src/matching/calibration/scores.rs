@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use rollcall_pipeline::{Candidate, PersonId};
 
-use super::super::gallery::{Gallery, dot};
+use super::super::gallery::Gallery;
 
 /// Two people's templates are never this similar; one person's usually are. Above it somebody has two names.
 pub const SAME_FACE: f32 = 0.6;
@@ -97,19 +97,17 @@ impl Gallery {
         let mut told =
             LeftOut { nearest: self.ids().iter().map(|person| (*person, None)).collect(), ..LeftOut::default() };
         for a in (0..count).step_by(stride) {
-            self.arch().dispatch(|| {
-                // Who is a probe and comes before has met this one already.
-                for b in (0..count).filter(|&b| b > a || (b < a && b % stride != 0)) {
-                    let similarity = self.most_alike(self.templates_of(a), self.templates_of(b));
-                    told.strangers.add(similarity);
-                    for (one, other) in [(a, b), (b, a)] {
-                        let nearest = &mut told.nearest[one].1;
-                        if nearest.is_none_or(|nearest| similarity > nearest.similarity) {
-                            *nearest = Some(Candidate { person: self.ids()[other], similarity });
-                        }
+            // Who is a probe and comes before has met this one already.
+            for b in (0..count).filter(|&b| b > a || (b < a && b % stride != 0)) {
+                let similarity = self.most_alike(self.templates_of(a), self.templates_of(b));
+                told.strangers.add(similarity);
+                for (one, other) in [(a, b), (b, a)] {
+                    let nearest = &mut told.nearest[one].1;
+                    if nearest.is_none_or(|nearest| similarity > nearest.similarity) {
+                        *nearest = Some(Candidate { person: self.ids()[other], similarity });
                     }
                 }
-            });
+            }
             done();
         }
         for (person, id) in self.ids().iter().enumerate() {
@@ -128,7 +126,8 @@ impl Gallery {
 
     /// The similarity of the most similar rows; −∞ of none.
     fn most_alike(&self, ours: Range<usize>, theirs: Range<usize>) -> f32 {
-        ours.flat_map(|a| theirs.clone().map(move |b| dot(self.row(a), self.row(b)))).fold(f32::NEG_INFINITY, f32::max)
+        ours.flat_map(|a| theirs.clone().map(move |b| self.similarity(a, self.row(b))))
+            .fold(f32::NEG_INFINITY, f32::max)
     }
 }
 
