@@ -93,7 +93,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
     }
     let report = Report::new(seed, outcomes);
     let args: Vec<_> = std::env::args().skip(1).collect();
-    let page = report.markdown(&format!("faults {}", args.join(" ")).trim().to_owned(), &machine());
+    let page = report.markdown(format!("faults {}", args.join(" ")).trim(), &machine());
     fs::create_dir_all(&out)?;
     let path = out.join(if cli.soak.is_some() { "soak.md" } else { "latest.md" });
     fs::write(&path, &page)?;

@@ -1,5 +1,6 @@
 //! What a process holds: memory, threads, open files.
 
+use std::collections::HashSet;
 use std::fs;
 
 use anyhow::Context;
@@ -10,7 +11,10 @@ pub(crate) struct Holdings {
     pub(crate) resident_mb: f64,
     pub(crate) threads: usize,
     pub(crate) files: usize,
+    /// Of the network: cameras and clients.
     pub(crate) sockets: usize,
+    /// Of this machine: connections of the pool to PostgreSQL, which come and go with its use.
+    pub(crate) local: usize,
 }
 
 /// What a process holds now.
@@ -20,16 +24,21 @@ pub(crate) fn holdings(pid: u32) -> anyhow::Result<Holdings> {
         let line = status.lines().find_map(|line| line.strip_prefix(key));
         line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok()).with_context(|| format!("no {key}"))
     };
-    let (mut files, mut sockets) = (0, 0);
+    let unix = fs::read_to_string(format!("/proc/{pid}/net/unix"))?;
+    let unix: HashSet<&str> = unix.lines().filter_map(|line| line.split_whitespace().nth(6)).collect();
+    let (mut files, mut sockets, mut local) = (0, 0, 0);
     for entry in fs::read_dir(format!("/proc/{pid}/fd"))?.flatten() {
         // One that was closed meanwhile is not held.
         if let Ok(target) = fs::read_link(entry.path()) {
-            let socket = target.to_string_lossy().starts_with("socket:");
-            sockets += usize::from(socket);
-            files += usize::from(!socket);
+            let target = target.to_string_lossy();
+            match target.strip_prefix("socket:[").and_then(|inode| inode.strip_suffix(']')) {
+                Some(inode) if unix.contains(inode) => local += 1,
+                Some(_) => sockets += 1,
+                None => files += 1,
+            }
         }
     }
-    Ok(Holdings { resident_mb: field("VmRSS:")? / 1024.0, threads: field("Threads:")? as usize, files, sockets })
+    Ok(Holdings { resident_mb: field("VmRSS:")? / 1024.0, threads: field("Threads:")? as usize, files, sockets, local })
 }
 
 /// The children of a process, and theirs.
@@ -73,8 +82,10 @@ mod tests {
     #[test]
     fn this_process_holds_something() {
         let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let pair = std::os::unix::net::UnixStream::pair().unwrap();
         let held = holdings(std::process::id()).unwrap();
-        drop(socket);
-        assert!(held.resident_mb > 1.0 && held.threads >= 1 && held.files >= 3 && held.sockets >= 1, "{held:?}");
+        drop((socket, pair));
+        assert!(held.resident_mb > 1.0 && held.threads >= 1 && held.files >= 3, "{held:?}");
+        assert!(held.sockets >= 1 && held.local >= 2, "{held:?}");
     }
 }

@@ -52,7 +52,7 @@ pub(crate) fn play(trial: &mut Trial<'_>) -> anyhow::Result<()> {
 
 #[expect(clippy::print_stderr, reason = "long work shows its progress")]
 fn progress(minutes: u64, outages: usize, held: &Holdings) {
-    let Holdings { resident_mb, threads, files, sockets } = held;
+    let Holdings { resident_mb, threads, files, sockets, .. } = held;
     eprintln!(
         "  {minutes} min: {outages} outages, {resident_mb:.1} MB, {threads} threads, {files} files, {sockets} sockets"
     );
@@ -141,10 +141,10 @@ fn sparkline(looks: &[Look]) -> String {
 }
 
 fn csv(looks: &[Look]) -> String {
-    let mut text = String::from("minutes,resident_mb,threads,files,sockets\n");
-    for (at, Holdings { resident_mb, threads, files, sockets }) in looks {
+    let mut text = String::from("minutes,resident_mb,threads,files,sockets,local_sockets\n");
+    for (at, Holdings { resident_mb, threads, files, sockets, local }) in looks {
         // Writing to a string does not fail.
-        writeln!(text, "{at:.3},{resident_mb:.2},{threads},{files},{sockets}").unwrap_or_default();
+        writeln!(text, "{at:.3},{resident_mb:.2},{threads},{files},{sockets},{local}").unwrap_or_default();
     }
     text
 }
@@ -173,7 +173,7 @@ mod tests {
     use super::*;
 
     fn looks(mb: impl Fn(f64) -> f64) -> Vec<Look> {
-        let held = |at| Holdings { resident_mb: mb(at), threads: 9, files: 9, sockets: 9 };
+        let held = |at| Holdings { resident_mb: mb(at), threads: 9, files: 9, sockets: 9, local: 9 };
         (0..50).map(|n| f64::from(n) / 10.0).map(|at| (at, held(at))).collect()
     }
 

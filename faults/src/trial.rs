@@ -315,7 +315,7 @@ impl<'a> Trial<'a> {
         let Some(before) = self.before else { return Ok(()) };
         self.fact("memory MB", format!("{:.0} → {:.0}", before.resident_mb, after.resident_mb));
         self.fact("threads", format!("{} → {}", before.threads, after.threads));
-        let held = |h: Holdings| h.files + h.sockets;
+        let held = |h: Holdings| h.files + h.sockets + h.local;
         self.fact("files", format!("{} → {}", held(before), held(after)));
         if after.resident_mb > before.resident_mb + MORE_MEMORY_MB
             || after.threads > before.threads + MORE_THREADS
