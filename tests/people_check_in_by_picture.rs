@@ -29,7 +29,7 @@ fn site(rules: &str) -> Site {
     assert!(enrolled.status.success(), "{}", stderr(&enrolled));
     let current = || site.get("/api/v1/gallery").expect(200);
     let begun = SystemClock.mono();
-    while current()["current"] != true || current()["people"] != 3 {
+    while current()["current"] != true || current()["live"]["people"] != 3 {
         assert!(SystemClock.mono().since(begun) < PATIENCE, "the gallery is not there");
     }
     site
