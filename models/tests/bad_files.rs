@@ -72,7 +72,7 @@ fn another_network_under_a_models_name_is_refused_by_its_tensors() {
     let manifest = Manifest::parse(&manifest_text().replace(&sface, &liveness)).unwrap();
     let dir = linked_cache();
     replace(&dir, SFACE, &std::fs::read(cache().join(LIVENESS)).unwrap());
-    let models = Models::open_with(manifest, dir.path()).unwrap();
+    let models = Models::open_with(manifest, dir.path(), None).unwrap();
     let said = SFace::load(&models, 1).expect_err("this is no SFace").to_string();
     assert_eq!(
         said,
@@ -83,7 +83,7 @@ fn another_network_under_a_models_name_is_refused_by_its_tensors() {
 #[test]
 fn a_network_of_another_size_is_refused_by_its_shape() {
     let manifest = Manifest::parse(&manifest_text().replace("[-1, 3, 112, 112]", "[-1, 3, 160, 160]")).unwrap();
-    let models = Models::open_with(manifest, cache()).unwrap();
+    let models = Models::open_with(manifest, cache(), None).unwrap();
     let said = SFace::load(&models, 1).expect_err("the manifest wants 160").to_string();
     assert!(
         said.contains("input `data` is Float32 [-1, 3, 112, 112]")
@@ -100,9 +100,9 @@ fn a_file_that_is_no_network_is_refused_by_the_runtime() {
     let manifest_of = |hash: &str| Manifest::parse(&manifest_text().replace(&sface, hash)).unwrap();
     let dir = linked_cache();
     replace(&dir, SFACE, b"not a network");
-    let error = Models::open_with(manifest_of(&"0".repeat(64)), dir.path()).expect_err("not this hash");
+    let error = Models::open_with(manifest_of(&"0".repeat(64)), dir.path(), None).expect_err("not this hash");
     let ModelError::Altered { found, .. } = error else { panic!("{error:?}") };
-    let models = Models::open_with(manifest_of(&found), dir.path()).unwrap();
+    let models = Models::open_with(manifest_of(&found), dir.path(), None).unwrap();
     let said = SFace::load(&models, 1).expect_err("not a network").to_string();
     assert!(said.starts_with("ONNX Runtime refuses sface-2021dec: "), "{said}");
 }

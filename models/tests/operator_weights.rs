@@ -28,7 +28,7 @@ fn a_known_file_is_installed_under_its_own_name() {
         let there: Vec<_> = fs::read_dir(&target).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(there, ["minifas-v2-2.7.onnx"]);
     }
-    let models = Models::open_with(manifest(), cache()).unwrap();
+    let models = Models::open_with(manifest(), cache(), None).unwrap();
     assert!(!models.is_installed("minifas-v2-2.7"));
     assert!(models.with_operator_dir(&target).is_installed("minifas-v2-2.7"));
 }

@@ -327,12 +327,30 @@ mod tests {
     fn lessons_keep_their_local_time_over_the_change_of_clocks() {
         // Clocks went forward on Sunday, 29 March 2026.
         let now = Utc.with_ymd_and_hms(2026, 3, 25, 12, 0, 0).unwrap();
-        let planned = occurrences(&[entry(&[5, 7], (8, 0), (9, 0))], &[], &[], now);
+        let (planned, _) = occurrences(&[entry(&[5, 7], (8, 0), (9, 0))], &[], &[], now);
         let starts: Vec<String> = planned.iter().take(3).map(|s| s.starts_at.to_rfc3339()).collect();
         assert_eq!(starts, ["2026-03-27T07:00:00+00:00", "2026-03-29T06:00:00+00:00", "2026-04-03T06:00:00+00:00"]);
-        let night = occurrences(&[entry(&[7], (2, 15), (2, 45))], &[], &[], now);
+        let (night, _) = occurrences(&[entry(&[7], (2, 15), (2, 45))], &[], &[], now);
         assert_eq!(night[0].starts_at.to_rfc3339(), "2026-03-29T01:00:00+00:00", "at the jump");
         assert_eq!(night[0].ends_at - night[0].starts_at, TimeDelta::minutes(45), "see local::bounds");
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_planned_keeps_what_is_there() {
+        let now = Utc.with_ymd_and_hms(2026, 3, 25, 12, 0, 0).unwrap();
+        let nowhere = PlannedEntry { time_zone: "Mars/Olympus".to_owned(), ..entry(&[5], (8, 0), (9, 0)) };
+        assert_eq!(occurrences(&[nowhere], &[], &[], now), (vec![], vec![Uuid::from_u128(1)]));
+        let long_ago = TimetableException {
+            entry_id: Uuid::from_u128(1),
+            date: now.date_naive(),
+            kind: "moved".to_owned(),
+            new_date: NaiveDate::from_ymd_opt(26, 12, 1),
+            new_starts: NaiveTime::from_hms_opt(8, 0, 0),
+            new_ends: NaiveTime::from_hms_opt(9, 0, 0),
+            note: None,
+        };
+        let (planned, unplanned) = occurrences(&[entry(&[5], (8, 0), (9, 0))], &[], &[long_ago], now);
+        assert_eq!((planned.len(), unplanned.len()), (0, 1));
     }
 
     #[test]
