@@ -22,6 +22,9 @@ const BLINK_PATIENCE: Duration = Duration::from_secs(6);
 /// 1920 pixels, 2.7 m from a camera that sees 70°).
 const NEAR: f32 = 0.7;
 
+/// How many times longer than for a name is waited for the evidence by which somebody is called a picture.
+const ACCUSING_PATIENCE: u64 = 2;
+
 /// Scores of the liveness model, summed up.
 #[derive(Clone, Copy, Debug, Default)]
 struct Scores {
@@ -262,6 +265,11 @@ impl Evidence {
         let mean = if full { live.accusing.mean() } else { live.all.mean() };
         if full && mean <= settings.spoof_below {
             return Some(LivenessVerdict::Spoof(mean));
+        }
+        // Short of full evidence the most that comes of a low score is a review, and that can wait for the rest of it.
+        let more = Duration::from_millis(settings.patience_ms * ACCUSING_PATIENCE);
+        if !full && mean <= settings.spoof_below && !over && waited < more {
+            return None;
         }
         if mean < settings.live_from {
             return if out_of_time { undecided(UndecidedReason::Unclear) } else { None };
