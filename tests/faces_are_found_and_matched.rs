@@ -167,6 +167,12 @@ fn what_is_no_picture_or_too_much_is_refused() {
     let picture = base64(&media("obama.jpg"));
     machine.post(path, &json!({ "image": picture, "max_faces": 0 })).expect(422);
     machine.post(path, &json!({ "image": picture, "none": 1 })).expect(422);
+    let twice = [
+        ("image", "a.jpg", "image/jpeg", &media("obama.jpg")[..]),
+        ("max_faces", "", "", b"1"),
+        ("max_faces", "", "", b"2"),
+    ];
+    assert_eq!(machine.upload(path, &twice).expect(422)["errors"][0]["pointer"], "#/max_faces");
     machine.post(path, &json!({ "image": "no base64!" })).expect(422);
     machine.post(path, &json!({ "image": [picture, picture] })).expect(413);
     machine.post(path, &json!({})).expect(422);

@@ -15,7 +15,7 @@ use utoipa_axum::routes;
 use crate::caller::Caller;
 use crate::extract::{Body, Created, IfMatch, Params, PathOf, Versioned};
 use crate::page::{self, Page};
-use crate::problem::{Answer, Problem, Problems};
+use crate::problem::{Answer, FieldError, Problem, Problems};
 use crate::rights::Right;
 use crate::state::Api;
 use crate::validate::{Checks, MAX_NAME, is_date};
@@ -251,7 +251,7 @@ async fn put_holiday(
     checks.line("/name", &new.name, MAX_NAME);
     checks.done()?;
     if !is_date(date) {
-        return Err(Problem::bad_request("the date must lie in the years 1970 to 9998"));
+        return Err(Problem::invalid(vec![FieldError::query("date", "must lie in the years 1970 to 9998")]));
     }
     let mut change = api.store.change(caller.actor()).await?;
     let site = change.lock_site(&caller.scope, &id).await?.ok_or_else(|| Problem::not_found("site"))?;

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::caller::Caller;
 use crate::extract::{Body, Created, IfMatch, Params, PathOf, Versioned, present};
 use crate::page::{self, Page};
-use crate::problem::{Answer, Problem, Problems};
+use crate::problem::{Answer, FieldError, Problem, Problems};
 use crate::rights::Right;
 use crate::sites::ListParams;
 use crate::state::Api;
@@ -353,7 +353,7 @@ async fn put_exception(
 ) -> Answer<Json<ExceptionView>> {
     caller.need(Right::PlacesWrite)?;
     if !is_date(date) {
-        return Err(Problem::bad_request("the date must lie in the years 1970 to 9998"));
+        return Err(Problem::invalid(vec![FieldError::query("date", "must lie in the years 1970 to 9998")]));
     }
     let mut change = api.store.change(caller.actor()).await?;
     let entry = change.lock_timetable_entry(&caller.scope, id).await?;

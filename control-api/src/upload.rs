@@ -122,6 +122,9 @@ async fn form(request: Request, limits: UploadLimits) -> Answer<Read> {
                 let text = String::from_utf8(bytes)
                     .map_err(|_| Problem::invalid_field(&format!("/{name}"), "must be text in UTF-8"))?;
                 let value = if limits.json.contains(&name.as_str()) { value(text) } else { Value::String(text) };
+                if options.contains_key(&name) {
+                    return Err(Problem::invalid_field(&format!("/{name}"), "must come once"));
+                }
                 options.insert(name, value);
             }
         }
