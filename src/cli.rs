@@ -134,7 +134,7 @@ pub(crate) struct ReplayOptions {
     /// Leave narrower faces alone, in pixels of the recording
     #[arg(long, value_name = "PX", default_value_t = 16.0, value_parser = positive)]
     pub(crate) min_face_px: f32,
-    /// Where nothing moves and nobody is there, search for faces only every so many seconds; 0: in every analysed frame
+    /// Where nothing moves and nobody is, search for faces only every so many seconds; 0: everywhere in every analysed frame
     #[arg(long, value_name = "S", default_value_t = STILL_INTERVAL_S)]
     pub(crate) still_interval: f32,
     /// Print the summary as JSON

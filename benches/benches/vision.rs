@@ -11,10 +11,10 @@ use rollcall_models::{FaceMesh, FrLiveness, Models, SFace, YuNet};
 use rollcall_pipeline::ports::{Embedder, LivenessModel};
 use rollcall_pipeline::{
     CameraId, CameraTuning, Detection, Epoch, FaceChip, Frame, FrameTime, Image, MediaTime, MonoTime, PixelBuffer,
-    RoomId, StreamKey, TimeSource, WallTime,
+    Rect, RoomId, StreamKey, TimeSource, WallTime,
 };
 use rollcall_stages::chip;
-use rollcall_stages::detect::motion::{Grids, Look, MotionGate};
+use rollcall_stages::detect::motion::{Grids, MotionGate};
 use rollcall_stages::detect::{Letterbox, NMS_IOU, YuNetDetector, decode, suppress};
 use rollcall_stages::embed::SFaceEmbedder;
 use rollcall_stages::liveness::{EyeModel, FrLivenessModel, MeshEyes};
@@ -51,7 +51,7 @@ fn gate(criterion: &mut Criterion) {
         regions_of_interest: Vec::new(),
         privacy_masks: Vec::new(),
     };
-    let frame = Frame {
+    let mut frame = Frame {
         key: StreamKey { camera: CameraId::new("bench"), epoch: Epoch(Uuid::nil()) },
         seq: 0,
         time: FrameTime {
@@ -64,8 +64,11 @@ fn gate(criterion: &mut Criterion) {
         tuning: Arc::new(tuning),
     };
     let (mut gate, mut grids) = (MotionGate::default(), Grids::default());
-    let mut look = move || gate.look(&mut grids, &frame).expect("planes of the right size");
-    assert_eq!([look(), look()], [Look::First, Look::Still]);
+    let mut look = move || {
+        frame.time.media = MediaTime(frame.time.media.0 + 200_000_000);
+        gate.look(&mut grids, &frame).expect("planes of the right size")
+    };
+    assert_eq!([look().as_str(), look().as_str()], ["first", "still"]);
     criterion.bench_function("motion gate/1920x1080", |bench| bench.iter(&mut look));
 }
 
@@ -81,6 +84,10 @@ fn detect(criterion: &mut Criterion, models: &Models) {
         let mut detector = YuNetDetector::new(yunet(), YuNetDetector::THRESHOLD);
         criterion.bench_function(&format!("letterbox+yunet+decode/{size}"), |bench| {
             bench.iter(|| detector.find(&picture.view(), DETECT_SIZE).expect(RUNS));
+        });
+        let place = [Rect { x: width as f32 / 2.0, y: height as f32 / 2.0, w: 120.0, h: 160.0 }];
+        criterion.bench_function(&format!("letterbox+yunet+decode of a place of 120x160/{size}"), |bench| {
+            bench.iter(|| detector.find_at(&picture.view(), DETECT_SIZE, &place).expect(RUNS).part);
         });
     }
     let mut net = yunet();

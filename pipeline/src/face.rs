@@ -26,8 +26,9 @@ pub struct FrameFaces {
     pub frame: Frame,
     /// Its faces, best score first.
     pub faces: Vec<Detection>,
-    /// False where nothing had moved since the last search, which found nobody: there are no faces then.
-    pub searched: bool,
+    /// The part of the picture that was searched, 0 to 1; what lies elsewhere has not changed since it was. 0: there was nothing
+    /// to search, and nobody was there.
+    pub searched: f32,
 }
 
 /// Where a track was in an analysed frame: for overlays, track files and presence. Not part of the lane's edges.

@@ -40,8 +40,8 @@ pub struct CameraTuning {
     pub detect_size: u32,
     /// Faces whose box is narrower, in pixels of the decoded frame, are not tracked.
     pub min_face_px: f32,
-    /// Where nothing moves and nobody is there, the detector looks again after so many seconds of media time; zero or less: it
-    /// looks at every analysed frame.
+    /// Where nothing moves and nobody is, the detector looks again after so many seconds of media time; zero or less: it looks
+    /// everywhere in every analysed frame.
     pub still_interval_s: f32,
     /// Only faces whose centre lies in one of these count; empty = everywhere.
     pub regions_of_interest: Vec<Polygon>,

@@ -100,7 +100,7 @@ names! {
         CameraFramesReceived = "rollcall_camera_frames_received_total", Count, ["camera"], "Frames that were chosen for analysis and handed to the lane.";
         CameraFramesEvicted = "rollcall_camera_frames_evicted_total", Count, ["camera", "reason"], "Frames that were handed to the lane and not analysed: pushed out by newer ones (full), or thrown away by a restart (restart).";
         CameraFramesAnalysed = "rollcall_camera_frames_analysed_total", Count, ["camera"], "Frames that the lane has taken in, whether they were searched or found still.";
-        DetectorFrames = "rollcall_detector_frames_total", Count, ["camera", "reason"], "Analysed frames by why they were searched for faces: the motion gate is off (always), there was nothing to compare with (first), a face was there (face), something moved (motion), time was up (interval); or why not: nothing moved (still).";
+        DetectorFrames = "rollcall_detector_frames_total", Count, ["camera", "reason"], "Analysed frames by why they, or parts of them, were searched for faces: the motion gate is off (always), there was nothing to compare with (first), a face was there (face), something moved (motion), time was up (interval); or why not: nothing moved (still), or it was looked at less than a tenth of a second ago (soon).";
         CameraReconnects = "rollcall_camera_reconnects_total", Count, ["camera", "reason"], "Connections that ended, by reason.";
         StageItems = "rollcall_stage_items_total", Count, ["stage"], "Items that a stage took from its queue and finished.";
         FacesDetected = "rollcall_faces_detected_total", Count, ["camera"], "Faces found in analysed frames.";

@@ -5,6 +5,7 @@ use crate::error::Fault;
 use crate::event::AttendanceEvent;
 use crate::face::{ContextCrop, Detection, Embedding, FaceChip, LiveShot, TrackObservation};
 use crate::frame::Frame;
+use crate::geometry::Rect;
 use crate::ids::{GalleryVersion, ModelId, PersonId, RoomId, StreamKey, TrackId};
 use crate::time::WallTime;
 
@@ -15,6 +16,24 @@ pub trait FaceDetector: Send {
     /// # Errors
     /// When the model fails; the lane is restarted.
     fn detect(&mut self, frame: &Frame) -> Result<Vec<Detection>, Fault>;
+
+    /// The faces of some places of a frame, in pixels of the decoded frame. Others may be among them; that they are not, says
+    /// nothing. What cannot search a part searches everywhere.
+    ///
+    /// # Errors
+    /// As [`Self::detect`].
+    fn detect_at(&mut self, frame: &Frame, _places: &[Rect]) -> Result<PartialSearch, Fault> {
+        Ok(PartialSearch { faces: self.detect(frame)?, part: 1.0 })
+    }
+}
+
+/// What a search of some places found.
+#[derive(Clone, Debug)]
+pub struct PartialSearch {
+    /// Best score first.
+    pub faces: Vec<Detection>,
+    /// The part of the picture that was searched, 0 to 1.
+    pub part: f32,
 }
 
 /// Turns aligned chips into embeddings.
@@ -89,8 +108,11 @@ pub trait Observer: Send + Sync {
     /// Where the motion tracks were in an analysed frame (also when there are none).
     fn observed(&self, _frame: &Frame, _tracks: &[TrackObservation]) {}
 
-    /// Nothing had moved in an analysed frame, and it was not searched. [`Observer::observed`] is told of it, too.
-    fn still(&self, _frame: &Frame) {}
+    /// How much of an analysed frame was searched for faces, see [`FrameFaces::searched`]. [`Observer::observed`] is told of it,
+    /// too.
+    ///
+    /// [`FrameFaces::searched`]: crate::FrameFaces::searched
+    fn searched(&self, _frame: &Frame, _part: f32) {}
 
     /// A view of a motion track, with embedding and liveness score, before anything is made of it.
     fn shot(&self, _shot: &LiveShot) {}
@@ -117,8 +139,8 @@ impl Observer for Vec<std::sync::Arc<dyn Observer>> {
         self.iter().for_each(|o| o.observed(frame, tracks));
     }
 
-    fn still(&self, frame: &Frame) {
-        self.iter().for_each(|o| o.still(frame));
+    fn searched(&self, frame: &Frame, part: f32) {
+        self.iter().for_each(|o| o.searched(frame, part));
     }
 
     fn shot(&self, shot: &LiveShot) {

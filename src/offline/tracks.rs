@@ -12,9 +12,18 @@ use rollcall_pipeline::{Frame, PersonId, Rect, StreamKey, TrackId, TrackObservat
 pub(crate) struct Tracks {
     keep: bool,
     faces: AtomicU64,
-    still: AtomicU64,
+    searched: Mutex<Searched>,
     frames: Mutex<BTreeSet<u64>>,
     streams: Mutex<Vec<(StreamKey, Stream)>>,
+}
+
+/// How much the detector had to look at.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Searched {
+    /// Frames that were searched, or a part of them.
+    pub(crate) frames: u64,
+    /// As many whole frames as these parts add up to.
+    pub(crate) pictures: f64,
 }
 
 /// What was seen of one stream, in the order it was told.
@@ -40,7 +49,7 @@ impl Tracks {
         Self {
             keep,
             faces: AtomicU64::new(0),
-            still: AtomicU64::new(0),
+            searched: Mutex::default(),
             frames: Mutex::default(),
             streams: Mutex::default(),
         }
@@ -51,12 +60,12 @@ impl Tracks {
         self.faces.load(Ordering::Relaxed)
     }
 
-    /// Frames that were not searched, since nothing had moved.
-    pub(crate) fn still_frames(&self) -> u64 {
-        self.still.load(Ordering::Relaxed)
+    /// How much the detector had to look at.
+    pub(crate) fn searched(&self) -> Searched {
+        *self.searched.lock()
     }
 
-    /// Numbers of the frames that were analysed or found to be still, where rows are kept.
+    /// Numbers of the frames that were analysed, where rows are kept.
     pub(crate) fn frames(&self) -> BTreeSet<u64> {
         self.frames.lock().clone()
     }
@@ -141,11 +150,10 @@ impl Stream {
 }
 
 impl Observer for Tracks {
-    fn still(&self, frame: &Frame) {
-        self.still.fetch_add(1, Ordering::Relaxed);
-        if self.keep {
-            self.frames.lock().insert(frame.seq);
-        }
+    fn searched(&self, _frame: &Frame, part: f32) {
+        let mut searched = self.searched.lock();
+        searched.frames += u64::from(part > 0.0);
+        searched.pictures += f64::from(part);
     }
 
     fn observed(&self, frame: &Frame, tracks: &[TrackObservation]) {

@@ -38,7 +38,7 @@ fn blinks(frames: impl Iterator<Item = (MediaTime, Image)>) -> Vec<u64> {
         let time = FrameTime { media, ..vision::at(0) };
         let frame = Frame { key: vision::stream(1), seq: seq as u64, time, image, tuning: Arc::clone(&tuning) };
         let faces = detector.detect(&frame).expect("the detector runs");
-        track.process(vec![FrameFaces { frame, faces, searched: true }], &mut out).expect("the frame is tracked");
+        track.process(vec![FrameFaces { frame, faces, searched: 1.0 }], &mut out).expect("the frame is tracked");
         for item in out.take() {
             if let Tracked::Eyes(shot) = item {
                 assert_eq!(shot.track, TrackId(1), "one track");

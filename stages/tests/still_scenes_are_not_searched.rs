@@ -54,8 +54,8 @@ struct Shown {
 struct Still(AtomicU64);
 
 impl Observer for Still {
-    fn still(&self, _frame: &Frame) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+    fn searched(&self, _frame: &Frame, part: f32) {
+        self.0.fetch_add(u64::from(part == 0.0), Ordering::Relaxed);
     }
 }
 

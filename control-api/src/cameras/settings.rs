@@ -37,7 +37,7 @@ pub struct CameraSettings {
     /// Faces narrower than this, in pixels of the decoded frame, are left alone.
     #[schema(minimum = 8, maximum = 2000, example = 24.0)]
     pub min_face_px: Option<f64>,
-    /// Where nothing moves and nobody is there, faces are searched only every so many seconds; 0: in every analysed frame.
+    /// Where nothing moves and nobody is, faces are searched only every so many seconds; 0: everywhere in every analysed frame.
     #[schema(minimum = 0, maximum = 10, example = 2.0)]
     pub still_interval_s: Option<f64>,
     /// Only faces whose centre lies in one of these count; none: everywhere.

@@ -137,7 +137,7 @@ fn key_of<S>(item: &Tracked<S>, shot: impl Fn(&S) -> &TrackShot) -> (StreamKey, 
     }
 }
 
-fake!(0, "detect", Frame => FrameFaces, |f: &Frame| (f.key.clone(), f.seq), |frame| FrameFaces { frame, faces: Vec::new(), searched: true });
+fake!(0, "detect", Frame => FrameFaces, |f: &Frame| (f.key.clone(), f.seq), |frame| FrameFaces { frame, faces: Vec::new(), searched: 1.0 });
 fake!(1, "track", FrameFaces => Tracked<TrackShot>, |f: &FrameFaces| (f.frame.key.clone(), f.frame.seq),
     |f: FrameFaces| Tracked::Shot(shot(&f.frame)));
 fake!(2, "embed", Tracked<TrackShot> => Tracked<EmbeddedShot>, |t| key_of(t, |s: &TrackShot| s),

@@ -28,8 +28,10 @@ impl Start {
 pub(super) struct Summary {
     frames_decoded: u64,
     frames_analysed: u64,
-    /// The others were still: nothing had moved since the last search, and nobody was there.
+    /// Of the others nothing had changed since it was searched.
     frames_searched: u64,
+    /// As many whole frames as the parts of them that were searched add up to.
+    pictures_searched: f64,
     width: u32,
     height: u32,
     /// Faces on tracks, over all analysed frames.
@@ -50,13 +52,15 @@ impl Summary {
         tracks: &Tracks,
         events: &HashMap<EventKind, u64>,
     ) -> anyhow::Result<Self> {
+        let searched = tracks.searched();
         let usage = getrusage(UsageWho::RUSAGE_SELF)?;
         let cpu_seconds = cpu(&usage).saturating_sub(start.cpu).as_secs_f64();
         let kinds = EventKind::ALL.iter().map(|kind| (kind.as_str(), events.get(kind).copied().unwrap_or(0)));
         Ok(Self {
             frames_decoded: fed.frames,
             frames_analysed: stats.frames.analysed,
-            frames_searched: stats.frames.analysed.saturating_sub(tracks.still_frames()),
+            frames_searched: searched.frames,
+            pictures_searched: rounded(searched.pictures),
             width: fed.size.0,
             height: fed.size.1,
             faces: tracks.faces(),
@@ -73,13 +77,14 @@ impl Summary {
         let events = self.events.iter().filter(|(_, n)| **n > 0).map(|(kind, n)| format!("{n} {kind}"));
         let events = events.collect::<Vec<_>>().join(", ");
         format!(
-            "{} frames of {}x{} decoded, {} analysed, {} of them searched, with {} faces on tracks\nevents: {}\n\
+            "{} frames of {}x{} decoded, {} analysed, {} of them searched (as much as {:.0} whole ones), with {} faces on tracks\nevents: {}\n\
              {:.1} s, {:.1} CPU seconds, {:.1} analysed frames a CPU second, at most {:.0} MB resident",
             self.frames_decoded,
             self.width,
             self.height,
             self.frames_analysed,
             self.frames_searched,
+            self.pictures_searched,
             self.faces,
             if events.is_empty() { "none" } else { &events },
             self.wall_seconds,

@@ -5,8 +5,8 @@ use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer
 use ndarray::ArrayView4;
 use rollcall_pipeline::{ErrorClass, Fault, ImageView, PixelFormat, Plane};
 
-/// The network halves its input five times.
-const MULTIPLE: usize = 32;
+use super::windows::{CELL, Window};
+
 /// Bounds of the longest side, whatever the configuration says.
 const LONGEST: std::ops::RangeInclusive<usize> = 64..=4096;
 
@@ -26,7 +26,7 @@ pub struct Letterbox {
     geometry: [usize; 4],
 }
 
-/// A frame as the detector sees it.
+/// A frame, or a window of it, as the detector sees it.
 #[derive(Debug)]
 pub struct Letterboxed<'a> {
     /// 1×3×H×W, planes B, G, R, 0 to 255; zero to the right of and below the picture.
@@ -35,39 +35,77 @@ pub struct Letterboxed<'a> {
     pub scale: (f32, f32),
 }
 
+/// A frame's picture at the detector's size.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Layout {
+    /// Size of the frame.
+    from: (usize, usize),
+    /// Size of the picture within the tensor.
+    to: (usize, usize),
+}
+
+impl Layout {
+    pub(super) fn new(image: &ImageView<'_>, longest: u32) -> Self {
+        Self { from: (image.width, image.height), to: fit(image.width, image.height, longest as usize) }
+    }
+
+    /// Columns and rows of cells: the network halves its input five times.
+    pub(super) fn cells(&self) -> (usize, usize) {
+        (self.to.0.div_ceil(CELL), self.to.1.div_ceil(CELL))
+    }
+
+    /// Pixels of the frame for one of the tensor, in x and in y.
+    pub(super) fn scale(&self) -> (f32, f32) {
+        (self.from.0 as f32 / self.to.0 as f32, self.from.1 as f32 / self.to.1 as f32)
+    }
+}
+
 impl Letterbox {
     /// Scales `image` so that its longest side is at most `longest` pixels; never up.
     ///
     /// # Errors
     /// When the view's planes are shorter than its size says: a bug in the decoder.
     pub fn fill(&mut self, image: &ImageView<'_>, longest: u32) -> Result<Letterboxed<'_>, Fault> {
-        let (width, height) = fit(image.width, image.height, longest as usize);
-        let (columns, rows) = (width.next_multiple_of(MULTIPLE), height.next_multiple_of(MULTIPLE));
+        let layout = Layout::new(image, longest);
+        let (right, bottom) = layout.cells();
+        self.fill_window(image, &layout, Window { left: 0, top: 0, right, bottom })
+    }
+
+    /// The same values as [`Self::fill`], of a window alone.
+    pub(super) fn fill_window(
+        &mut self,
+        image: &ImageView<'_>,
+        layout: &Layout,
+        window: Window,
+    ) -> Result<Letterboxed<'_>, Fault> {
+        let (columns, rows) = ((window.right - window.left) * CELL, (window.bottom - window.top) * CELL);
+        let (left, top) = (window.left * CELL, window.top * CELL);
+        let (width, height) = (columns.min(layout.to.0 - left), rows.min(layout.to.1 - top));
         let geometry = [width, height, columns, rows];
         if self.geometry != geometry {
             self.geometry = geometry;
             self.tensor.clear();
             self.tensor.resize(3 * columns * rows, 0.0);
         }
-        let mut scale = |plane: &Plane<'_>, from, pixel, to, out: &mut Vec<u8>| {
-            resize(&mut self.resizer, &mut self.completed, plane, from, pixel, to, out)
+        let part = Part { of: layout.to, at: (left, top), size: (width, height) };
+        let mut scale = |plane: &Plane<'_>, from, pixel, part: Part, out: &mut Vec<u8>| {
+            resize(&mut self.resizer, &mut self.completed, plane, from, pixel, part, out)
         };
-        let halve = |(width, height): (usize, usize)| (width.div_ceil(2), height.div_ceil(2));
-        let (from, to) = ((image.width, image.height), (width, height));
+        let from = layout.from;
         let [luma, chroma, chroma_v] = &image.planes;
-        scale(luma, from, PixelType::U8, to, &mut self.luma)?;
+        scale(luma, from, PixelType::U8, part, &mut self.luma)?;
         let [us, vs] = &mut self.chroma;
         match image.format {
             PixelFormat::I420 => {
-                scale(chroma, halve(from), PixelType::U8, halve(to), us)?;
-                scale(chroma_v, halve(from), PixelType::U8, halve(to), vs)?;
+                scale(chroma, halve(from), PixelType::U8, part.of_chroma(), us)?;
+                scale(chroma_v, halve(from), PixelType::U8, part.of_chroma(), vs)?;
             }
-            PixelFormat::Nv12 => scale(chroma, halve(from), PixelType::U8x2, halve(to), us)?,
+            PixelFormat::Nv12 => scale(chroma, halve(from), PixelType::U8x2, part.of_chroma(), us)?,
         }
         self.convert(image.format, width, columns);
         let tensor = ArrayView4::from_shape((1, 3, rows, columns), &self.tensor)
             .map_err(|error| Fault::new(ErrorClass::Bug, error))?;
-        Ok(Letterboxed { tensor, scale: (image.width as f32 / width as f32, image.height as f32 / height as f32) })
+        Ok(Letterboxed { tensor, scale: layout.scale() })
     }
 
     fn convert(&mut self, format: PixelFormat, width: usize, columns: usize) {
@@ -135,14 +173,39 @@ fn fit(width: usize, height: usize, longest: usize) -> (usize, usize) {
     (scaled(width), scaled(height))
 }
 
-/// A plane of `width` × `height` at another size; rows may be padded, the last one may lack its padding.
+fn halve((width, height): (usize, usize)) -> (usize, usize) {
+    (width.div_ceil(2), height.div_ceil(2))
+}
+
+/// A part of a plane at another size, in pixels of that size.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Part {
+    /// All of the plane.
+    of: (usize, usize),
+    /// Left and top edge of the part; even.
+    at: (usize, usize),
+    size: (usize, usize),
+}
+
+impl Part {
+    /// All of the plane at this size.
+    pub(crate) fn whole(size: (usize, usize)) -> Self {
+        Self { of: size, at: (0, 0), size }
+    }
+
+    fn of_chroma(self) -> Self {
+        Self { of: halve(self.of), at: halve(self.at), size: halve(self.size) }
+    }
+}
+
+/// A plane of `width` × `height`, or a part of it, at another size; rows may be padded, the last one may lack its padding.
 pub(crate) fn resize(
     resizer: &mut Resizer,
     completed: &mut Vec<u8>,
     plane: &Plane<'_>,
     (width, height): (usize, usize),
     pixel: PixelType,
-    (to_width, to_height): (usize, usize),
+    part: Part,
     out: &mut Vec<u8>,
 ) -> Result<(), Fault> {
     let bug = |error: &dyn std::fmt::Display| Fault::new(ErrorClass::Bug, error);
@@ -161,12 +224,22 @@ pub(crate) fn resize(
     } else {
         plane.data
     };
+    let (to_width, to_height) = part.size;
     out.resize(to_width * to_height * pixel.size(), 0);
     let source = ImageRef::new(row as u32, height as u32, data, pixel).map_err(|e| bug(&e))?;
     let source = CroppedImage::new(&source, 0, 0, width as u32, height as u32).map_err(|e| bug(&e))?;
     let mut target = Image::from_slice_u8(to_width as u32, to_height as u32, out, pixel).map_err(|e| bug(&e))?;
+    // Where the part begins and how long it is; rounding must not carry it over the edge.
+    let span = |side: usize, of: usize, at: usize, size: usize| {
+        let scale = side as f64 / of as f64;
+        let from = at as f64 * scale;
+        (from, (size as f64 * scale).min(side as f64 - from))
+    };
+    let (left, crop_width) = span(width, part.of.0, part.at.0, to_width);
+    let (top, crop_height) = span(height, part.of.1, part.at.1, to_height);
     let options = ResizeOptions::new()
         .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
+        .crop(left, top, crop_width, crop_height)
         // Two channels are U and V here, not luma and alpha.
         .use_alpha(false);
     resizer.resize(&source, &mut target, &options).map_err(|e| bug(&e))
@@ -236,6 +309,33 @@ mod tests {
         let mut view = image.view();
         view.planes[0].data = &view.planes[0].data[..1000];
         assert!(Letterbox::default().fill(&view, 64).is_err());
+    }
+
+    /// Each window of a frame holds what the whole tensor has there.
+    #[test]
+    fn a_window_is_a_part_of_the_whole() {
+        for (width, height, longest) in [(300, 170, 200), (1000, 563, 640), (640, 480, 640), (97, 211, 160)] {
+            let rgb: Vec<u8> =
+                (0..width * height).flat_map(|i| [(i % 251) as u8, (i / width % 201) as u8, (i * i % 97) as u8]).collect();
+            let image = I420::from_rgb(width, height, &rgb);
+            let (mut whole, mut part) = (Letterbox::default(), Letterbox::default());
+            let layout = Layout::new(&image.view(), longest);
+            let (columns, rows) = layout.cells();
+            let all = whole.fill(&image.view(), longest).unwrap().tensor;
+            for (left, top) in (0..columns).flat_map(|x| (0..rows).map(move |y| (x, y))) {
+                let window = Window { left, top, right: (left + 3).min(columns), bottom: (top + 2).min(rows) };
+                let boxed = part.fill_window(&image.view(), &layout, window).unwrap();
+                let expected = all.slice(ndarray::s![
+                    ..,
+                    ..,
+                    top * CELL..window.bottom * CELL,
+                    left * CELL..window.right * CELL
+                ]);
+                let apart = boxed.tensor.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                // The filter's weights are rounded: one level of luma or two of chroma.
+                assert!(apart < 6.0, "{width}x{height} at {longest}, {window:?}: {apart}");
+            }
+        }
     }
 
     proptest! {

@@ -1,18 +1,20 @@
-//! detect: finds the faces of each analysed frame and leaves out those that the camera's tuning does not want. Frames in which
-//! nothing moved, and in which there was nobody, are passed on as such without a search (see [`motion`]).
+//! detect: finds the faces of each analysed frame and leaves out those that the camera's tuning does not want. What has not changed
+//! since it was searched is not searched again, except where somebody is (see [`motion`]); a frame of which nothing is left is
+//! passed on as such.
 
 mod letterbox;
 pub mod motion;
+mod windows;
 mod yunet;
 
 use std::collections::HashMap;
 
 use rollcall_pipeline::metrics::{CameraMetrics, CounterName, Label, counter};
-use rollcall_pipeline::ports::FaceDetector;
+use rollcall_pipeline::ports::{FaceDetector, PartialSearch};
 use rollcall_pipeline::stage::{Outbox, Stage};
 use rollcall_pipeline::{CameraTuning, Detection, Fault, Frame, FrameFaces, Point, StreamKey};
 
-pub(crate) use letterbox::resize as resize_plane;
+pub(crate) use letterbox::{Part, resize as resize_plane};
 pub use letterbox::{Letterbox, Letterboxed};
 use motion::{Grids, Look, MotionGate};
 pub use yunet::{NMS_IOU, YuNetDetector, decode, suppress};
@@ -57,11 +59,14 @@ impl Stage for DetectStage {
             let look = stream.gate.look(&mut self.grids, &frame)?;
             let labels = [Label::Camera(&frame.key.camera), Label::Reason(look.as_str())];
             counter(CounterName::DetectorFrames, &labels).increment(1);
-            if look == Look::Still {
-                out.send(FrameFaces { frame, faces: Vec::new(), searched: false });
-                continue;
-            }
-            let found = self.detector.detect(&frame)?;
+            let PartialSearch { faces: found, part } = match look {
+                Look::Nowhere(_) => {
+                    out.send(FrameFaces { frame, faces: Vec::new(), searched: 0.0 });
+                    continue;
+                }
+                Look::Places(places, _) => self.detector.detect_at(&frame, &places)?,
+                Look::Everywhere(_) => PartialSearch { faces: self.detector.detect(&frame)?, part: 1.0 },
+            };
             let metrics = &stream.metrics;
             metrics.faces_detected(found.len());
             let mut faces = Vec::with_capacity(found.len().min(MAX_FACES));
@@ -73,10 +78,8 @@ impl Stage for DetectStage {
                     None => faces.push(face),
                 }
             }
-            if !faces.is_empty() {
-                stream.gate.found(&frame);
-            }
-            out.send(FrameFaces { frame, faces, searched: true });
+            stream.gate.found(&frame, &faces);
+            out.send(FrameFaces { frame, faces, searched: part });
         }
         Ok(())
     }

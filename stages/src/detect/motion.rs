@@ -1,23 +1,36 @@
-//! Whether the detector need look at a frame at all. Most frames of most doors show what the one before showed.
+//! Whether, and where, the detector need look at a frame. Most of most doors shows what it showed a moment ago.
 //!
-//! A frame is compared with the last one that was *searched*, not with the last one that came: whoever comes slowly adds up
-//! until they are seen. What is compared are means of small blocks of the luma, half as wide as the least face that is asked
-//! for, so that noise of single pixels is gone and no face fits between. A shift that all of the picture shares is light, and
-//! what half of the picture shows is noise; both are allowed for.
+//! What a frame shows is compared with what was there when it was last *searched*, not with the last frame that came: whoever
+//! comes slowly adds up until they are seen. What is compared are means of small blocks of the luma, half as wide as the least
+//! face that is asked for, so that noise of single pixels is gone and no face fits between. A shift that all of the picture
+//! shares is light, and what half of the picture shows is noise; both are allowed for.
 //!
-//! The gate never guesses where faces are. While one is there, and for [`HOLD_S`] after, each frame is searched, so trackers,
-//! shots and blinks see what they would see without it. After that no track is alive, and "no face" is what the detector would
-//! say of the same picture again. Where that is wrong, it is put right within [`CameraTuning::still_interval_s`].
+//! Searched are the blocks that changed, and the places of the faces of the last [`HOLD_S`], whether they change or not: trackers,
+//! shots and blinks see them in each frame. Elsewhere the detector would say again what it said. Where that is wrong, it is put
+//! right within [`CameraTuning::still_interval_s`]: then all of the picture is searched.
+//!
+//! Whoever comes in is looked for ten times a second at most. At the usual five analysed frames a second that is each of them; at
+//! thirty, the frames between go to the faces that are known.
 
 use std::sync::Arc;
 
 use fast_image_resize::{PixelType, Resizer};
-use rollcall_pipeline::{CameraTuning, Fault, Frame, ImageView, MediaTime, Plane, Point};
+use rollcall_pipeline::{CameraTuning, Detection, Fault, Frame, Image, ImageView, MediaTime, Plane, Point, Rect};
 
-use super::resize_plane;
+use super::{MAX_FACES, Part, resize_plane};
+use crate::track::distance_in_sizes;
 
-/// So long after the last face each frame is searched, seconds of media time: longer than a track outlives its last face.
+/// So long after it was last found the place of a face is searched, seconds of media time: longer than a track outlives its last
+/// face.
 pub const HOLD_S: f32 = 1.0;
+/// Time between two looks at what moves, seconds of media time.
+const MOTION_GAP_S: f32 = 0.1;
+/// The place of a face is larger than the face by this part of it on each side: it may have moved.
+const REACH: f32 = 0.5;
+/// A face that is found nearer to where one was, in sizes, is that one.
+const SAME_PLACE: f32 = 1.0;
+/// Places of faces that are kept.
+const MOST_FACES: usize = 2 * MAX_FACES;
 
 /// Levels of luma by which the mean of a block may differ before something moved, and more for each level of noise …
 const LEAST_LEVELS: u32 = 4;
@@ -30,33 +43,54 @@ const LEAST_BLOCK: f32 = 4.0;
 /// Blocks along the longer side, at most.
 const MOST_BLOCKS: usize = 240;
 
-/// Why a frame is searched, or not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Where a frame is to be searched, and why.
+#[derive(Clone, Debug, PartialEq)]
 pub enum Look {
+    /// Nowhere.
+    Nowhere(Spared),
+    /// At these places of the frame, in its pixels.
+    Places(Vec<Rect>, Cause),
+    /// Everywhere.
+    Everywhere(Cause),
+}
+
+/// Why a frame is searched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
     /// The gate is off.
     Always,
-    /// There is nothing to compare with: the stream began, its tuning changed, or a face was there until now.
+    /// There is nothing to compare with: the stream began, or its tuning changed.
     First,
     /// A face is there, or was a moment ago.
     Face,
     /// Something moved.
     Motion,
-    /// It is time to look again.
+    /// It is time to look at all of it again.
     Interval,
-    /// Nothing moved: the frame is not searched.
+}
+
+/// Why a frame is not searched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spared {
+    /// Nothing moved.
     Still,
+    /// What moves was looked at a moment ago.
+    Soon,
 }
 
 impl Look {
     /// The word used in metrics.
-    pub fn as_str(self) -> &'static str {
+    pub fn as_str(&self) -> &'static str {
         match self {
-            Self::Always => "always",
-            Self::First => "first",
-            Self::Face => "face",
-            Self::Motion => "motion",
-            Self::Interval => "interval",
-            Self::Still => "still",
+            Self::Nowhere(Spared::Still) => "still",
+            Self::Nowhere(Spared::Soon) => "soon",
+            Self::Places(_, cause) | Self::Everywhere(cause) => match cause {
+                Cause::Always => "always",
+                Cause::First => "first",
+                Cause::Face => "face",
+                Cause::Motion => "motion",
+                Cause::Interval => "interval",
+            },
         }
     }
 }
@@ -65,21 +99,42 @@ impl Look {
 #[derive(Debug, Default)]
 pub struct MotionGate {
     scene: Option<Scene>,
-    last_face: Option<MediaTime>,
+    faces: Vec<Place>,
 }
 
-/// What the last frame that was searched showed.
+/// What was shown where it was last searched.
 #[derive(Debug)]
 struct Scene {
-    at: MediaTime,
+    /// When all of it was searched last.
+    all: MediaTime,
+    /// When what moved was searched last.
+    moved: MediaTime,
     tuning: Arc<CameraTuning>,
     grid: Grid,
     /// Which blocks count; empty: all.
     watched: Vec<bool>,
 }
 
+/// Where a face was found.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    bbox: Rect,
+    at: MediaTime,
+}
+
+impl Place {
+    fn holds(&self, now: MediaTime) -> bool {
+        now.since(self.at).as_secs_f32() < HOLD_S
+    }
+
+    fn surroundings(&self) -> Rect {
+        let Rect { x, y, w, h } = self.bbox;
+        Rect { x: x - REACH * w, y: y - REACH * h, w: (1.0 + 2.0 * REACH) * w, h: (1.0 + 2.0 * REACH) * h }
+    }
+}
+
 impl MotionGate {
-    /// Decides about a frame; what is not [`Look::Still`] has to be searched. Times never decrease within a stream.
+    /// Decides about a frame, and counts on it. Times never decrease within a stream.
     ///
     /// # Errors
     /// When the planes of the picture are shorter than its size says: a bug in the decoder.
@@ -87,45 +142,79 @@ impl MotionGate {
         let (now, tuning) = (frame.time.media, &frame.tuning);
         if tuning.still_interval_s.is_nan() || tuning.still_interval_s <= 0.0 {
             *self = Self::default();
-            return Ok(Look::Always);
+            return Ok(Look::Everywhere(Cause::Always));
         }
-        if self.last_face.is_some_and(|seen| now.since(seen).as_secs_f32() < HOLD_S) {
-            // Not worth a grid: the next frame is most likely searched, too.
-            self.scene = None;
-            return Ok(Look::Face);
-        }
-        let grid = grids.make(&frame.image.view(), tuning.min_face_px)?;
-        let look = match &self.scene {
-            Some(scene) if scene.tuning == *tuning && scene.grid.same_shape(&grid) => {
-                // Frames do not fall on the interval to the nanosecond.
-                if now.since(scene.at).as_secs_f32() >= tuning.still_interval_s - 1e-3 {
-                    Look::Interval
-                } else if moved(&scene.grid.means, &grid.means, &scene.watched) {
-                    Look::Motion
-                } else {
-                    Look::Still
-                }
-            }
-            _ => Look::First,
-        };
-        match (look, &mut self.scene) {
-            (Look::Still, _) => grids.spare = grid.means,
-            (Look::First, scene) => {
+        // Frames do not fall on times to the nanosecond.
+        let over = |since: MediaTime, seconds: f32| now.since(since).as_secs_f32() >= seconds - 1e-3;
+        self.faces.retain(|face| face.holds(now));
+        let mut places: Vec<Rect> = self.faces.iter().map(Place::surroundings).collect();
+        let scene = match &mut self.scene {
+            Some(scene) if scene.tuning == *tuning && scene.grid.is_of(&frame.image) => scene,
+            scene => {
+                let grid = grids.make(&frame.image.view(), tuning.min_face_px)?;
                 let watched = watched(&grid, tuning);
-                *scene = Some(Scene { at: now, tuning: Arc::clone(tuning), grid, watched });
+                *scene = Some(Scene { all: now, moved: now, tuning: Arc::clone(tuning), grid, watched });
+                return Ok(Look::Everywhere(Cause::First));
             }
-            (_, Some(scene)) => {
-                scene.at = now;
-                grids.spare = std::mem::replace(&mut scene.grid, grid).means;
-            }
-            (_, None) => {}
+        };
+        if over(scene.all, tuning.still_interval_s) {
+            let grid = grids.make(&frame.image.view(), tuning.min_face_px)?;
+            (scene.all, scene.moved) = (now, now);
+            grids.spare = std::mem::replace(&mut scene.grid, grid).means;
+            return Ok(Look::Everywhere(Cause::Interval));
         }
-        Ok(look)
+        let faces = !places.is_empty();
+        let soon = !over(scene.moved, MOTION_GAP_S);
+        if !soon {
+            let grid = grids.make(&frame.image.view(), tuning.min_face_px)?;
+            if scene.changes(&grid.means, &mut grids.changed) {
+                scene.moved = now;
+                scene.grid.take(&grid.means, &grids.changed);
+                places.extend(scene.grid.runs(&grids.changed));
+            }
+            grids.spare = grid.means;
+        }
+        Ok(match (faces, places.is_empty()) {
+            (true, _) => Look::Places(places, Cause::Face),
+            (false, false) => Look::Places(places, Cause::Motion),
+            (false, true) => Look::Nowhere(if soon { Spared::Soon } else { Spared::Still }),
+        })
     }
 
-    /// A face that counts was found in the frame.
-    pub fn found(&mut self, frame: &Frame) {
-        self.last_face = Some(frame.time.media);
+    /// These faces were found in the frame.
+    pub fn found(&mut self, frame: &Frame, faces: &[Detection]) {
+        let is_again = |old: &Place| faces.iter().any(|face| distance_in_sizes(&old.bbox, &face.bbox) < SAME_PLACE);
+        self.faces.retain(|old| !is_again(old));
+        let at = frame.time.media;
+        self.faces.splice(..0, faces.iter().map(|face| Place { bbox: face.bbox, at }));
+        self.faces.truncate(MOST_FACES);
+    }
+}
+
+impl Scene {
+    /// Fills in which blocks changed by more than light and noise explain; whether one of them counts.
+    fn changes(&self, now: &[u8], changed: &mut Vec<bool>) -> bool {
+        const ZERO: usize = 255;
+        let before = &self.grid.means;
+        let difference = |(before, now): (&u8, &u8)| ZERO + usize::from(*now) - usize::from(*before);
+        let mut counts = [0u32; 2 * ZERO + 1];
+        before.iter().zip(now).for_each(|pair| counts[difference(pair)] += 1);
+        let half = before.len() as u32 / 2;
+        let light = median(counts.iter().copied(), half);
+        let spread = (0..counts.len()).map(|off| match off {
+            0 => counts[light],
+            _ => light.checked_sub(off).map_or(0, |i| counts[i]) + counts.get(light + off).copied().unwrap_or(0),
+        });
+        let noise = median(spread, half) as u32;
+        let tolerance = (LEAST_LEVELS + LEVELS_A_NOISE * noise).min(MOST_LEVELS) as usize;
+        changed.clear();
+        changed.extend(before.iter().zip(now).map(|pair| difference(pair).abs_diff(light) > tolerance));
+        // A face is searched whole or not at all, so what changed outside of the regions counts as soon as anything inside does.
+        if self.watched.is_empty() {
+            changed.contains(&true)
+        } else {
+            changed.iter().zip(&self.watched).any(|(changed, counts)| *changed && *counts)
+        }
     }
 }
 
@@ -140,8 +229,32 @@ struct Grid {
 }
 
 impl Grid {
-    fn same_shape(&self, other: &Self) -> bool {
-        (self.columns, self.rows, self.of) == (other.columns, other.rows, other.of)
+    fn is_of(&self, image: &Image) -> bool {
+        self.of == (image.width(), image.height())
+    }
+
+    /// Takes over the blocks that changed.
+    fn take(&mut self, means: &[u8], changed: &[bool]) {
+        for ((mine, new), _) in self.means.iter_mut().zip(means).zip(changed).filter(|(_, changed)| **changed) {
+            *mine = *new;
+        }
+    }
+
+    /// What of each row changed and hangs together, in pixels of the picture.
+    fn runs(&self, changed: &[bool]) -> impl Iterator<Item = Rect> {
+        let (w, h) = (self.of.0 as f32 / self.columns as f32, self.of.1 as f32 / self.rows as f32);
+        changed.chunks_exact(self.columns).enumerate().flat_map(move |(row, changed)| {
+            let runs = changed.chunk_by(|a, b| a == b).scan(0, |column, run| {
+                *column += run.len();
+                Some((*column - run.len(), run))
+            });
+            runs.filter(|(_, run)| run[0]).map(move |(column, run)| Rect {
+                x: column as f32 * w,
+                y: row as f32 * h,
+                w: run.len() as f32 * w,
+                h,
+            })
+        })
     }
 }
 
@@ -152,6 +265,8 @@ pub struct Grids {
     completed: Vec<u8>,
     /// The means of a grid that is not needed any more.
     spare: Vec<u8>,
+    /// Which blocks of the frame at hand changed.
+    changed: Vec<bool>,
 }
 
 impl Grids {
@@ -168,30 +283,9 @@ impl Grids {
             _ => (Plane { data: luma.data, stride: luma.stride * 2 }, height / 2),
         };
         let (from, to) = ((width, half), (columns, rows.min(half.max(1))));
-        resize_plane(&mut self.resizer, &mut self.completed, &plane, from, PixelType::U8, to, &mut means)?;
+        let part = Part::whole(to);
+        resize_plane(&mut self.resizer, &mut self.completed, &plane, from, PixelType::U8, part, &mut means)?;
         Ok(Grid { columns: to.0, rows: to.1, of: (width, height), means })
-    }
-}
-
-/// Whether a block that counts changed by more than light and noise explain.
-fn moved(before: &[u8], now: &[u8], watched: &[bool]) -> bool {
-    const ZERO: usize = 255;
-    let difference = |(before, now): (&u8, &u8)| ZERO + usize::from(*now) - usize::from(*before);
-    let mut counts = [0u32; 2 * ZERO + 1];
-    before.iter().zip(now).for_each(|pair| counts[difference(pair)] += 1);
-    let half = before.len() as u32 / 2;
-    let light = median(counts.iter().copied(), half);
-    let spread = (0..counts.len()).map(|off| match off {
-        0 => counts[light],
-        _ => light.checked_sub(off).map_or(0, |i| counts[i]) + counts.get(light + off).copied().unwrap_or(0),
-    });
-    let noise = median(spread, half) as u32;
-    let tolerance = (LEAST_LEVELS + LEVELS_A_NOISE * noise).min(MOST_LEVELS) as usize;
-    let mut changed = before.iter().zip(now).map(|pair| difference(pair).abs_diff(light) > tolerance);
-    if watched.is_empty() {
-        changed.any(|c| c)
-    } else {
-        changed.zip(watched).any(|(changed, &counts)| changed && counts)
     }
 }
 

@@ -1,11 +1,11 @@
 //! YuNet's anchors as faces.
 
-use ndarray::ArrayView4;
 use rollcall_models::{YuNet, YuNetStride};
-use rollcall_pipeline::ports::FaceDetector;
+use rollcall_pipeline::ports::{FaceDetector, PartialSearch};
 use rollcall_pipeline::{Detection, Fault, Frame, ImageView, Point, Rect};
 
-use super::letterbox::Letterbox;
+use super::letterbox::{Layout, Letterbox};
+use super::windows::{CELL, Window, cover};
 use crate::fault;
 
 /// Boxes that overlap more are the same face.
@@ -42,18 +42,33 @@ impl YuNetDetector {
     pub fn find(&mut self, image: &ImageView<'_>, longest: u32) -> Result<Vec<Detection>, Fault> {
         let boxed = self.letterbox.fill(image, longest)?;
         let scale = boxed.scale;
-        let mut faces = run(&mut self.net, boxed.tensor, self.threshold)?;
-        for face in &mut faces {
-            face.bbox.x *= scale.0;
-            face.bbox.w *= scale.0;
-            face.bbox.y *= scale.1;
-            face.bbox.h *= scale.1;
-            for point in &mut face.landmarks {
-                point.x *= scale.0;
-                point.y *= scale.1;
-            }
+        let output = self.net.run(boxed.tensor).map_err(fault::of_model)?;
+        let strides = output.strides().map_err(fault::of_model)?;
+        Ok(in_frame(suppress(decode(&strides, self.threshold), NMS_IOU), scale))
+    }
+
+    /// The same, of some places (pixels of the picture) and what is around them; nothing is said of what lies elsewhere.
+    ///
+    /// # Errors
+    /// When the model fails.
+    pub fn find_at(&mut self, image: &ImageView<'_>, longest: u32, places: &[Rect]) -> Result<PartialSearch, Fault> {
+        let layout = Layout::new(image, longest);
+        let (cells, scale) = (layout.cells(), layout.scale());
+        let in_tensor =
+            |r: &Rect| Rect { x: r.x / scale.0, y: r.y / scale.1, w: r.w / scale.0, h: r.h / scale.1 };
+        let Some(windows) = cover(places.iter().map(in_tensor), cells) else {
+            return Ok(PartialSearch { faces: self.find(image, longest)?, part: 1.0 });
+        };
+        let (mut faces, mut part) = (Vec::new(), 0.0);
+        for window in windows {
+            part += window.area() as f32 / (cells.0 * cells.1) as f32;
+            let boxed = self.letterbox.fill_window(image, &layout, window)?;
+            let output = self.net.run(boxed.tensor).map_err(fault::of_model)?;
+            let strides = output.strides().map_err(fault::of_model)?;
+            let found = decode(&strides, self.threshold).into_iter().filter(|face| !is_cut(&face.bbox, window, cells));
+            faces.extend(found.map(|face| shifted(face, window)));
         }
-        Ok(faces)
+        Ok(PartialSearch { faces: in_frame(suppress(faces, NMS_IOU), scale), part })
     }
 }
 
@@ -61,12 +76,48 @@ impl FaceDetector for YuNetDetector {
     fn detect(&mut self, frame: &Frame) -> Result<Vec<Detection>, Fault> {
         self.find(&frame.image.view(), frame.tuning.detect_size)
     }
+
+    fn detect_at(&mut self, frame: &Frame, places: &[Rect]) -> Result<PartialSearch, Fault> {
+        self.find_at(&frame.image.view(), frame.tuning.detect_size, places)
+    }
 }
 
-fn run(net: &mut YuNet, tensor: ArrayView4<'_, f32>, threshold: f32) -> Result<Vec<Detection>, Fault> {
-    let output = net.run(tensor).map_err(fault::of_model)?;
-    let strides = output.strides().map_err(fault::of_model)?;
-    Ok(suppress(decode(&strides, threshold), NMS_IOU))
+/// From pixels of the tensor to those of the frame.
+fn in_frame(mut faces: Vec<Detection>, scale: (f32, f32)) -> Vec<Detection> {
+    for face in &mut faces {
+        face.bbox.x *= scale.0;
+        face.bbox.w *= scale.0;
+        face.bbox.y *= scale.1;
+        face.bbox.h *= scale.1;
+        for point in &mut face.landmarks {
+            point.x *= scale.0;
+            point.y *= scale.1;
+        }
+    }
+    faces
+}
+
+/// From pixels of the window to those of the whole tensor.
+fn shifted(mut face: Detection, window: Window) -> Detection {
+    let (left, top) = ((window.left * CELL) as f32, (window.top * CELL) as f32);
+    face.bbox.x += left;
+    face.bbox.y += top;
+    for point in &mut face.landmarks {
+        point.x += left;
+        point.y += top;
+    }
+    face
+}
+
+/// Whether a box (pixels of the window) goes over an edge of the window behind which the picture goes on: what is there of the
+/// face is not what was asked for, and its box and landmarks are guessed.
+fn is_cut(bbox: &Rect, window: Window, (columns, rows): (usize, usize)) -> bool {
+    let width = ((window.right - window.left) * CELL) as f32;
+    let height = ((window.bottom - window.top) * CELL) as f32;
+    (window.left > 0 && bbox.x < 0.0)
+        || (window.top > 0 && bbox.y < 0.0)
+        || (window.right < columns && bbox.x + bbox.w > width)
+        || (window.bottom < rows && bbox.y + bbox.h > height)
 }
 
 /// The anchors whose score reaches the threshold as faces, in pixels of the tensor; most faces come several times.

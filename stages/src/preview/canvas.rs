@@ -11,7 +11,7 @@ use rollcall_pipeline::{ErrorClass, Fault, ImageView, PixelFormat};
 use unicode_bidi::{BidiInfo, Level};
 use unifont::get_glyph;
 
-use crate::detect::resize_plane;
+use crate::detect::{Part, resize_plane};
 
 /// Longest side of a picture that is shown, in pixels.
 pub(super) const LONGEST: usize = 1280;
@@ -64,8 +64,8 @@ impl Scaler {
         let mut canvas = Canvas { width: to.0, height: to.1, ..Canvas::default() };
         let Self { resizer, completed, interleaved } = self;
         let [us, vs] = &mut canvas.chroma;
-        resize_plane(resizer, completed, &image.planes[0], from, PixelType::U8, to, &mut canvas.luma)?;
-        let (from, to) = (halve(from), halve(to));
+        resize_plane(resizer, completed, &image.planes[0], from, PixelType::U8, Part::whole(to), &mut canvas.luma)?;
+        let (from, to) = (halve(from), Part::whole(halve(to)));
         match image.format {
             PixelFormat::I420 => {
                 resize_plane(resizer, completed, &image.planes[1], from, PixelType::U8, to, us)?;

@@ -115,9 +115,7 @@ impl TrackStage {
         for ended in update.ended {
             stream.end(ended.track, out);
         }
-        if !searched {
-            self.observer.still(&frame);
-        }
+        self.observer.searched(&frame, searched);
         self.observer.observed(&frame, &observations(&update.seen, &faces));
         for seen in update.seen {
             let face = &faces[seen.face];

@@ -26,12 +26,16 @@ fn tuning(regions_of_interest: Vec<Polygon>) -> Arc<CameraTuning> {
     })
 }
 
-/// A gate and the frames it gets, five a second.
+/// A face in the hall.
+const FACE: [Rect; 1] = [Rect { x: 100.0, y: 60.0, w: 30.0, h: 40.0 }];
+
+/// A gate and the frames it gets.
 struct Door {
     gate: MotionGate,
     grids: Grids,
     tuning: Arc<CameraTuning>,
     seq: u64,
+    fps: u64,
 }
 
 impl Door {
@@ -40,17 +44,23 @@ impl Door {
     }
 
     fn with(tuning: Arc<CameraTuning>) -> Self {
-        Self { gate: MotionGate::default(), grids: Grids::default(), tuning, seq: 0 }
+        Self { gate: MotionGate::default(), grids: Grids::default(), tuning, seq: 0, fps: 5 }
     }
 
-    fn sees(&mut self, luma: &[u8]) -> Look {
-        self.sees_face(luma, false)
+    /// Why the next frame is searched, or not.
+    fn sees(&mut self, luma: &[u8]) -> &'static str {
+        self.look(luma, &[]).as_str()
     }
 
-    fn sees_face(&mut self, luma: &[u8], face: bool) -> Look {
+    fn sees_face(&mut self, luma: &[u8], face: bool) -> &'static str {
+        self.look(luma, if face { &FACE } else { &[] }).as_str()
+    }
+
+    /// The next frame, in which these faces are, if it is searched.
+    fn look(&mut self, luma: &[u8], faces: &[Rect]) -> Look {
         let mut image = I420::filled(SIZE.0, SIZE.1, [0, 128, 128]);
         image.planes_mut()[0].copy_from_slice(luma);
-        let media = MediaTime(self.seq * 200_000_000);
+        let media = MediaTime(self.seq * 1_000_000_000 / self.fps);
         let frame = Frame {
             key: StreamKey { camera: CameraId::new("door"), epoch: Epoch(Uuid::nil()) },
             seq: self.seq,
@@ -65,8 +75,9 @@ impl Door {
         };
         self.seq += 1;
         let look = self.gate.look(&mut self.grids, &frame).expect("the planes are whole");
-        if look != Look::Still && face {
-            self.gate.found(&frame);
+        if !matches!(look, Look::Nowhere(_)) {
+            let detection = |&bbox: &Rect| Detection { bbox, score: 0.9, landmarks: Default::default() };
+            self.gate.found(&frame, &faces.iter().map(detection).collect::<Vec<_>>());
         }
         look
     }
@@ -103,12 +114,12 @@ fn noisy(luma: &[u8], most: i32, seed: u32) -> Vec<u8> {
 #[test]
 fn an_empty_hall_is_searched_at_the_interval_alone() {
     let mut door = Door::new();
-    let looks: Vec<Look> = (0..31).map(|_| door.sees(&hall())).collect();
+    let looks: Vec<_> = (0..31).map(|_| door.sees(&hall())).collect();
     for (i, look) in looks.iter().enumerate() {
         let expected = match i {
-            0 => Look::First,
-            10 | 20 | 30 => Look::Interval,
-            _ => Look::Still,
+            0 => "first",
+            10 | 20 | 30 => "interval",
+            _ => "still",
         };
         assert_eq!(*look, expected, "frame {i}");
     }
@@ -117,27 +128,85 @@ fn an_empty_hall_is_searched_at_the_interval_alone() {
 #[test]
 fn a_face_that_stands_still_is_searched_in_every_frame_and_for_longer_than_its_track_lives() {
     let mut door = Door::new();
-    assert_eq!(door.sees_face(&hall(), true), Look::First);
-    for _ in 0..50 {
-        assert_eq!(door.sees_face(&hall(), true), Look::Face);
+    let looks: Vec<_> = (0..51).map(|_| door.sees_face(&hall(), true)).collect();
+    for (i, look) in looks.into_iter().enumerate() {
+        let expected = match i {
+            0 => "first",
+            10 | 20 | 30 | 40 | 50 => "interval",
+            _ => "face",
+        };
+        assert_eq!(look, expected, "frame {i}");
     }
-    let after: Vec<Look> = (0..7).map(|_| door.sees(&hall())).collect();
-    assert_eq!(after[..4], [Look::Face; 4]);
-    assert_eq!(after[4..], [Look::First, Look::Still, Look::Still]);
+    let after: Vec<_> = (0..7).map(|_| door.sees(&hall())).collect();
+    assert_eq!(after[..4], ["face"; 4]);
+    assert_eq!(after[4..], ["still"; 3]);
     assert!(HOLD_S > TrackerSettings::default().max_lost_s, "a gated frame must not end a track");
+}
+
+fn places(look: Look) -> Vec<Rect> {
+    match look {
+        Look::Places(places, _) => places,
+        other => panic!("{other:?} instead of places"),
+    }
+}
+
+/// The least box around all of them.
+fn around(places: &[Rect]) -> Rect {
+    let least = |of: fn(&Rect) -> f32| places.iter().map(of).fold(f32::INFINITY, f32::min);
+    let most = |of: fn(&Rect) -> f32| places.iter().map(of).fold(f32::NEG_INFINITY, f32::max);
+    let (x, y) = (least(|r| r.x), least(|r| r.y));
+    Rect { x, y, w: most(|r| r.x + r.w) - x, h: most(|r| r.y + r.h) - y }
+}
+
+#[test]
+fn what_changed_is_searched_and_nothing_else() {
+    let mut door = Door::new();
+    door.sees(&hall());
+    let there = patched(&hall(), (200, 60), 48, 60);
+    let found = around(&places(door.look(&there, &[])));
+    let patch = Rect { x: 200.0, y: 60.0, w: 48.0, h: 48.0 };
+    assert!(found.iou(&patch) > 0.6 && found.intersection(&patch) > 0.8 * patch.area(), "{found:?}");
+    assert_eq!(door.sees(&there), "still", "it was searched");
+}
+
+#[test]
+fn a_face_is_searched_for_where_it_was_also_if_others_move() {
+    let mut door = Door::new();
+    door.look(&hall(), &FACE);
+    let moved = places(door.look(&patched(&hall(), (250, 10), 30, 60), &[]));
+    let holds = |p: &Rect, inner: &Rect| p.intersection(inner) == inner.area();
+    assert!(holds(&moved[0], &FACE[0]) && moved[0].area() < 5.0 * FACE[0].area(), "{moved:?}");
+    assert!(moved[1..].iter().any(|p| p.x > 240.0) && moved[1..].iter().all(|p| p.x > 230.0), "{moved:?}");
+    // It is found a little further on: one place, not two.
+    let on = Rect { x: FACE[0].x + 10.0, ..FACE[0] };
+    door.look(&hall(), &[on]);
+    assert_eq!(door.gate.faces.len(), 1);
+}
+
+#[test]
+fn between_two_looks_at_what_moves_the_faces_are_searched_for_alone() {
+    let mut door = Door { fps: 30, ..Door::new() };
+    door.sees(&hall());
+    let walks = |i: u64| patched(&hall(), (10 * i as usize, 100), 40, 60);
+    let looks: Vec<_> = (1..13).map(|i| door.sees(&walks(i))).collect();
+    assert_eq!(looks, ["soon", "soon", "motion"].repeat(4));
+    let mut door = Door { fps: 30, ..Door::new() };
+    door.look(&hall(), &FACE);
+    let counts: Vec<_> = (1..7).map(|i| places(door.look(&walks(i), &FACE)).len() > 1).collect();
+    assert_eq!(counts, [false, false, true, false, false, true]);
 }
 
 #[test]
 fn noise_and_light_do_not_wake() {
     let mut door = Door::new();
-    assert_eq!(door.sees(&noisy(&hall(), 12, 0)), Look::First);
+    assert_eq!(door.sees(&noisy(&hall(), 12, 0)), "first");
     for i in 1..10 {
-        assert_eq!(door.sees(&noisy(&hall(), 12, i)), Look::Still, "noise, frame {i}");
+        assert_eq!(door.sees(&noisy(&hall(), 12, i)), "still", "noise, frame {i}");
     }
     let mut door = Door::new();
     door.sees(&hall());
     for by in [-20, -8, 3, 15, 40] {
-        assert_eq!(door.sees(&patched(&hall(), (0, 0), SIZE.0, by)), Look::Still, "light {by}");
+        assert_eq!(door.sees(&patched(&hall(), (0, 0), SIZE.0, by)), "still", "light {by}");
     }
 }
 
@@ -146,9 +215,9 @@ fn whoever_comes_slowly_adds_up() {
     let mut door = Door::new();
     door.sees(&hall());
     // One level of contrast more in each frame: no two frames in a row differ by enough.
-    let looks: Vec<Look> = (1..9).map(|by| door.sees(&patched(&hall(), (100, 60), 40, by))).collect();
-    assert_eq!(looks.iter().filter(|l| **l == Look::Motion).count(), 1, "{looks:?}");
-    assert_eq!(looks[0], Look::Still);
+    let looks: Vec<_> = (1..9).map(|by| door.sees(&patched(&hall(), (100, 60), 40, by))).collect();
+    assert_eq!(looks.iter().filter(|l| **l == "motion").count(), 1, "{looks:?}");
+    assert_eq!(looks[0], "still");
 }
 
 #[test]
@@ -156,7 +225,7 @@ fn movement_in_most_of_the_picture_does_not_pass_for_noise() {
     let mut door = Door::new();
     door.sees(&hall());
     let shifted: Vec<u8> = hall().chunks(SIZE.0).flat_map(|row| [&row[20..], &row[..20]].concat()).collect();
-    assert_eq!(door.sees(&shifted), Look::Motion);
+    assert_eq!(door.sees(&shifted), "motion");
 }
 
 #[test]
@@ -165,8 +234,8 @@ fn what_moves_outside_of_the_regions_does_not_wake() {
     let left = Polygon(corners.map(|(x, y)| Point { x, y }).to_vec());
     let mut door = Door::with(tuning(vec![left]));
     door.sees(&hall());
-    assert_eq!(door.sees(&patched(&hall(), (200, 60), 60, 60)), Look::Still);
-    assert_eq!(door.sees(&patched(&hall(), (120, 60), 30, 60)), Look::Motion, "its middle may be inside");
+    assert_eq!(door.sees(&patched(&hall(), (200, 60), 60, 60)), "still");
+    assert_eq!(door.sees(&patched(&hall(), (120, 60), 30, 60)), "motion", "its middle may be inside");
 }
 
 #[test]
@@ -174,9 +243,9 @@ fn a_new_tuning_or_size_begins_anew_and_no_interval_means_always() {
     let mut door = Door::new();
     door.sees(&hall());
     door.tuning = Arc::new(CameraTuning { min_face_px: 30.0, ..(*door.tuning).clone() });
-    assert_eq!([door.sees(&hall()), door.sees(&hall())], [Look::First, Look::Still]);
+    assert_eq!([door.sees(&hall()), door.sees(&hall())], ["first", "still"]);
     door.tuning = Arc::new(CameraTuning { still_interval_s: 0.0, ..(*door.tuning).clone() });
-    assert_eq!([door.sees(&hall()), door.sees(&hall())], [Look::Always, Look::Always]);
+    assert_eq!([door.sees(&hall()), door.sees(&hall())], ["always", "always"]);
 }
 
 #[test]
@@ -197,7 +266,7 @@ proptest! {
         let mut door = Door::new();
         door.sees(&noisy(&hall(), most, seed));
         let here = patched(&hall(), (left, top), 24, by);
-        prop_assert_eq!(door.sees(&noisy(&here, most, seed.wrapping_add(1))), Look::Motion);
+        prop_assert_eq!(door.sees(&noisy(&here, most, seed.wrapping_add(1))), "motion");
     }
 
     /// Whatever is shown, no frame without a search lies further from the last search than the interval.
@@ -209,7 +278,7 @@ proptest! {
         let mut last = 0;
         for (i, (x, y, side, by, face)) in changes.into_iter().enumerate() {
             let look = door.sees_face(&patched(&hall(), (x, y), side, by), face);
-            if look != Look::Still {
+            if look != "still" {
                 last = i;
             }
             prop_assert!((i - last) as f32 * 0.2 < INTERVAL_S, "frame {i}, last search {last}");
