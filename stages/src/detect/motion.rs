@@ -26,7 +26,7 @@ pub const HOLD_S: f32 = 1.0;
 /// Time between two looks at what moves, seconds of media time.
 const MOTION_GAP_S: f32 = 0.1;
 /// The place of a face is larger than the face by this part of it on each side: it may have moved.
-const REACH: f32 = 0.5;
+const REACH: f32 = 0.25;
 /// A face that is found nearer to where one was, in sizes, is that one.
 const SAME_PLACE: f32 = 1.0;
 /// Places of faces that are kept.
