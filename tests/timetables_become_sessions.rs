@@ -229,6 +229,44 @@ fn what_belongs_to_another_site_is_not_there() {
 }
 
 #[test]
+fn nobody_enrols_whom_they_may_not_see() {
+    let site = unique("annex");
+    SITE.post("/api/v1/sites", &json!({ "id": site, "name": "Annex", "time_zone": "UTC" })).expect(201);
+    let room = unique("room");
+    SITE.post("/api/v1/rooms", &json!({ "id": room, "site_id": site })).expect(201);
+    let operator = SITE.as_account(json!({ "role": "operator", "sites": [site] }));
+    let here = operator.post("/api/v1/courses", &json!({ "name": "Here", "site_id": site })).expect(201);
+    let (here, there) = (format!("/api/v1/courses/{}/enrolments", here["id"].as_str().unwrap()), course());
+    let number = unique("number");
+    let person = |external_id: &str| {
+        let made = SITE.post("/api/v1/people", &json!({ "name": "Somebody", "external_id": external_id })).expect(201);
+        made["id"].as_str().unwrap().to_owned()
+    };
+    let (theirs, newcomer) = (person(&number), person(&unique("number")));
+    put(&format!("/api/v1/courses/{there}/enrolments/{theirs}"), &json!({})).expect(200);
+    let begins = now() + TimeDelta::hours(1);
+    let session = |people: &[&str]| json!({ "room_id": room, "starts_at": begins, "ends_at": begins + TimeDelta::hours(1), "people": people });
+    let own = operator.post("/api/v1/sessions", &session(&[])).expect(201);
+    let own = format!("/api/v1/sessions/{}", own["id"].as_str().unwrap());
+
+    let as_operator = |path: &str, body: &Value| operator.json("PUT", path, &[("if-match", "*")], body);
+    let roster = json!({ "people": [{ "person_id": theirs }, { "external_id": number }, { "person_id": newcomer }] });
+    assert_eq!(told(as_operator(&here, &roster)), ["#/people/0", "#/people/1", "#/people/2"]);
+    as_operator(&format!("{here}/{theirs}"), &json!({})).expect(404);
+    as_operator(&format!("{here}/{newcomer}"), &json!({})).expect(404);
+    assert_eq!(told(operator.post("/api/v1/sessions", &session(&[&newcomer, &theirs]))), ["#/people/0", "#/people/1"]);
+    assert_eq!(told(operator.patch(&own, &json!({ "people": [theirs] }))), ["#/people/0"]);
+    operator.get(&format!("/api/v1/people/{theirs}")).expect(404);
+
+    // Whoever sees everybody brings somebody new here; then they are of this place.
+    put(&format!("{here}/{newcomer}"), &json!({})).expect(200);
+    as_operator(&here, &json!({ "people": [{ "person_id": newcomer, "valid_from": "2026-09-01" }] })).expect(200);
+    as_operator(&format!("{here}/{newcomer}"), &json!({})).expect(200);
+    operator.patch(&own, &json!({ "people": [newcomer] })).expect(200);
+    operator.post("/api/v1/sessions", &session(&[&newcomer])).expect(201);
+}
+
+#[test]
 fn what_the_file_defines_is_shown_and_left_alone() {
     let site = SITE.get("/api/v1/sites/main").expect(200);
     let named = (site["name"].as_str(), site["time_zone"].as_str(), site["managed_by"].as_str());

@@ -460,7 +460,8 @@ async fn put_roster(
     let course = change.lock_course(&caller.scope, id).await?.ok_or_else(|| Problem::not_found("course"))?;
     let (ids, external_ids): (Vec<_>, Vec<_>) =
         new.people.iter().map(|line| (line.person_id, line.external_id.clone())).unzip();
-    let found: HashMap<usize, PersonId> = api.store.find_people(&ids, &external_ids).await?.into_iter().collect();
+    let found = api.store.find_people(&caller.scope, &ids, &external_ids).await?;
+    let found: HashMap<usize, PersonId> = found.into_iter().collect();
     let mut checks = Checks::default();
     let mut people = Vec::new();
     let mut seen = HashMap::new();
@@ -498,7 +499,7 @@ async fn enrol(
     checks.done()?;
     let mut change = api.store.change(caller.actor()).await?;
     let course = change.lock_course(&caller.scope, id).await?.ok_or_else(|| Problem::not_found("course"))?;
-    if api.store.find_people(&[Some(person)], &[None]).await?.is_empty() {
+    if api.store.find_people(&caller.scope, &[Some(person)], &[None]).await?.is_empty() {
         return Err(Problem::not_found("person"));
     }
     let new = NewEnrolment { person: PersonId(person), valid_from: dates.valid_from, valid_to: dates.valid_to };

@@ -183,28 +183,6 @@ impl Store {
         Ok(count.bind(course).fetch_one(&self.pool).await?)
     }
 
-    /// Which of these people there are, by id or by external id: position in the question and who it is.
-    ///
-    /// # Errors
-    /// When the database is away.
-    pub async fn find_people(
-        &self,
-        ids: &[Option<Uuid>],
-        external_ids: &[Option<String>],
-    ) -> Result<Vec<(usize, PersonId)>, StoreError> {
-        let found: Vec<(i64, Uuid)> = sqlx::query_as(
-            "select asked.n, p.id from unnest($1::uuid[], $2::text[]) with ordinality as asked (id, external_id, n)
-             join people p on p.id = asked.id or (asked.id is null and p.external_id = asked.external_id)
-             order by asked.n",
-        )
-        .bind(ids)
-        .bind(external_ids)
-        .fetch_all(&self.pool)
-        .await?;
-        let place = |n: i64| usize::try_from(n - 1).unwrap_or_default();
-        Ok(found.into_iter().map(|(n, id)| (place(n), PersonId(id))).collect())
-    }
-
     /// Whether there is such an account that could teach.
     ///
     /// # Errors
