@@ -386,7 +386,10 @@ fn files_with(dir: &Path, texts: &[&str]) -> Vec<String> {
 
 #[test]
 fn nothing_is_left_of_whoever_is_erased() {
-    let audrey = person("Audrey Kathleen Ruston");
+    let new = json!({ "name": "Audrey Kathleen Ruston" });
+    let add = || SITE.json("POST", PEOPLE, &[("idempotency-key", "audrey")], &new);
+    let audrey = add().expect(201);
+    assert_eq!(add().expect(201), audrey, "told again while she is there");
     let id = audrey["id"].as_str().unwrap().to_owned();
     enrol(&audrey, &[&picture("audrey.jpg")]).expect(201);
     until_live();
@@ -402,6 +405,8 @@ fn nothing_is_left_of_whoever_is_erased() {
         SITE.get(&at(&audrey, rest)).expect(404);
     }
     account.get("/api/v1/auth/me").expect(401);
+    let told = add().expect(409).to_string();
+    assert!(told.contains("erased") && !told.contains("Ruston") && !told.contains(&id), "{told}");
     let audit = SITE.get("/api/v1/audit?limit=500").expect(200).to_string();
     assert!(!audit.contains("Ruston"), "{audit}");
     assert_eq!(audit.matches(&id).count(), 1, "that she was erased, by whom: {audit}");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -57,12 +57,28 @@ mod base64_text {
     }
 }
 
+/// What is made anew each time: tokens and tickets, and what is seen in pictures. That creates nothing, and a face as a
+/// vector is nobody's to keep but the caller's.
+const ANEW: [&str; 8] = [
+    "/api/v1/cameras/discover/streams",
+    "/api/v1/cameras/test",
+    "/api/v1/cameras/{id}/test",
+    "/api/v1/detection/detect",
+    "/api/v1/live/ticket",
+    "/api/v1/recognition/faces/{image_id}/verify",
+    "/api/v1/recognition/recognize",
+    "/api/v1/verification/verify",
+];
+
 /// Whether a request is to be done once.
 pub(crate) fn is_asked_for(request: &Request) -> bool {
     request.method() == Method::POST
         && request.headers().contains_key(HEADER)
-        // Tokens are made anew each time.
-        && !request.uri().path().starts_with("/api/v1/auth/")
+        && request.extensions().get::<MatchedPath>().is_some_and(|path| !is_anew(path.as_str()))
+}
+
+fn is_anew(path: &str) -> bool {
+    ANEW.contains(&path) || ["/api/v1/auth/", "/api/v1/faces/"].iter().any(|noun| path.starts_with(noun))
 }
 
 /// Does it, or tells again what came of it.
@@ -142,7 +158,8 @@ fn log(result: Result<(), rollcall_store::StoreError>) {
 
 fn replay(answer: Option<Vec<u8>>) -> Result<Response, Problem> {
     let Some(bytes) = answer else {
-        return Err(Problem::conflict("this was done before, but its answer was too large to be kept"));
+        let why = "this was done before, but its answer is not kept: it was too large, or somebody was erased since";
+        return Err(Problem::conflict(why));
     };
     let kept: Kept = serde_json::from_slice(&bytes).map_err(Problem::internal)?;
     let status = StatusCode::from_u16(kept.status).map_err(Problem::internal)?;
@@ -154,4 +171,16 @@ fn replay(answer: Option<Vec<u8>>) -> Result<Response, Problem> {
     }
     response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_made_anew_is_there() {
+        let document = crate::document();
+        let posts = |path: &&str| document.paths.paths.get(*path).is_some_and(|item| item.post.is_some());
+        assert_eq!(ANEW.iter().filter(|path| !posts(path)).collect::<Vec<_>>(), Vec::<&&str>::new());
+    }
 }

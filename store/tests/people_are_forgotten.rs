@@ -5,7 +5,7 @@ use chrono::{NaiveDate, TimeZone, Utc};
 use rollcall_pipeline::{Embedding, ModelId, PersonId};
 use rollcall_store::testing::{current_database, store};
 use rollcall_store::{
-    Actor, Attributes, CandidateRecord, EventRecord, ImportError, ImportedPerson, MarkRecord, NewConsent, NewTemplate,
+    Actor, Attributes, CandidateRecord, Claim, EventRecord, ImportError, ImportedPerson, MarkRecord, NewConsent, NewTemplate,
     PersonFields, PersonFilter, Scope, SessionRecord, Store, TemplateOrigin,
 };
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor, PgConnection, Row};
@@ -155,6 +155,29 @@ async fn erased_people_are_nowhere() {
     let late = store.events_since(at(-10), 10).await.unwrap();
     let ambiguous = late.iter().find(|event| event.id.0 == Uuid::from_u128(5)).unwrap();
     assert_eq!(ambiguous.candidates.len(), 1, "Grace stays");
+}
+
+#[tokio::test]
+async fn answers_from_before_an_erasure_are_told_to_nobody() {
+    let store = store().await;
+    let ada = PersonId(well_known(&store).await);
+    let caller = Uuid::from_u128(5);
+    let claim = async |key: &str| store.claim_request(caller, key, &[0; 32], at(0), at(-60)).await.unwrap();
+    let keep = async |key: &str| store.keep_answer(caller, key, 201, Some(NAME.as_bytes())).await.unwrap();
+    for key in ["told", "under way", "refused"] {
+        assert_eq!(claim(key).await, Claim::Ours);
+    }
+    keep("told").await;
+    assert_eq!(claim("told").await, Claim::Done(Some(NAME.as_bytes().to_vec())));
+    assert!(store.delete_person(ada).await.unwrap());
+    keep("under way").await;
+    for key in ["told", "under way"] {
+        assert_eq!(claim(key).await, Claim::Done(None), "{key}");
+    }
+    store.give_claim_back(caller, "refused").await.unwrap();
+    assert_eq!(claim("refused").await, Claim::Ours);
+    keep("refused").await;
+    assert!(matches!(claim("refused").await, Claim::Done(Some(_))), "what comes after it is kept");
 }
 
 #[tokio::test]
