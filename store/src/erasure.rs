@@ -23,9 +23,9 @@ impl Change<'_> {
     /// When the database is away.
     pub async fn erase_person(&mut self, person: &PersonDetail) -> Result<(), StoreError> {
         let id = person.id;
+        hold_feed(self.connection()).await?;
         // Whoever writes of them holds this row until they are done, and finds nobody from now on.
         sqlx::query("select from people where id = $1 for update").bind(id).execute(self.connection()).await?;
-        hold_feed(self.connection()).await?;
         let accounts: Vec<Uuid> = sqlx::query_scalar("select id from accounts where person_id = $1")
             .bind(id)
             .fetch_all(self.connection())

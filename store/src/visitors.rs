@@ -6,6 +6,7 @@ use sqlx::Row;
 use uuid::Uuid;
 
 use crate::change::Entry;
+use crate::feed::hold_feed;
 use crate::row::{all, and_one, one, row};
 use crate::seal::Bound;
 use crate::templates::from_bytes;
@@ -209,6 +210,7 @@ impl Change<'_> {
     /// # Errors
     /// When the database is away.
     pub async fn forget_visitor(&mut self, id: Uuid) -> Result<bool, StoreError> {
+        hold_feed(self.connection()).await?;
         let forgotten = sqlx::query(
             "update review_items set visitor_id = null, sealed_embedding = null, sealed_crop = null, version = version + 1
              where visitor_id = $1",
