@@ -11,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use kit::{Answer, Client, Site};
 use rollcall_pipeline::supervisor::Supervisor;
 use rollcall_pipeline::{Clock, SystemClock};
-use rollcall_store::{CameraMinute, Cluster, EventRecord, Sealer, Store};
+use rollcall_store::{Actor, CameraMinute, Cluster, EventRecord, Scope, Sealer, Store};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -204,6 +204,34 @@ fn a_cancelled_session_is_restored_and_everybody_counts_as_before() {
     SITE.post(&at("open"), &json!({})).expect(200);
     SITE.post(&at("cancel"), &why).expect(200);
     assert_eq!(SITE.json("POST", &at("restore"), &[("if-match", "*")], &why).expect(200)["state"], "open");
+}
+
+#[test]
+fn nobody_comes_to_count_in_a_session_that_is_being_cancelled() {
+    let people = [(); 4].map(|()| person());
+    let expected: Vec<_> = people.iter().map(String::as_str).collect();
+    let session = session("hall", &expected);
+    let of = id(&session).to_owned();
+    let between = json!([{ "person": people[0], "similarity": 0.55 }]);
+    let item = event(&session, None, 1, json!({ "kind": "ambiguous", "candidates": between, "review": true }));
+    write(std::slice::from_ref(&item));
+    with_store(async |store| {
+        let mut change = store.change(Actor::system("a test")).await.unwrap();
+        let held = change.lock_session(&Scope::Everywhere, of.parse().unwrap()).await.unwrap().unwrap();
+        change.cancel_session(&held, "fire").await.unwrap();
+        let mut asking = vec![std::thread::spawn(move || {
+            SITE.post(&format!("/api/v1/review/{}/confirm", item.id), &json!({})).status
+        })];
+        for who in people.clone().into_iter().skip(1) {
+            let of = of.clone();
+            asking.push(std::thread::spawn(move || correct(&SITE, &of, &who, "present", "*").status));
+        }
+        // Who asks now comes after those.
+        assert_eq!(SITE.get(&format!("/api/v1/sessions/{of}")).expect(200)["state"], "planned");
+        change.commit().await.unwrap();
+        assert_eq!(asking.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>(), [409; 4]);
+    });
+    assert_eq!(SITE.get(&format!("/api/v1/attendance?session_id={of}&void=true")).expect(200)["items"], json!([]));
 }
 
 #[test]

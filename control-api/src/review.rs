@@ -398,7 +398,11 @@ async fn decide(
     if let Some(session) = to_make {
         change.ensure_session(&session).await?;
     }
+    let held = change.lock_session(&caller.scope, session).await?;
     let item = open(change.lock_review(&caller.scope, EventId(event)).await?)?;
+    if held.is_none_or(|session| session.state == "cancelled") {
+        return Err(Problem::conflict("the session of that time was cancelled just now: look again, and decide anew"));
+    }
     let changed = betters(kind, &standing);
     if changed {
         let wanted = Wanted { session, person, kind, reason: &reason, review: Some(event) };
