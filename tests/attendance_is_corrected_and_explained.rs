@@ -148,12 +148,15 @@ fn a_mark_is_corrected_voided_and_restored_and_nothing_is_lost() {
 
 #[test]
 fn a_cancelled_session_is_restored_and_everybody_counts_as_before() {
-    let (ann, ben, cid) = (person(), person(), person());
-    let session = session("hall", &[&ann, &ben, &cid]);
+    let [ann, ben, cid, dan, eve] = [(); 5].map(|()| person());
+    let session = session("hall", &[&ann, &ben, &cid, &dan, &eve]);
     let of = id(&session);
     write(&[mark(&session, &ann, 6, "late"), mark(&session, &ben, 1, "present"), mark(&session, &cid, 1, "present")]);
     correct(&SITE, of, &ben, "excuse", "*").expect(201);
     correct(&SITE, of, &cid, "void", "*").expect(201);
+    for kind in ["present", "restore"] {
+        correct(&SITE, of, &eve, kind, "*").expect(201);
+    }
     let post = |what: &str, headers: &[(&str, &str)], body: &Value| {
         SITE.json("POST", &format!("/api/v1/sessions/{of}/{what}"), headers, body)
     };
@@ -166,7 +169,9 @@ fn a_cancelled_session_is_restored_and_everybody_counts_as_before() {
         let record = SITE.get(&format!("/api/v1/sessions/{of}/people/{who}")).expect(200);
         (record["now"]["status"].as_str().unwrap().to_owned(), record["corrections"].as_array().unwrap().len())
     };
-    assert_eq!([&ann, &ben, &cid].map(|who| status(who).0), ["void"; 3]);
+    // Two are delivered when it is cancelled already.
+    write(&[mark(&session, &dan, 2, "present"), mark(&session, &eve, 7, "late")]);
+    assert_eq!([&ann, &ben, &cid, &dan, &eve].map(|who| status(who).0), ["void"; 5]);
 
     post("restore", &[], &why).expect(428);
     post("restore", &[("if-match", "\"0\"")], &why).expect(412);
@@ -184,6 +189,8 @@ fn a_cancelled_session_is_restored_and_everybody_counts_as_before() {
     assert_eq!(status(&ann), ("late".to_owned(), 2));
     assert_eq!(status(&ben), ("excused".to_owned(), 3));
     assert_eq!(status(&cid), ("void".to_owned(), 1));
+    assert_eq!(status(&dan), ("present".to_owned(), 2));
+    assert_eq!(status(&eve), ("late".to_owned(), 4));
     let record = SITE.get(&format!("/api/v1/sessions/{of}/people/{ann}")).expect(200);
     assert_eq!(
         (&record["now"]["source"], &record["corrections"][1]["reason"]),
