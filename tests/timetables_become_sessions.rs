@@ -45,8 +45,9 @@ fn entry(course: &str, room: &str, weekdays: &[u32], starts: &str, ends: &str) -
     made["id"].as_str().unwrap().to_owned()
 }
 
+/// Over the version that is there, where there are versions.
 fn put(path: &str, body: &Value) -> Answer {
-    SITE.json("PUT", path, &[], body)
+    SITE.json("PUT", path, &[("if-match", "*")], body)
 }
 
 /// The sessions of a course once they are as wished. The daemon plans within a moment.
@@ -189,6 +190,35 @@ fn of_two_changes_at_once_one_is_made_and_one_is_told() {
     SITE.json("PATCH", &path, &[], &json!({ "name": "C" })).expect(428);
     SITE.json("PATCH", &path, &[("if-match", "\"x\"")], &json!({ "name": "C" })).expect(412);
     SITE.delete(&path).expect(204);
+}
+
+#[test]
+fn a_roster_that_others_changed_is_not_overwritten() {
+    let path = format!("/api/v1/courses/{}", course());
+    let roster = format!("{path}/enrolments");
+    let new = |name: &str| SITE.post("/api/v1/people", &json!({ "name": name })).expect(201)["id"].clone();
+    let (ann, ben) = (new("Ann"), new("Ben"));
+    let with = |tag: &str, people: &[&Value]| {
+        let people: Vec<_> = people.iter().map(|who| json!({ "person_id": who })).collect();
+        SITE.json("PUT", &roster, &[("if-match", tag)], &json!({ "people": people }))
+    };
+    let read = SITE.get(&roster).header("etag").to_owned();
+    assert_eq!(read, SITE.get(&path).header("etag"));
+    SITE.json("PUT", &roster, &[], &json!({ "people": [] })).expect(428);
+    let first = with(&read, &[&ann]);
+    let tag = first.header("etag").to_owned();
+    assert_eq!((first.expect(200)["added"].as_i64(), SITE.get(&roster).header("etag")), (Some(1), &*tag));
+    with(&read, &[&ben]).expect(412);
+    assert_eq!(with(&tag, &[&ann]).header("etag"), tag, "nothing is different");
+    // Whoever enrols one alone overwrites nobody else; and who read the roster before does not know of it.
+    let one = format!("{roster}/{}", ben.as_str().unwrap());
+    put(&one, &json!({})).expect(200);
+    with(&tag, &[&ann]).expect(412);
+    let tag = SITE.get(&roster).header("etag").to_owned();
+    SITE.delete(&one).expect(204);
+    with(&tag, &[&ann, &ben]).expect(412);
+    let names = SITE.get(&roster).expect(200)["items"].clone();
+    assert_eq!(names.as_array().unwrap().iter().map(|row| &row["name"]).collect::<Vec<_>>(), ["Ann"]);
 }
 
 #[test]
