@@ -150,12 +150,23 @@ fn tables_are_taken_as_a_whole_and_given_back() {
     );
 
     let group = SITE.get("/api/v1/groups?q=table%20a").expect(200)["items"][0]["id"].as_str().unwrap().to_owned();
+    let new = json!({ "name": "Nobody's number", "group_ids": [group] });
+    let without = SITE.post(PEOPLE, &new).expect(201)["id"].as_str().unwrap().to_owned();
     let export = SITE.get(&format!("{PEOPLE}/export?group_id={group}"));
     assert_eq!((export.status, export.header("content-type")), (200, "text/csv; charset=utf-8"));
     let text = String::from_utf8(export.body).unwrap();
-    assert!(text.starts_with("external_id,name,groups"), "{text}");
-    assert!(text.contains("t-2,'=cmd|' /C calc'!A0,Table A"), "{text}");
-    assert_eq!(import(text.as_bytes(), "").expect(200)["unchanged"], 2, "an export can be imported");
+    assert!(text.starts_with("id,external_id,name,groups"), "{text}");
+    assert!(text.contains(",t-2,'=cmd|' /C calc'!A0,Table A"), "{text}");
+    assert!(text.contains(&format!("{without},,Nobody's number,Table A")), "{text}");
+    assert_eq!(import(text.as_bytes(), "").expect(200)["unchanged"], 3, "an export can be imported");
+    let numbered = format!("id,external_id,name\n{without},t-3,Nobody's number\n");
+    assert_eq!(import(numbered.as_bytes(), "").expect(200)["updated"], 1);
+    assert_eq!(SITE.get(&at(&json!({ "id": without }), "")).expect(200)["external_id"], "t-3");
+    let wrong = format!("id,external_id,name\n{group},,Nobody\n{without},t-1,Emmy's number\n,,Nobody at all\n");
+    let told = import(wrong.lines().take(3).collect::<Vec<_>>().join("\n").as_bytes(), "").expect(422);
+    let lines: Vec<_> = told["errors"].as_array().unwrap().iter().map(|e| e["pointer"].as_str().unwrap()).collect();
+    assert_eq!(lines, ["line 2", "line 3"], "{told}");
+    assert_eq!(import(wrong.as_bytes(), "").expect(422)["errors"][0]["pointer"], "line 4, external_id");
 
     SITE.send("POST", &format!("{PEOPLE}/import"), &[("content-type", "application/json")], b"{}").expect(415);
     import(&vec![b'x'; (20 << 20) + 1], "").expect(413);

@@ -5,7 +5,7 @@ use chrono::{NaiveDate, TimeZone, Utc};
 use rollcall_pipeline::{Embedding, ModelId, PersonId};
 use rollcall_store::testing::{current_database, store};
 use rollcall_store::{
-    Actor, Attributes, CandidateRecord, Claim, EventRecord, ImportError, ImportedPerson, MarkRecord, NewConsent, NewTemplate,
+    Actor, Attributes, CandidateRecord, Claim, EventRecord, ImportError, ImportedPerson, MarkRecord, Misfit, NewConsent, NewTemplate,
     PersonFields, PersonFilter, Scope, SessionRecord, Store, TemplateOrigin,
 };
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor, PgConnection, Row};
@@ -207,7 +207,8 @@ async fn withdrawn_consent_takes_the_templates_with_it() {
 
 fn imported(external_id: &str, name: &str, groups: &[&str]) -> ImportedPerson {
     ImportedPerson {
-        external_id: external_id.to_owned(),
+        id: None,
+        external_id: Some(external_id.to_owned()),
         name: name.to_owned(),
         groups: Some(groups.iter().map(|group| (*group).to_owned()).collect()),
         attributes: Attributes::new(),
@@ -240,6 +241,26 @@ async fn an_import_is_done_as_a_whole_or_not_at_all() {
     let mut full = imported("4", "Full", &[]);
     full.attributes = (0..51).map(|n| (format!("note {n}"), "x".to_owned())).collect();
     let mut change = store.change(actor()).await.unwrap();
-    let error = change.import_people(&[full]).await.unwrap_err();
-    assert!(matches!(error, ImportError::TooManyAttributes(who) if who == ["4"]));
+    let ada = people[0].id;
+    let by_id = |id: Uuid, number: Option<&str>| ImportedPerson {
+        id: Some(id),
+        external_id: number.map(str::to_owned),
+        ..imported("", "Ada", &["A", "B"])
+    };
+    let misfits = [
+        imported("1", "Ada", &[]),
+        full,
+        by_id(Uuid::nil(), None),
+        by_id(ada, None),
+        by_id(people[1].id, Some("2")),
+    ];
+    let ImportError::Misfits(told) = change.import_people(&misfits).await.unwrap_err() else { panic!() };
+    assert_eq!(told, [(1, Misfit::TooManyAttributes), (2, Misfit::Unknown), (3, Misfit::Twice), (4, Misfit::Taken)]);
+    let mut change = store.change(actor()).await.unwrap();
+    let told = change.import_people(&[by_id(ada, None)]).await.unwrap();
+    assert_eq!((told.created, told.unchanged), (0, 1), "whoever has the id keeps their number");
+    let told = change.import_people(&[by_id(ada, Some("9"))]).await.unwrap();
+    assert_eq!(told.updated, 1);
+    change.commit().await.unwrap();
+    assert_eq!(store.people().await.unwrap()[0].external_id.as_deref(), Some("9"));
 }
