@@ -3,9 +3,11 @@
 
 mod kit;
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::sync::LazyLock;
 
-use kit::{Client, Site};
+use kit::{Client, PATIENCE, Site};
 use serde_json::{Value, json};
 
 static SITE: LazyLock<Site> = LazyLock::new(|| Site::start("[[rooms]]\nid = \"hall\"\n[[rooms]]\nid = \"attic\"\n"));
@@ -130,6 +132,58 @@ fn whoever_is_refused_while_sending_comes_to_the_answer() {
         SITE.as_key(&["people:read"]).send("POST", "/api/v1/faces/detect", &[form], &large).expect(403);
         SITE.guest().send("POST", "/api/v1/nowhere", &[], &large).expect(404);
     }
+}
+
+/// Begins to send so many bytes, and waits for the word that they are wanted. What is answered instead, if they are not.
+fn begin_to_send(path: &str, headers: &str, bytes: usize) -> Result<TcpStream, String> {
+    let mut socket = TcpStream::connect(SITE.base().trim_start_matches("http://")).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let token = SITE.token();
+    write!(
+        socket,
+        "POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nExpect: 100-continue\r\n\
+         Content-Length: {bytes}\r\n{headers}\r\n"
+    )
+    .unwrap();
+    let head = head(&mut socket);
+    if head.starts_with("HTTP/1.1 100") { Ok(socket) } else { Err(head) }
+}
+
+fn head(socket: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        socket.read_exact(&mut byte).unwrap();
+        head.push(byte[0]);
+    }
+    String::from_utf8(head).unwrap()
+}
+
+#[test]
+fn what_is_being_sent_is_held_within_bounds() {
+    const FORM: &str = "Content-Type: multipart/form-data; boundary=x\r\n";
+    const MB: usize = 1 << 20;
+    // Not read at all: it is more than the operation takes.
+    let keyed = "Content-Type: application/json\r\nIdempotency-Key: large\r\n";
+    let refused = begin_to_send("/api/v1/keys", keyed, 60 * MB).unwrap_err();
+    assert!(refused.starts_with("HTTP/1.1 413"), "{refused}");
+
+    let begin = || begin_to_send("/api/v1/faces/detect", FORM, 28 * MB);
+    let mut sending = Vec::new();
+    let refused = loop {
+        match begin() {
+            Ok(socket) => sending.push(socket),
+            Err(refused) => break refused,
+        }
+    };
+    assert!(refused.starts_with("HTTP/1.1 503") && refused.contains("retry-after: 2"), "{refused}");
+    assert_eq!(sending.len(), 9, "256 MB in all");
+    // Others do as before; and whoever is done makes room.
+    SITE.get("/api/v1/rooms").expect(200);
+    let mut done = sending.pop().unwrap();
+    done.write_all(b"--x--\r\n").unwrap();
+    assert!(head(&mut done).starts_with("HTTP/1.1 422"));
+    begin().unwrap();
 }
 
 #[test]

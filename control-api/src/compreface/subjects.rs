@@ -23,6 +23,8 @@ use crate::rights::Right;
 use crate::state::Api;
 use crate::upload::UploadLimits;
 
+/// Bytes of a body with a picture.
+pub(crate) const MAX_BODY: usize = UploadLimits::body(MAX_PICTURE_BYTES);
 const MAX_SUBJECT: usize = 100;
 const MAX_PAGE: u32 = 1_000;
 
@@ -106,7 +108,7 @@ struct SubjectParams {
 pub(super) fn router() -> OpenApiRouter<Arc<Api>> {
     let faces = OpenApiRouter::new()
         .routes(routes!(list_faces, add_face, delete_faces))
-        .layer(DefaultBodyLimit::max(UploadLimits::body(MAX_PICTURE_BYTES)));
+        .layer(DefaultBodyLimit::max(MAX_BODY));
     OpenApiRouter::new()
         .routes(routes!(list, add, delete_all))
         // Its own examples write it so.
@@ -277,7 +279,7 @@ async fn add_face(
     if known.is_none() && api.privacy.consent_required {
         return Err(no_consent());
     }
-    let picture = picture(request).await?;
+    let (picture, _held) = picture(&api, request).await?;
     // Until it is stored: two subjects with one face must not pass at the same time.
     let _turn = api.faces.turn().await;
     let model = api.faces.model();

@@ -20,7 +20,7 @@ use crate::rights::Right;
 use crate::state::Api;
 
 /// Bytes of a table, at most.
-const MAX_BYTES: usize = 20 << 20;
+pub(crate) const MAX_BYTES: usize = 20 << 20;
 
 /// How to import.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
@@ -74,6 +74,7 @@ async fn import(
     if !media_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("text/csv") {
         return Err(unsupported("text/csv"));
     }
+    let _held = api.access.space.hold(request.headers(), MAX_BYTES)?;
     let bytes = to_bytes(request.into_body(), MAX_BYTES).await;
     let bytes = bytes.map_err(|_| too_large("the table did not come in whole, or has more than 20 MB"))?;
     let read = tokio::task::spawn_blocking(move || table::read(&bytes)).await.map_err(Problem::internal)?;
