@@ -5,13 +5,11 @@
 mod kit;
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use kit::{Answer, Client, Site};
-use rollcall_pipeline::supervisor::Supervisor;
-use rollcall_pipeline::{Clock, SystemClock};
-use rollcall_store::{Actor, CameraMinute, Cluster, EventRecord, Scope, Sealer, Store};
+use rollcall_store::{Actor, CameraMinute, EventRecord, Scope};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -63,21 +61,10 @@ fn mark(session: &Value, person: &str, minutes: i64, status: &str) -> EventRecor
     event(session, Some(person), minutes, mark)
 }
 
-/// Through the daemon's own database, beside it.
+/// Beside the daemon.
 fn write(events: &[EventRecord]) {
-    with_store(async |store| {
+    SITE.with_store(async |store| {
         store.write_events(events).await.unwrap();
-    });
-}
-
-fn with_store(work: impl AsyncFnOnce(&Store)) {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let cluster = Cluster::start(&SITE.data(), &Supervisor::new(clock)).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let store = Store::in_cluster(&cluster, Sealer::new([7; 32]), 1);
-        work(&store).await;
-        store.close().await;
     });
 }
 
@@ -222,7 +209,7 @@ fn nobody_comes_to_count_in_a_session_that_is_being_cancelled() {
     let between = json!([{ "person": people[0], "similarity": 0.55 }]);
     let item = event(&session, None, 1, json!({ "kind": "ambiguous", "candidates": between, "review": true }));
     write(std::slice::from_ref(&item));
-    with_store(async |store| {
+    SITE.with_store(async |store| {
         let mut change = store.change(Actor::system("a test")).await.unwrap();
         let held = change.lock_session(&Scope::Everywhere, of.parse().unwrap()).await.unwrap().unwrap();
         change.cancel_session(&held, "fire").await.unwrap();
@@ -369,7 +356,7 @@ fn it_is_explained_why_somebody_was_not_recorded() {
         down_reason: Some("the camera refuses the connection".to_owned()),
     };
     write(&[event(&session, None, 5, json!({ "kind": "ambiguous", "candidates": near, "review": true, "shots": 1 }))]);
-    with_store(async |store| store.add_camera_minutes(&(-15..9).map(down).collect::<Vec<_>>()).await.unwrap());
+    SITE.with_store(async |store| store.add_camera_minutes(&(-15..9).map(down).collect::<Vec<_>>()).await.unwrap());
     let told = why(&format!("person_id={ben}&session_id={of}")).expect(200);
     let reason = |code: &str| {
         let reasons = told["reasons"].as_array().unwrap();
