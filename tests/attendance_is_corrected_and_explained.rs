@@ -5,13 +5,11 @@
 mod kit;
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use kit::{Answer, Client, Site};
-use rollcall_pipeline::supervisor::Supervisor;
-use rollcall_pipeline::{Clock, SystemClock};
-use rollcall_store::{CameraMinute, Cluster, EventRecord, Sealer, Store};
+use rollcall_store::{Actor, CameraMinute, EventRecord, Scope};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -63,21 +61,10 @@ fn mark(session: &Value, person: &str, minutes: i64, status: &str) -> EventRecor
     event(session, Some(person), minutes, mark)
 }
 
-/// Through the daemon's own database, beside it.
+/// Beside the daemon.
 fn write(events: &[EventRecord]) {
-    with_store(async |store| {
+    SITE.with_store(async |store| {
         store.write_events(events).await.unwrap();
-    });
-}
-
-fn with_store(work: impl AsyncFnOnce(&Store)) {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let cluster = Cluster::start(&SITE.data(), &Supervisor::new(clock)).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let store = Store::in_cluster(&cluster, Sealer::new([7; 32]), 1);
-        work(&store).await;
-        store.close().await;
     });
 }
 
@@ -148,12 +135,15 @@ fn a_mark_is_corrected_voided_and_restored_and_nothing_is_lost() {
 
 #[test]
 fn a_cancelled_session_is_restored_and_everybody_counts_as_before() {
-    let (ann, ben, cid) = (person(), person(), person());
-    let session = session("hall", &[&ann, &ben, &cid]);
+    let [ann, ben, cid, dan, eve] = [(); 5].map(|()| person());
+    let session = session("hall", &[&ann, &ben, &cid, &dan, &eve]);
     let of = id(&session);
     write(&[mark(&session, &ann, 6, "late"), mark(&session, &ben, 1, "present"), mark(&session, &cid, 1, "present")]);
     correct(&SITE, of, &ben, "excuse", "*").expect(201);
     correct(&SITE, of, &cid, "void", "*").expect(201);
+    for kind in ["present", "restore"] {
+        correct(&SITE, of, &eve, kind, "*").expect(201);
+    }
     let post = |what: &str, headers: &[(&str, &str)], body: &Value| {
         SITE.json("POST", &format!("/api/v1/sessions/{of}/{what}"), headers, body)
     };
@@ -166,7 +156,9 @@ fn a_cancelled_session_is_restored_and_everybody_counts_as_before() {
         let record = SITE.get(&format!("/api/v1/sessions/{of}/people/{who}")).expect(200);
         (record["now"]["status"].as_str().unwrap().to_owned(), record["corrections"].as_array().unwrap().len())
     };
-    assert_eq!([&ann, &ben, &cid].map(|who| status(who).0), ["void"; 3]);
+    // Two are delivered when it is cancelled already.
+    write(&[mark(&session, &dan, 2, "present"), mark(&session, &eve, 7, "late")]);
+    assert_eq!([&ann, &ben, &cid, &dan, &eve].map(|who| status(who).0), ["void"; 5]);
 
     post("restore", &[], &why).expect(428);
     post("restore", &[("if-match", "\"0\"")], &why).expect(412);
@@ -184,6 +176,8 @@ fn a_cancelled_session_is_restored_and_everybody_counts_as_before() {
     assert_eq!(status(&ann), ("late".to_owned(), 2));
     assert_eq!(status(&ben), ("excused".to_owned(), 3));
     assert_eq!(status(&cid), ("void".to_owned(), 1));
+    assert_eq!(status(&dan), ("present".to_owned(), 2));
+    assert_eq!(status(&eve), ("late".to_owned(), 4));
     let record = SITE.get(&format!("/api/v1/sessions/{of}/people/{ann}")).expect(200);
     assert_eq!(
         (&record["now"]["source"], &record["corrections"][1]["reason"]),
@@ -204,6 +198,34 @@ fn a_cancelled_session_is_restored_and_everybody_counts_as_before() {
     SITE.post(&at("open"), &json!({})).expect(200);
     SITE.post(&at("cancel"), &why).expect(200);
     assert_eq!(SITE.json("POST", &at("restore"), &[("if-match", "*")], &why).expect(200)["state"], "open");
+}
+
+#[test]
+fn nobody_comes_to_count_in_a_session_that_is_being_cancelled() {
+    let people = [(); 4].map(|()| person());
+    let expected: Vec<_> = people.iter().map(String::as_str).collect();
+    let session = session("hall", &expected);
+    let of = id(&session).to_owned();
+    let between = json!([{ "person": people[0], "similarity": 0.55 }]);
+    let item = event(&session, None, 1, json!({ "kind": "ambiguous", "candidates": between, "review": true }));
+    write(std::slice::from_ref(&item));
+    SITE.with_store(async |store| {
+        let mut change = store.change(Actor::system("a test")).await.unwrap();
+        let held = change.lock_session(&Scope::Everywhere, of.parse().unwrap()).await.unwrap().unwrap();
+        change.cancel_session(&held, "fire").await.unwrap();
+        let mut asking = vec![std::thread::spawn(move || {
+            SITE.post(&format!("/api/v1/review/{}/confirm", item.id), &json!({})).status
+        })];
+        for who in people.clone().into_iter().skip(1) {
+            let of = of.clone();
+            asking.push(std::thread::spawn(move || correct(&SITE, &of, &who, "present", "*").status));
+        }
+        // Who asks now comes after those.
+        assert_eq!(SITE.get(&format!("/api/v1/sessions/{of}")).expect(200)["state"], "planned");
+        change.commit().await.unwrap();
+        assert_eq!(asking.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>(), [409; 4]);
+    });
+    assert_eq!(SITE.get(&format!("/api/v1/attendance?session_id={of}&void=true")).expect(200)["items"], json!([]));
 }
 
 #[test]
@@ -334,7 +356,7 @@ fn it_is_explained_why_somebody_was_not_recorded() {
         down_reason: Some("the camera refuses the connection".to_owned()),
     };
     write(&[event(&session, None, 5, json!({ "kind": "ambiguous", "candidates": near, "review": true, "shots": 1 }))]);
-    with_store(async |store| store.add_camera_minutes(&(-15..9).map(down).collect::<Vec<_>>()).await.unwrap());
+    SITE.with_store(async |store| store.add_camera_minutes(&(-15..9).map(down).collect::<Vec<_>>()).await.unwrap());
     let told = why(&format!("person_id={ben}&session_id={of}")).expect(200);
     let reason = |code: &str| {
         let reasons = told["reasons"].as_array().unwrap();

@@ -54,6 +54,12 @@ fn faces_are_found_with_their_quality_and_encoded_only_for_who_may() {
     let machine = SITE.as_key(&["faces:use", "faces:embed"]);
     let encoded = machine.post("/api/v1/faces/encode", &json!({ "image": base64(&media("obama.jpg")) })).expect(200);
     assert_eq!(encoded["faces"][0]["embedding"]["values"].as_array().unwrap().len(), 128);
+    // It makes nothing, so nothing of it is kept for whoever asks again.
+    let keyed = machine.with("idempotency-key", "face-1");
+    for _ in 0..2 {
+        let again = send(&keyed, "/api/v1/faces/encode", "image", &media("obama.jpg"));
+        assert_eq!((again.status, again.header("idempotency-replayed")), (200, ""));
+    }
     let report = send(&machine, "/api/v1/faces/examine", "image", &media("obama.jpg")).expect(200);
     assert_eq!((report["accepted"].as_bool(), report["gates"].as_array().unwrap().len()), (Some(true), 8));
 }

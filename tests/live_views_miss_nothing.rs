@@ -165,6 +165,18 @@ fn a_stream_ends_with_the_key_that_opened_it() {
     assert_eq!(heard.filter(|told| told.kind == "none").count(), 0);
 }
 
+#[test]
+fn no_key_takes_the_seats_of_all() {
+    let key = SITE.as_key(&["live:read", "places:read"]);
+    let mut seats: Vec<_> = (0..64).map(|_| follow(&key, "/api/v1/live", &[])).collect();
+    let full = key.get("/api/v1/live");
+    assert_eq!((full.status, full.header("retry-after")), (429, "5"));
+    assert_eq!(SITE.as_key(&["live:read"]).follow("/api/v1/live", &[]).0, 200);
+    // Who leaves makes room, as soon as it is noticed.
+    seats.pop();
+    assert!((0..1_000).any(|_| key.follow("/api/v1/live", &[]).0 == 200));
+}
+
 /// A ticket, as a browser asks for one.
 fn ticket(client: &Client) -> String {
     let sold = client.post("/api/v1/live/ticket", &json!({})).expect(200);

@@ -3,9 +3,14 @@
 
 mod kit;
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::sync::LazyLock;
 
-use kit::{Client, Site};
+use chrono::{TimeDelta, Utc};
+use kit::{Client, PATIENCE, Site};
+use rollcall_control_api::digest;
+use rollcall_store::{Actor, ApiKeyFields, Grants, TokenPair};
 use serde_json::{Value, json};
 
 static SITE: LazyLock<Site> = LazyLock::new(|| Site::start("[[rooms]]\nid = \"hall\"\n[[rooms]]\nid = \"attic\"\n"));
@@ -132,6 +137,58 @@ fn whoever_is_refused_while_sending_comes_to_the_answer() {
     }
 }
 
+/// Begins to send so many bytes, and waits for the word that they are wanted. What is answered instead, if they are not.
+fn begin_to_send(path: &str, headers: &str, bytes: usize) -> Result<TcpStream, String> {
+    let mut socket = TcpStream::connect(SITE.base().trim_start_matches("http://")).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let token = SITE.token();
+    write!(
+        socket,
+        "POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nExpect: 100-continue\r\n\
+         Content-Length: {bytes}\r\n{headers}\r\n"
+    )
+    .unwrap();
+    let head = head(&mut socket);
+    if head.starts_with("HTTP/1.1 100") { Ok(socket) } else { Err(head) }
+}
+
+fn head(socket: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        socket.read_exact(&mut byte).unwrap();
+        head.push(byte[0]);
+    }
+    String::from_utf8(head).unwrap()
+}
+
+#[test]
+fn what_is_being_sent_is_held_within_bounds() {
+    const FORM: &str = "Content-Type: multipart/form-data; boundary=x\r\n";
+    const MB: usize = 1 << 20;
+    // Not read at all: it is more than the operation takes.
+    let keyed = "Content-Type: application/json\r\nIdempotency-Key: large\r\n";
+    let refused = begin_to_send("/api/v1/keys", keyed, 60 * MB).unwrap_err();
+    assert!(refused.starts_with("HTTP/1.1 413"), "{refused}");
+
+    let begin = || begin_to_send("/api/v1/faces/detect", FORM, 28 * MB);
+    let mut sending = Vec::new();
+    let refused = loop {
+        match begin() {
+            Ok(socket) => sending.push(socket),
+            Err(refused) => break refused,
+        }
+    };
+    assert!(refused.starts_with("HTTP/1.1 503") && refused.contains("retry-after: 2"), "{refused}");
+    assert_eq!(sending.len(), 9, "256 MB in all");
+    // Others do as before; and whoever is done makes room.
+    SITE.get("/api/v1/rooms").expect(200);
+    let mut done = sending.pop().unwrap();
+    done.write_all(b"--x--\r\n").unwrap();
+    assert!(head(&mut done).starts_with("HTTP/1.1 422"));
+    begin().unwrap();
+}
+
 #[test]
 fn a_key_is_told_once_and_is_void_at_once() {
     let made = SITE.post("/api/v1/keys", &json!({ "name": "HR", "rights": ["cameras:read"], "everywhere": true }));
@@ -163,6 +220,62 @@ fn a_key_is_told_once_and_is_void_at_once() {
     SITE.patch(&path, &json!({ "name": "again" })).expect(409);
     let key = SITE.get(&path).expect(200);
     assert!(key["revoked_at"].is_string() && key["last_used_at"].is_string(), "{key}");
+}
+
+#[test]
+fn what_has_expired_opens_nothing() {
+    #[expect(clippy::disallowed_methods, reason = "a test is where time comes from")]
+    let now = Utc::now();
+    let account = SITE.get("/api/v1/auth/me").expect(200)["id"].as_str().unwrap().parse().unwrap();
+    let ends = [("over", now - TimeDelta::seconds(1)), ("on", now + TimeDelta::hours(1))];
+    let key = |ends_at| ApiKeyFields {
+        name: "a machine".to_owned(),
+        rights: vec!["cameras:read".to_owned()],
+        grants: Grants { everywhere: true, ..Grants::default() },
+        rate_per_minute: None,
+        expires_at: Some(ends_at),
+    };
+    SITE.with_store(async |store| {
+        let mut change = store.change(Actor::system("a test")).await.unwrap();
+        for (name, ends_at) in ends {
+            let sha256 = digest(&format!("rck_{name}"));
+            change.add_api_key(&key(ends_at), &sha256, "rck_", None).await.unwrap();
+            let pair = TokenPair {
+                access: digest(&format!("rca_{name}")),
+                refresh: digest(&format!("rcr_{name}")),
+                access_until: ends_at,
+                refresh_until: now + TimeDelta::days(1),
+                made: now,
+            };
+            change.begin_login(account, &pair, None).await.unwrap();
+        }
+        change.commit().await.unwrap();
+    });
+    for (name, status) in [("over", 401), ("on", 200)] {
+        SITE.guest().with("x-api-key", &format!("rck_{name}")).get("/api/v1/cameras").expect(status);
+        SITE.guest().with("authorization", &format!("Bearer rca_{name}")).get("/api/v1/cameras").expect(status);
+    }
+}
+
+#[test]
+fn an_address_that_asks_too_often_is_told_when_to_come_again() {
+    let limit = [("ROLLCALL__SERVER__ADDRESS_RATE_PER_MINUTE", "20")];
+    let site = Site::start_with("[server]\ntrusted_proxies = [\"127.0.0.1\"]\n", &limit);
+    let busy = site.guest().with("x-forwarded-for", "203.0.113.9");
+    let mut answered = 0;
+    let refused = loop {
+        let answer = busy.get("/api/v1/version");
+        if answer.status != 200 {
+            break answer;
+        }
+        answered += 1;
+    };
+    assert!(answered >= 20, "{answered}");
+    let wait: u64 = refused.header("retry-after").parse().unwrap();
+    assert!((1..=3).contains(&wait), "one of twenty a minute: {wait}");
+    assert_eq!(refused.expect(429)["type"], "urn:rollcall:problem:busy");
+    busy.get("/health/live").expect(200);
+    site.guest().with("x-forwarded-for", "203.0.113.10").get("/api/v1/version").expect(200);
 }
 
 #[test]

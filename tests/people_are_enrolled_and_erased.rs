@@ -150,12 +150,23 @@ fn tables_are_taken_as_a_whole_and_given_back() {
     );
 
     let group = SITE.get("/api/v1/groups?q=table%20a").expect(200)["items"][0]["id"].as_str().unwrap().to_owned();
+    let new = json!({ "name": "Nobody's number", "group_ids": [group] });
+    let without = SITE.post(PEOPLE, &new).expect(201)["id"].as_str().unwrap().to_owned();
     let export = SITE.get(&format!("{PEOPLE}/export?group_id={group}"));
     assert_eq!((export.status, export.header("content-type")), (200, "text/csv; charset=utf-8"));
     let text = String::from_utf8(export.body).unwrap();
-    assert!(text.starts_with("external_id,name,groups"), "{text}");
-    assert!(text.contains("t-2,'=cmd|' /C calc'!A0,Table A"), "{text}");
-    assert_eq!(import(text.as_bytes(), "").expect(200)["unchanged"], 2, "an export can be imported");
+    assert!(text.starts_with("id,external_id,name,groups"), "{text}");
+    assert!(text.contains(",t-2,'=cmd|' /C calc'!A0,Table A"), "{text}");
+    assert!(text.contains(&format!("{without},,Nobody's number,Table A")), "{text}");
+    assert_eq!(import(text.as_bytes(), "").expect(200)["unchanged"], 3, "an export can be imported");
+    let numbered = format!("id,external_id,name\n{without},t-3,Nobody's number\n");
+    assert_eq!(import(numbered.as_bytes(), "").expect(200)["updated"], 1);
+    assert_eq!(SITE.get(&at(&json!({ "id": without }), "")).expect(200)["external_id"], "t-3");
+    let wrong = format!("id,external_id,name\n{group},,Nobody\n{without},t-1,Emmy's number\n,,Nobody at all\n");
+    let told = import(wrong.lines().take(3).collect::<Vec<_>>().join("\n").as_bytes(), "").expect(422);
+    let lines: Vec<_> = told["errors"].as_array().unwrap().iter().map(|e| e["pointer"].as_str().unwrap()).collect();
+    assert_eq!(lines, ["line 2", "line 3"], "{told}");
+    assert_eq!(import(wrong.as_bytes(), "").expect(422)["errors"][0]["pointer"], "line 4, external_id");
 
     SITE.send("POST", &format!("{PEOPLE}/import"), &[("content-type", "application/json")], b"{}").expect(415);
     import(&vec![b'x'; (20 << 20) + 1], "").expect(413);
@@ -324,7 +335,7 @@ fn course_at_the_gate(person: &Value) -> Value {
     let course = SITE.post("/api/v1/courses", &json!({ "name": "Early shift" })).expect(201);
     let course = course["id"].as_str().unwrap();
     let people = json!({ "people": [{ "person_id": person["id"] }] });
-    SITE.json("PUT", &format!("/api/v1/courses/{course}/enrolments"), &[], &people).expect(200);
+    SITE.json("PUT", &format!("/api/v1/courses/{course}/enrolments"), &[("if-match", "*")], &people).expect(200);
     let line = json!({ "room_id": "gate", "weekdays": [1, 2, 3, 4, 5, 6, 7], "starts": "00:00", "ends": "00:00" });
     SITE.post(&format!("/api/v1/courses/{course}/timetable"), &line).expect(201);
     let begun = SystemClock.mono();
@@ -386,7 +397,10 @@ fn files_with(dir: &Path, texts: &[&str]) -> Vec<String> {
 
 #[test]
 fn nothing_is_left_of_whoever_is_erased() {
-    let audrey = person("Audrey Kathleen Ruston");
+    let new = json!({ "name": "Audrey Kathleen Ruston" });
+    let add = || SITE.json("POST", PEOPLE, &[("idempotency-key", "audrey")], &new);
+    let audrey = add().expect(201);
+    assert_eq!(add().expect(201), audrey, "told again while she is there");
     let id = audrey["id"].as_str().unwrap().to_owned();
     enrol(&audrey, &[&picture("audrey.jpg")]).expect(201);
     until_live();
@@ -402,6 +416,8 @@ fn nothing_is_left_of_whoever_is_erased() {
         SITE.get(&at(&audrey, rest)).expect(404);
     }
     account.get("/api/v1/auth/me").expect(401);
+    let told = add().expect(409).to_string();
+    assert!(told.contains("erased") && !told.contains("Ruston") && !told.contains(&id), "{told}");
     let audit = SITE.get("/api/v1/audit?limit=500").expect(200).to_string();
     assert!(!audit.contains("Ruston"), "{audit}");
     assert_eq!(audit.matches(&id).count(), 1, "that she was erased, by whom: {audit}");

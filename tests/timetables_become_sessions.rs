@@ -45,8 +45,9 @@ fn entry(course: &str, room: &str, weekdays: &[u32], starts: &str, ends: &str) -
     made["id"].as_str().unwrap().to_owned()
 }
 
+/// Over the version that is there, where there are versions.
 fn put(path: &str, body: &Value) -> Answer {
-    SITE.json("PUT", path, &[], body)
+    SITE.json("PUT", path, &[("if-match", "*")], body)
 }
 
 /// The sessions of a course once they are as wished. The daemon plans within a moment.
@@ -192,6 +193,35 @@ fn of_two_changes_at_once_one_is_made_and_one_is_told() {
 }
 
 #[test]
+fn a_roster_that_others_changed_is_not_overwritten() {
+    let path = format!("/api/v1/courses/{}", course());
+    let roster = format!("{path}/enrolments");
+    let new = |name: &str| SITE.post("/api/v1/people", &json!({ "name": name })).expect(201)["id"].clone();
+    let (ann, ben) = (new("Ann"), new("Ben"));
+    let with = |tag: &str, people: &[&Value]| {
+        let people: Vec<_> = people.iter().map(|who| json!({ "person_id": who })).collect();
+        SITE.json("PUT", &roster, &[("if-match", tag)], &json!({ "people": people }))
+    };
+    let read = SITE.get(&roster).header("etag").to_owned();
+    assert_eq!(read, SITE.get(&path).header("etag"));
+    SITE.json("PUT", &roster, &[], &json!({ "people": [] })).expect(428);
+    let first = with(&read, &[&ann]);
+    let tag = first.header("etag").to_owned();
+    assert_eq!((first.expect(200)["added"].as_i64(), SITE.get(&roster).header("etag")), (Some(1), &*tag));
+    with(&read, &[&ben]).expect(412);
+    assert_eq!(with(&tag, &[&ann]).header("etag"), tag, "nothing is different");
+    // Whoever enrols one alone overwrites nobody else; and who read the roster before does not know of it.
+    let one = format!("{roster}/{}", ben.as_str().unwrap());
+    put(&one, &json!({})).expect(200);
+    with(&tag, &[&ann]).expect(412);
+    let tag = SITE.get(&roster).header("etag").to_owned();
+    SITE.delete(&one).expect(204);
+    with(&tag, &[&ann, &ben]).expect(412);
+    let names = SITE.get(&roster).expect(200)["items"].clone();
+    assert_eq!(names.as_array().unwrap().iter().map(|row| &row["name"]).collect::<Vec<_>>(), ["Ann"]);
+}
+
+#[test]
 fn what_belongs_to_another_site_is_not_there() {
     let site = unique("annex");
     SITE.post("/api/v1/sites", &json!({ "id": site, "name": "Annex", "time_zone": "America/New_York" })).expect(201);
@@ -226,6 +256,44 @@ fn what_belongs_to_another_site_is_not_there() {
     viewer.post("/api/v1/rooms", &json!({ "id": "x" })).expect(403);
     SITE.guest().get("/api/v1/sessions").expect(401);
     SITE.delete(&format!("/api/v1/sites/{site}")).expect(409);
+}
+
+#[test]
+fn nobody_enrols_whom_they_may_not_see() {
+    let site = unique("annex");
+    SITE.post("/api/v1/sites", &json!({ "id": site, "name": "Annex", "time_zone": "UTC" })).expect(201);
+    let room = unique("room");
+    SITE.post("/api/v1/rooms", &json!({ "id": room, "site_id": site })).expect(201);
+    let operator = SITE.as_account(json!({ "role": "operator", "sites": [site] }));
+    let here = operator.post("/api/v1/courses", &json!({ "name": "Here", "site_id": site })).expect(201);
+    let (here, there) = (format!("/api/v1/courses/{}/enrolments", here["id"].as_str().unwrap()), course());
+    let number = unique("number");
+    let person = |external_id: &str| {
+        let made = SITE.post("/api/v1/people", &json!({ "name": "Somebody", "external_id": external_id })).expect(201);
+        made["id"].as_str().unwrap().to_owned()
+    };
+    let (theirs, newcomer) = (person(&number), person(&unique("number")));
+    put(&format!("/api/v1/courses/{there}/enrolments/{theirs}"), &json!({})).expect(200);
+    let begins = now() + TimeDelta::hours(1);
+    let session = |people: &[&str]| json!({ "room_id": room, "starts_at": begins, "ends_at": begins + TimeDelta::hours(1), "people": people });
+    let own = operator.post("/api/v1/sessions", &session(&[])).expect(201);
+    let own = format!("/api/v1/sessions/{}", own["id"].as_str().unwrap());
+
+    let as_operator = |path: &str, body: &Value| operator.json("PUT", path, &[("if-match", "*")], body);
+    let roster = json!({ "people": [{ "person_id": theirs }, { "external_id": number }, { "person_id": newcomer }] });
+    assert_eq!(told(as_operator(&here, &roster)), ["#/people/0", "#/people/1", "#/people/2"]);
+    as_operator(&format!("{here}/{theirs}"), &json!({})).expect(404);
+    as_operator(&format!("{here}/{newcomer}"), &json!({})).expect(404);
+    assert_eq!(told(operator.post("/api/v1/sessions", &session(&[&newcomer, &theirs]))), ["#/people/0", "#/people/1"]);
+    assert_eq!(told(operator.patch(&own, &json!({ "people": [theirs] }))), ["#/people/0"]);
+    operator.get(&format!("/api/v1/people/{theirs}")).expect(404);
+
+    // Whoever sees everybody brings somebody new here; then they are of this place.
+    put(&format!("{here}/{newcomer}"), &json!({})).expect(200);
+    as_operator(&here, &json!({ "people": [{ "person_id": newcomer, "valid_from": "2026-09-01" }] })).expect(200);
+    as_operator(&format!("{here}/{newcomer}"), &json!({})).expect(200);
+    operator.patch(&own, &json!({ "people": [newcomer] })).expect(200);
+    operator.post("/api/v1/sessions", &session(&[&newcomer])).expect(201);
 }
 
 #[test]

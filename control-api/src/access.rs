@@ -13,6 +13,7 @@ use crate::holders::Holders;
 use crate::limits::Limits;
 use crate::passwords::Passwords;
 use crate::tickets::Tickets;
+use crate::upload::Space;
 
 /// When a key was last used is written so often at most.
 const TOUCH_EVERY: Duration = Duration::minutes(1);
@@ -26,6 +27,7 @@ pub struct Access {
     pub(crate) passwords: Passwords,
     pub(crate) holders: Holders,
     pub(crate) tickets: Tickets,
+    pub(crate) space: Space,
     touched: Mutex<HashMap<Uuid, WallTime>>,
 }
 
@@ -33,8 +35,8 @@ impl Access {
     /// As configured.
     pub fn new(config: ServerConfig) -> Self {
         let (limits, passwords) = (Limits::new(&config), Passwords::new());
-        let (holders, tickets) = (Holders::default(), Tickets::default());
-        Self { config, limits, passwords, holders, tickets, touched: Mutex::default() }
+        let (holders, tickets, space) = (Holders::default(), Tickets::default(), Space::default());
+        Self { config, limits, passwords, holders, tickets, space, touched: Mutex::default() }
     }
 
     /// Whether cookies travel over TLS only.

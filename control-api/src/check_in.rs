@@ -24,6 +24,8 @@ use crate::upload::{self, Upload, UploadLimits};
 const MAX_FRAMES: usize = 8;
 /// A picture may have been taken so long ago, or a clock be so wrong.
 const MAX_AGE: TimeDelta = TimeDelta::minutes(5);
+/// Bytes of a body.
+pub(crate) const MAX_BODY: usize = UploadLimits::body(2 * MAX_PICTURE_BYTES);
 const LIMITS: UploadLimits = UploadLimits::new(&["image", "video"], MAX_FRAMES, MAX_PICTURE_BYTES);
 
 /// Who wants to be marked, and where.
@@ -77,8 +79,7 @@ struct CheckInView {
 }
 
 pub(crate) fn router() -> OpenApiRouter<Arc<Api>> {
-    let most = UploadLimits::body(2 * MAX_PICTURE_BYTES);
-    OpenApiRouter::new().routes(routes!(mark)).layer(DefaultBodyLimit::max(most))
+    OpenApiRouter::new().routes(routes!(mark)).layer(DefaultBodyLimit::max(MAX_BODY))
 }
 
 /// Check in by picture
@@ -97,7 +98,7 @@ async fn mark(
     request: Request,
 ) -> Answer<(StatusCode, Json<CheckInView>)> {
     caller.need(Right::AttendanceMark)?;
-    let Upload { files, options } = upload::read::<CheckInOptions>(request, LIMITS).await?;
+    let Upload { files, options, held: _held } = upload::read::<CheckInOptions>(&api, request, LIMITS).await?;
     let mut wrong = Vec::new();
     let now = api.clock.wall();
     let at = options.captured_at.unwrap_or(now);

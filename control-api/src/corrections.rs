@@ -245,10 +245,11 @@ async fn correct(
     let mut checks = Checks::default();
     checks.line("/reason", &new.reason, MAX_REASON);
     checks.done()?;
-    let session = api.store.session(&caller.scope, new.session_id).await?;
-    let session = session.ok_or_else(|| Problem::not_found("session"))?;
     let person = PersonId(new.person_id);
     let mut change = api.store.change(caller.actor()).await?;
+    // Nobody cancels it between this and the correction.
+    let session = change.lock_session(&caller.scope, new.session_id).await?;
+    let session = session.ok_or_else(|| Problem::not_found("session"))?;
     let standing = change.lock_standing(session.id, person).await?.ok_or_else(|| Problem::not_found("person"))?;
     // Whoever sees some places only learns nothing of people elsewhere.
     if !standing.expected && standing.status.is_none() && !api.store.is_person_in(&caller.scope, person).await? {

@@ -250,7 +250,7 @@ pub(crate) struct RosterChangeView {
 }
 
 impl From<RosterChange> for RosterChangeView {
-    fn from(RosterChange { enrolled, added, changed, removed }: RosterChange) -> Self {
+    fn from(RosterChange { enrolled, added, changed, removed, .. }: RosterChange) -> Self {
         Self { enrolled, added, changed, removed }
     }
 }
@@ -415,6 +415,8 @@ async fn remove(
 }
 
 /// Who is enrolled in a course, by name
+///
+/// The ETag is that of the course, and every page has the same while nobody changes either.
 #[utoipa::path(get, path = "/courses/{id}/enrolments", tag = "courses", security(("token" = []), ("key" = [])),
     params(("id" = Uuid, Path, description = "The course"), ListParams),
     responses((status = 200, body = Page<EnrolmentView>), Problems))]
@@ -423,24 +425,27 @@ async fn enrolments(
     State(api): State<Arc<Api>>,
     PathOf(id): PathOf<Uuid>,
     Params(params): Params<ListParams>,
-) -> Answer<Json<Page<EnrolmentView>>> {
+) -> Answer<Versioned<Page<EnrolmentView>>> {
     caller.need(Right::PeopleRead)?;
     let (limit, after) = (page::limit(params.limit)?, page::after::<(String, Uuid)>(params.cursor.as_deref())?);
     let course = api.store.course(&caller.scope, id).await?.ok_or_else(|| Problem::not_found("course"))?;
     let rows = api.store.enrolments(course.id, after.as_ref(), limit).await?;
-    Ok(Json(Page::of(rows, limit, |row| (row.name.clone(), row.person_id)).map(EnrolmentView::from)))
+    let page = Page::of(rows, limit, |row| (row.name.clone(), row.person_id)).map(EnrolmentView::from);
+    Ok(Versioned(course.version, page))
 }
 
 /// Give a course a whole roster: who is not on it is not enrolled any more
 #[utoipa::path(put, path = "/courses/{id}/enrolments", tag = "courses", security(("token" = []), ("key" = [])),
-    params(("id" = Uuid, Path, description = "The course")),
+    params(("id" = Uuid, Path, description = "The course"),
+        ("If-Match" = String, Header, description = "ETag of the course or its roster that was read, or *")),
     request_body = NewRoster, responses((status = 200, body = RosterChangeView), Problems))]
 async fn put_roster(
     caller: Caller,
     State(api): State<Arc<Api>>,
     PathOf(id): PathOf<Uuid>,
+    if_match: IfMatch,
     Body(new): Body<NewRoster>,
-) -> Answer<Json<RosterChangeView>> {
+) -> Answer<Versioned<RosterChangeView>> {
     caller.need(Right::PlacesWrite)?;
     let mut checks = Checks::default();
     if new.people.len() > MAX_ROSTER {
@@ -458,9 +463,11 @@ async fn put_roster(
     checks.done()?;
     let mut change = api.store.change(caller.actor()).await?;
     let course = change.lock_course(&caller.scope, id).await?.ok_or_else(|| Problem::not_found("course"))?;
+    if_match.check(course.version)?;
     let (ids, external_ids): (Vec<_>, Vec<_>) =
         new.people.iter().map(|line| (line.person_id, line.external_id.clone())).unzip();
-    let found: HashMap<usize, PersonId> = api.store.find_people(&ids, &external_ids).await?.into_iter().collect();
+    let found = api.store.find_people(&caller.scope, &ids, &external_ids).await?;
+    let found: HashMap<usize, PersonId> = found.into_iter().collect();
     let mut checks = Checks::default();
     let mut people = Vec::new();
     let mut seen = HashMap::new();
@@ -478,7 +485,7 @@ async fn put_roster(
     checks.done()?;
     let changed = change.enrol(course.id, &people, true).await?;
     change.commit().await?;
-    Ok(Json(changed.into()))
+    Ok(Versioned(changed.version, changed.into()))
 }
 
 /// Enrol somebody, or change from when to when they are
@@ -491,20 +498,20 @@ async fn enrol(
     State(api): State<Arc<Api>>,
     PathOf((id, person)): PathOf<(Uuid, Uuid)>,
     Body(dates): Body<EnrolmentDates>,
-) -> Answer<Json<RosterChangeView>> {
+) -> Answer<Versioned<RosterChangeView>> {
     caller.need(Right::PlacesWrite)?;
     let mut checks = Checks::default();
     checks.validity("", dates.valid_from, dates.valid_to);
     checks.done()?;
     let mut change = api.store.change(caller.actor()).await?;
     let course = change.lock_course(&caller.scope, id).await?.ok_or_else(|| Problem::not_found("course"))?;
-    if api.store.find_people(&[Some(person)], &[None]).await?.is_empty() {
+    if api.store.find_people(&caller.scope, &[Some(person)], &[None]).await?.is_empty() {
         return Err(Problem::not_found("person"));
     }
     let new = NewEnrolment { person: PersonId(person), valid_from: dates.valid_from, valid_to: dates.valid_to };
     let changed = change.enrol(course.id, &[new], false).await?;
     change.commit().await?;
-    Ok(Json(changed.into()))
+    Ok(Versioned(changed.version, changed.into()))
 }
 
 /// Take somebody off a course

@@ -273,7 +273,7 @@ fn faces_of(max_faces: Option<u32>) -> Answer<usize> {
     responses((status = 200, body = FacesView), Problems))]
 async fn detect(caller: Caller, State(api): State<Arc<Api>>, request: Request) -> Answer<Json<FacesView>> {
     caller.need(Right::FacesUse)?;
-    let mut upload: Upload<PictureOptions> = upload::read(request, ONE).await?;
+    let mut upload: Upload<PictureOptions> = upload::read(&api, request, ONE).await?;
     let most = faces_of(upload.options.max_faces)?;
     let faces = api.faces.detect(upload.one("image")?, most).await?;
     Ok(Json(FacesView { faces }))
@@ -288,7 +288,7 @@ async fn detect(caller: Caller, State(api): State<Arc<Api>>, request: Request) -
 async fn encode(caller: Caller, State(api): State<Arc<Api>>, request: Request) -> Answer<Json<EncodedView>> {
     caller.need(Right::FacesUse)?;
     caller.need(Right::FacesEmbed)?;
-    let mut upload: Upload<PictureOptions> = upload::read(request, ONE).await?;
+    let mut upload: Upload<PictureOptions> = upload::read(&api, request, ONE).await?;
     let most = faces_of(upload.options.max_faces)?;
     let faces = api.faces.encode(upload.one("image")?, most).await?;
     let told = |(face, embedding): (FaceView, Embedding)| EncodedFace {
@@ -306,7 +306,7 @@ async fn encode(caller: Caller, State(api): State<Arc<Api>>, request: Request) -
     responses((status = 200, body = PictureReport), Problems))]
 async fn examine(caller: Caller, State(api): State<Arc<Api>>, request: Request) -> Answer<Json<PictureReport>> {
     caller.need(Right::FacesUse)?;
-    let mut upload: Upload<NoOptions> = upload::read(request, ONE).await?;
+    let mut upload: Upload<NoOptions> = upload::read(&api, request, ONE).await?;
     Ok(Json(api.faces.examine(upload.one("image")?).await?))
 }
 
@@ -318,7 +318,7 @@ async fn examine(caller: Caller, State(api): State<Arc<Api>>, request: Request) 
     responses((status = 200, body = MatchedView), Problems))]
 async fn match_one(caller: Caller, State(api): State<Arc<Api>>, request: Request) -> Answer<Json<MatchedView>> {
     caller.need(Right::FacesUse)?;
-    let mut upload: Upload<MatchOptions> = upload::read(request, ONE).await?;
+    let mut upload: Upload<MatchOptions> = upload::read(&api, request, ONE).await?;
     let picture = upload.one("image")?;
     let search = Search::new(&caller, upload.options)?;
     let faces = search.look(&api, picture).await?;
@@ -332,7 +332,7 @@ async fn match_one(caller: Caller, State(api): State<Arc<Api>>, request: Request
     responses((status = 200, body = BatchView), Problems))]
 async fn match_batch(caller: Caller, State(api): State<Arc<Api>>, request: Request) -> Answer<Json<BatchView>> {
     caller.need(Right::FacesUse)?;
-    let upload: Upload<MatchOptions> = upload::read(request, SEVERAL).await?;
+    let upload: Upload<MatchOptions> = upload::read(&api, request, SEVERAL).await?;
     if upload.files.is_empty() {
         return Err(Problem::invalid_field("/images", "is missing: send 1 to 32 pictures"));
     }
@@ -375,7 +375,7 @@ async fn match_batch(caller: Caller, State(api): State<Arc<Api>>, request: Reque
     responses((status = 200, body = VerifiedView), Problems))]
 async fn verify(caller: Caller, State(api): State<Arc<Api>>, request: Request) -> Answer<Json<VerifiedView>> {
     caller.need(Right::FacesUse)?;
-    let mut upload: Upload<NoOptions> = upload::read(request, TWO).await?;
+    let mut upload: Upload<NoOptions> = upload::read(&api, request, TWO).await?;
     let (source, target) = (upload.one("source")?, upload.one("target")?);
     let (source, a) = best_face(&api, source, "source").await?;
     let (target, b) = best_face(&api, target, "target").await?;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::Request;
+use axum::body::{Body, Bytes, HttpBody as _, to_bytes};
+use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -13,10 +13,13 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::caller::Caller;
+use crate::compreface::subjects;
 use crate::extract::too_large;
 use crate::guard::took_too_long;
+use crate::people::{import, templates};
 use crate::problem::Problem;
 use crate::state::Api;
+use crate::{MAX_BODY_BYTES, check_in};
 
 /// The header.
 pub(crate) const HEADER: &str = "idempotency-key";
@@ -24,8 +27,6 @@ pub(crate) const HEADER: &str = "idempotency-key";
 const REPLAYED: &str = "idempotency-replayed";
 /// Longest key.
 const MAX_KEY: usize = 200;
-/// Largest request that is remembered. Uploads may be that large.
-const MAX_REQUEST: usize = 66 << 20;
 /// Largest answer that is kept.
 const MAX_ANSWER: usize = 1 << 20;
 /// Work that takes longer is given up.
@@ -57,20 +58,52 @@ mod base64_text {
     }
 }
 
+/// What is made anew each time: tokens and tickets, and what is seen in pictures. That creates nothing, and a face as a
+/// vector is nobody's to keep but the caller's.
+const ANEW: [&str; 8] = [
+    "/api/v1/cameras/discover/streams",
+    "/api/v1/cameras/test",
+    "/api/v1/cameras/{id}/test",
+    "/api/v1/detection/detect",
+    "/api/v1/live/ticket",
+    "/api/v1/recognition/faces/{image_id}/verify",
+    "/api/v1/recognition/recognize",
+    "/api/v1/verification/verify",
+];
+
 /// Whether a request is to be done once.
 pub(crate) fn is_asked_for(request: &Request) -> bool {
     request.method() == Method::POST
         && request.headers().contains_key(HEADER)
-        // Tokens are made anew each time.
-        && !request.uri().path().starts_with("/api/v1/auth/")
+        && request.extensions().get::<MatchedPath>().is_some_and(|path| !is_anew(path.as_str()))
+}
+
+/// How large a request may be: as its operation reads it.
+fn most(path: &str) -> usize {
+    match path {
+        "/api/v1/attendance/mark" => check_in::MAX_BODY,
+        "/api/v1/people/import" => import::MAX_BYTES,
+        "/api/v1/people/{id}/templates" => templates::MAX_BODY,
+        "/api/v1/recognition/faces" => subjects::MAX_BODY,
+        _ => MAX_BODY_BYTES,
+    }
+}
+
+fn is_anew(path: &str) -> bool {
+    ANEW.contains(&path) || ["/api/v1/auth/", "/api/v1/faces/"].iter().any(|noun| path.starts_with(noun))
 }
 
 /// Does it, or tells again what came of it.
 pub(crate) async fn once(api: Arc<Api>, caller: Caller, request: Request, next: Next) -> Result<Response, Problem> {
     let key = key(request.headers())?;
     let (parts, body) = request.into_parts();
-    let body = to_bytes(body, MAX_REQUEST).await.map_err(|_| {
-        too_large("the body did not come in whole, or is larger than a request with an Idempotency-Key")
+    let most = most(parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str));
+    if body.size_hint().lower() > most as u64 {
+        return Err(too_large("the body is larger than this operation reads"));
+    }
+    let held = api.access.space.hold(&parts.headers, most)?;
+    let body = to_bytes(body, most).await.map_err(|_| {
+        too_large("the body did not come in whole, or is larger than this operation reads")
     })?;
     let mut digest = Sha256::new();
     let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
@@ -96,6 +129,7 @@ pub(crate) async fn once(api: Arc<Api>, caller: Caller, request: Request, next: 
     }
     // Not cut short when the caller hangs up: that is when they will ask again.
     let done = tokio::spawn(async move {
+        let _held = held;
         let work = next.run(Request::from_parts(parts, Body::from(body)));
         let response = tokio::time::timeout(LONGEST, work).await;
         let response = response.unwrap_or_else(|_| took_too_long().into_response());
@@ -122,7 +156,7 @@ async fn keep(api: &Api, caller: &Caller, key: &str, response: Response) -> Resp
     }
     let (parts, body) = response.into_parts();
     // Only what creates gets here: its answers are small and whole.
-    let Ok(body) = to_bytes(body, MAX_REQUEST).await else {
+    let Ok(body) = to_bytes(body, usize::MAX).await else {
         log(api.store.keep_answer(caller.id, key, status.as_u16(), None).await);
         return Problem::internal("an answer could not be kept").into_response();
     };
@@ -142,7 +176,8 @@ fn log(result: Result<(), rollcall_store::StoreError>) {
 
 fn replay(answer: Option<Vec<u8>>) -> Result<Response, Problem> {
     let Some(bytes) = answer else {
-        return Err(Problem::conflict("this was done before, but its answer was too large to be kept"));
+        let why = "this was done before, but its answer is not kept: it was too large, or somebody was erased since";
+        return Err(Problem::conflict(why));
     };
     let kept: Kept = serde_json::from_slice(&bytes).map_err(Problem::internal)?;
     let status = StatusCode::from_u16(kept.status).map_err(Problem::internal)?;
@@ -154,4 +189,18 @@ fn replay(answer: Option<Vec<u8>>) -> Result<Response, Problem> {
     }
     response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_made_anew_is_there() {
+        let document = crate::document();
+        let large: Vec<_> = document.paths.paths.keys().filter(|path| most(path) > MAX_BODY_BYTES).collect();
+        assert_eq!(large.len(), 4, "{large:?}");
+        let posts = |path: &&str| document.paths.paths.get(*path).is_some_and(|item| item.post.is_some());
+        assert_eq!(ANEW.iter().filter(|path| !posts(path)).collect::<Vec<_>>(), Vec::<&&str>::new());
+    }
 }

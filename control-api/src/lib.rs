@@ -44,6 +44,7 @@ mod secrets;
 mod sessions;
 mod setup;
 mod sites;
+mod stall;
 mod state;
 mod tickets;
 mod timetables;

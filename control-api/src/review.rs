@@ -394,11 +394,15 @@ async fn decide(
         note.clone().unwrap_or_else(|| format!("{status} from the review queue ({}, {})", seen.kind, seen.camera));
 
     let mut change = api.store.change(caller.actor()).await?;
-    let item = open(change.lock_review(&caller.scope, EventId(event)).await?)?;
+    let standing = change.lock_standing(session, person).await?.ok_or_else(|| Problem::not_found("person"))?;
     if let Some(session) = to_make {
         change.ensure_session(&session).await?;
     }
-    let standing = change.lock_standing(session, person).await?.ok_or_else(|| Problem::not_found("person"))?;
+    let held = change.lock_session(&caller.scope, session).await?;
+    let item = open(change.lock_review(&caller.scope, EventId(event)).await?)?;
+    if held.is_none_or(|session| session.state == "cancelled") {
+        return Err(Problem::conflict("the session of that time was cancelled just now: look again, and decide anew"));
+    }
     let changed = betters(kind, &standing);
     if changed {
         let wanted = Wanted { session, person, kind, reason: &reason, review: Some(event) };

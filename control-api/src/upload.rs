@@ -1,16 +1,20 @@
 //! Pictures and clips that come in: as a multipart form, or in JSON as Base64. Bounded in number and size before anything
-//! looks into them. What they are is told by their content; names and media types of files are not believed, nor kept.
+//! looks into them, one by one and all together. What they are is told by their content; names and media types of files are not believed, nor kept.
+
+use std::sync::Arc;
 
 use axum::extract::{FromRequest, Multipart, Request};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::extract::{too_large, unreadable, unsupported};
 use crate::problem::{Answer, Problem};
+use crate::state::Api;
 
 /// With or without padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -19,6 +23,40 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 /// Fields of a form, at most, beside the files.
 const MAX_TEXTS: usize = 32;
+/// Bytes that are held at once of what is being sent, whoever sends it.
+const HELD: usize = 256 << 20;
+/// The largest body of any operation, for who does not say how much is to come.
+const LARGEST: usize = UploadLimits::body(64 << 20);
+/// In these pieces they are counted.
+const PIECE: usize = 1 << 10;
+
+/// Space for what is being sent, for all who send. Cloning shares it.
+#[derive(Clone, Debug)]
+pub(crate) struct Space(Arc<Semaphore>);
+
+/// A part of it, until it is let go.
+pub(crate) type Held = OwnedSemaphorePermit;
+
+impl Default for Space {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(HELD / PIECE)))
+    }
+}
+
+impl Space {
+    /// As much as the request says that it brings, at most `most`; nothing is waited for.
+    ///
+    /// # Errors
+    /// 503 when there is not that much now.
+    pub(crate) fn hold(&self, headers: &HeaderMap, most: usize) -> Answer<Held> {
+        let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let pieces = length.unwrap_or(most).min(most).div_ceil(PIECE);
+        let held = Arc::clone(&self.0).try_acquire_many_owned(u32::try_from(pieces).unwrap_or(u32::MAX));
+        held.map_err(|_| {
+            Problem::busy(StatusCode::SERVICE_UNAVAILABLE, "too much is being sent at once; try again in a moment", 2)
+        })
+    }
+}
 
 /// What may come in.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +96,8 @@ pub struct Upload<O> {
     pub files: Vec<(&'static str, Vec<u8>)>,
     /// Everything else.
     pub options: O,
+    /// For as long as the files are worked on.
+    pub(crate) held: Held,
 }
 
 impl<O> Upload<O> {
@@ -78,8 +118,9 @@ impl<O> Upload<O> {
 /// Reads files and options, from a form or from JSON. `O` must have `deny_unknown_fields`.
 ///
 /// # Errors
-/// When something is too large, too much, of the wrong type or not known.
-pub async fn read<O: DeserializeOwned>(request: Request, limits: UploadLimits) -> Answer<Upload<O>> {
+/// When something is too large, too much, of the wrong type or not known, or too much is being sent by all at once.
+pub async fn read<O: DeserializeOwned>(api: &Api, request: Request, limits: UploadLimits) -> Answer<Upload<O>> {
+    let held = api.access.space.hold(request.headers(), LARGEST)?;
     let media_type = request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let (files, options) = match essence.as_str() {
@@ -88,7 +129,7 @@ pub async fn read<O: DeserializeOwned>(request: Request, limits: UploadLimits) -
         _ => return Err(unsupported("multipart/form-data, or application/json with the pictures in Base64")),
     };
     let text = Value::Object(options).to_string();
-    Ok(Upload { files, options: crate::extract::read_json(text.as_bytes())? })
+    Ok(Upload { files, options: crate::extract::read_json(text.as_bytes())?, held })
 }
 
 type Read = (Vec<(&'static str, Vec<u8>)>, Map<String, Value>);

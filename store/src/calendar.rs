@@ -401,16 +401,18 @@ impl Change<'_> {
     /// When the database is away.
     pub async fn cancel_session(&mut self, before: &SessionDetail, reason: &str) -> Result<SessionDetail, StoreError> {
         let by = self.actor().clone();
-        // now() is the same throughout a transaction: that is how the two belong together.
+        // Whatever is voided from then on is voided by it, since nobody corrects a cancelled session. So it is the time now,
+        // with the session in hand, and not that at which the transaction began.
         sqlx::query(
-            "update sessions set state = 'cancelled', cancelled_at = now(), version = version + 1 where id = $1",
+            "update sessions set state = 'cancelled', cancelled_at = clock_timestamp(), version = version + 1
+             where id = $1",
         )
         .bind(before.id)
         .execute(self.connection())
         .await?;
         sqlx::query(
-            "insert into corrections (id, session_id, person_id, kind, reason, status_before, by_id, by_name, at)
-             select gen_random_uuid(), session_id, person_id, 'void', $2, status, $3, $4, now()
+            "insert into corrections (id, session_id, person_id, kind, reason, status_before, by_id, by_name)
+             select gen_random_uuid(), session_id, person_id, 'void', $2, status, $3, $4
              from register where session_id = $1 and status <> 'void' order by person_id",
         )
         .bind(before.id)
@@ -424,8 +426,8 @@ impl Change<'_> {
         Ok(session)
     }
 
-    /// Restores a locked session that was cancelled. What the cancelling voided counts again: by the correction that was in
-    /// force, or else by what cameras saw.
+    /// Restores a locked session that was cancelled. What the cancelling voided, then and since, counts again: by the
+    /// correction that was in force, or else by what cameras saw.
     ///
     /// # Errors
     /// When the database is away.
@@ -439,7 +441,7 @@ impl Change<'_> {
                               order by c.ordinal desc limit 1), 'restore'),
                     $2, 'void', $3, $4
              from corrections v join sessions s on s.id = v.session_id
-             where v.session_id = $1 and v.kind = 'void' and v.at = s.cancelled_at order by v.person_id",
+             where v.session_id = $1 and v.kind = 'void' and v.at >= s.cancelled_at order by v.person_id",
         )
         .bind(before.id)
         .bind(reason)

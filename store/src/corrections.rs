@@ -87,12 +87,9 @@ impl Change<'_> {
     /// # Errors
     /// When the database is away.
     pub async fn lock_standing(&mut self, session: Uuid, person: PersonId) -> Result<Option<Standing>, StoreError> {
-        // There may be no row to lock. And nobody is erased between this and the correction.
-        sqlx::query("select pg_advisory_xact_lock(hashtextextended('rollcall.correct.' || $1 || $2, 0))")
-            .bind(session.to_string())
-            .bind(person.to_string())
-            .execute(self.connection())
-            .await?;
+        // There may be no row to lock: it is the feed that keeps others out. And nobody is erased between this and the
+        // correction.
+        hold_feed(self.connection()).await?;
         let there = sqlx::query("select id from people where id = $1 for key share")
             .bind(person.0)
             .fetch_optional(self.connection())
@@ -100,7 +97,6 @@ impl Change<'_> {
         if there.is_none() {
             return Ok(None);
         }
-        hold_feed(self.connection()).await?;
         let row = sqlx::query(
             "select status, source, version from register where session_id = $1 and person_id = $2 for update",
         )

@@ -35,7 +35,7 @@ row! {
         pub absent_after_s: Option<i32>,
         /// Since when it has no sessions any more.
         pub archived_at: Option<WallTime>,
-        /// Grows with each change.
+        /// Grows with each change, of its roster too.
         pub version: i64,
     }
 }
@@ -78,6 +78,8 @@ pub struct RosterChange {
     pub changed: usize,
     /// Not on it any more.
     pub removed: usize,
+    /// The course's version now.
+    pub version: i64,
 }
 
 /// Which courses.
@@ -183,28 +185,6 @@ impl Store {
         Ok(count.bind(course).fetch_one(&self.pool).await?)
     }
 
-    /// Which of these people there are, by id or by external id: position in the question and who it is.
-    ///
-    /// # Errors
-    /// When the database is away.
-    pub async fn find_people(
-        &self,
-        ids: &[Option<Uuid>],
-        external_ids: &[Option<String>],
-    ) -> Result<Vec<(usize, PersonId)>, StoreError> {
-        let found: Vec<(i64, Uuid)> = sqlx::query_as(
-            "select asked.n, p.id from unnest($1::uuid[], $2::text[]) with ordinality as asked (id, external_id, n)
-             join people p on p.id = asked.id or (asked.id is null and p.external_id = asked.external_id)
-             order by asked.n",
-        )
-        .bind(ids)
-        .bind(external_ids)
-        .fetch_all(&self.pool)
-        .await?;
-        let place = |n: i64| usize::try_from(n - 1).unwrap_or_default();
-        Ok(found.into_iter().map(|(n, id)| (place(n), PersonId(id))).collect())
-    }
-
     /// Whether there is such an account that could teach.
     ///
     /// # Errors
@@ -305,7 +285,7 @@ impl Change<'_> {
         self.audit(Entry::removed("course.delete", "course", course.id, course)).await
     }
 
-    /// Enrols people, or gives those who are enrolled other dates; with `only`, nobody else is enrolled afterwards.
+    /// Enrols people in a locked course, or gives those who are enrolled other dates; with `only`, nobody else is enrolled afterwards.
     ///
     /// # Errors
     /// When somebody is not there (any more), or the database is away.
@@ -344,15 +324,27 @@ impl Change<'_> {
             .bind(course)
             .fetch_one(self.connection())
             .await?;
+        let is_other = !(added.is_empty() && changed.is_empty() && removed.is_empty());
         Ok(RosterChange {
             enrolled: usize::try_from(enrolled).unwrap_or_default(),
             added: added.len(),
             changed: changed.len(),
             removed: removed.len(),
+            version: self.roster_version(course, is_other).await?,
         })
     }
 
-    /// Takes somebody off a course. False if they were not on it.
+    /// The version of a locked course, grown if its roster is another: whoever read the one of before does not overwrite it.
+    async fn roster_version(&mut self, course: Uuid, is_other: bool) -> Result<i64, StoreError> {
+        let sql = if is_other {
+            "update courses set version = version + 1 where id = $1 returning version"
+        } else {
+            "select version from courses where id = $1"
+        };
+        Ok(sqlx::query_scalar(sql).bind(course).fetch_one(self.connection()).await?)
+    }
+
+    /// Takes somebody off a locked course. False if they were not on it.
     ///
     /// # Errors
     /// When the database is away.
@@ -366,6 +358,7 @@ impl Change<'_> {
             return Ok(false);
         }
         self.audit_people("enrolment.delete", "course", course, &[person.0]).await?;
+        self.roster_version(course, true).await?;
         Ok(true)
     }
 

@@ -16,16 +16,16 @@ const OTHER_CANDIDATES: &str = "coalesce((select jsonb_agg(c order by n) from js
 
 impl Change<'_> {
     /// Erases a locked person: templates, consents, marks, register, corrections, enrolments, their account; their id from
-    /// events, reviews and the feed; what was said of them from the audit log. The entry that this writes is the only place
-    /// that still has their id.
+    /// events, reviews and the feed; what was said of them from the audit log; all answers that are kept for whoever asks
+    /// again. The entry that this writes is the only place that still has their id.
     ///
     /// # Errors
     /// When the database is away.
     pub async fn erase_person(&mut self, person: &PersonDetail) -> Result<(), StoreError> {
         let id = person.id;
+        hold_feed(self.connection()).await?;
         // Whoever writes of them holds this row until they are done, and finds nobody from now on.
         sqlx::query("select from people where id = $1 for update").bind(id).execute(self.connection()).await?;
-        hold_feed(self.connection()).await?;
         let accounts: Vec<Uuid> = sqlx::query_scalar("select id from accounts where person_id = $1")
             .bind(id)
             .fetch_all(self.connection())
@@ -51,6 +51,13 @@ impl Change<'_> {
             .bind(id)
             .execute(self.connection())
             .await?;
+        // Sealed, and about anybody: none of them is told again, nor what is being answered now. That it was done stays.
+        sqlx::query(
+            "update idempotency_keys set sealed_answer = null, forgotten = true
+             where sealed_answer is not null or (status is null and not forgotten)",
+        )
+        .execute(self.connection())
+        .await?;
         sqlx::query("select set_config('rollcall.erasing', 'on', true)").execute(self.connection()).await?;
         sqlx::query(
             "update audit_log set person_id = nullif(person_id, $1), before = null, after = null,

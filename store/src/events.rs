@@ -11,6 +11,7 @@ use sqlx::types::Json;
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
+use crate::feed::hold_feed;
 use crate::review::review_kind;
 use crate::{EventRecord, MarkRecord, Store, StoreError};
 
@@ -53,6 +54,7 @@ impl Store {
         let mut seen = HashSet::new();
         let events: Vec<&EventRecord> = batch.iter().filter(|event| seen.insert(event.id)).collect();
         let mut tx = self.pool.begin().await?;
+        hold_feed(&mut tx).await?;
         let known = lock_people(&mut tx, &events).await?;
         let is_known = |person: &Uuid| known.contains(person);
         let orphans: HashSet<Uuid> = events

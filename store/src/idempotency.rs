@@ -16,7 +16,7 @@ pub enum Claim {
     UnderWay,
     /// The key was used for another request.
     Taken,
-    /// It was done. The answer, unless it was too large to be kept.
+    /// It was done. The answer, unless it was too large to be kept, or somebody was erased since.
     Done(Option<Vec<u8>>),
 }
 
@@ -37,7 +37,7 @@ impl Store {
         let claimed = sqlx::query(
             "insert into idempotency_keys as k (caller, key, request_sha256, created_at) values ($1, $2, $3, $4)
              on conflict (caller, key) do update
-                 set request_sha256 = $3, created_at = $4, status = null, sealed_answer = null
+                 set request_sha256 = $3, created_at = $4, status = null, sealed_answer = null, forgotten = false
                  where k.created_at < $4 - interval '1 day' or (k.status is null and k.created_at < $5)",
         )
         .bind(caller)
@@ -83,13 +83,16 @@ impl Store {
         answer: Option<&[u8]>,
     ) -> Result<(), StoreError> {
         let sealed = answer.map(|answer| self.sealer.seal(&place(caller, key), answer));
-        sqlx::query("update idempotency_keys set status = $3, sealed_answer = $4 where caller = $1 and key = $2")
-            .bind(caller)
-            .bind(key)
-            .bind(i16::try_from(status).unwrap_or(i16::MAX))
-            .bind(sealed)
-            .execute(&self.pool)
-            .await?;
+        sqlx::query(
+            "update idempotency_keys set status = $3, sealed_answer = case when not forgotten then $4 end
+             where caller = $1 and key = $2",
+        )
+        .bind(caller)
+        .bind(key)
+        .bind(i16::try_from(status).unwrap_or(i16::MAX))
+        .bind(sealed)
+        .execute(&self.pool)
+        .await?;
         Ok(())
     }
 

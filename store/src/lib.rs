@@ -94,7 +94,7 @@ pub use marks::{MarkRow, RestoredMark};
 pub use moments::SessionAt;
 pub use partitions::Retention;
 pub use people::{Attributes, GroupName, Person, PersonDetail, PersonFields, PersonFilter};
-pub use people_import::{ImportError, Imported, ImportedPerson, MAX_ATTRIBUTES};
+pub use people_import::{ImportError, Imported, ImportedPerson, MAX_ATTRIBUTES, Misfit};
 pub use places::{PlaceChanges, PlaceEnrolment, PlaceRoom, PlaceSession, Places};
 pub use planning::{FileRoom, Origin, PlanChange, PlannedEntry, PlannedSession, Planning};
 pub use record::{CandidateRecord, EventRecord, MarkRecord, RECORD_VERSION, Scores, SessionRecord};

@@ -2,6 +2,7 @@
 
 use chrono::NaiveDate;
 
+use crate::feed::hold_feed;
 use crate::{Actor, Entry, Store, StoreError};
 
 /// Enough that a daemon which cannot reach its database on the first of the month loses no comfort.
@@ -39,25 +40,27 @@ impl Store {
     /// Forgets what is too old, and returns how many partitions were dropped. Once a day.
     ///
     /// # Errors
-    /// When the database is away.
+    /// When the database is away; what was forgotten by then is.
     pub async fn apply_retention(&self, retention: &Retention) -> Result<i32, StoreError> {
-        let mut tx = self.pool.begin().await?;
         let mut dropped = 0;
+        // Each by itself: dropping keeps everybody off the whole table, and must not wait for another one meanwhile.
         for (parent, column, from) in
-            [("marks", "session_date", retention.marks_from), ("events", "captured_at", retention.events_from)]
+            [("events", "captured_at", retention.events_from), ("marks", "session_date", retention.marks_from)]
         {
             if let Some(from) = from {
                 dropped += sqlx::query_scalar::<_, i32>("select drop_partitions($1, $2, $3)")
                     .bind(parent)
                     .bind(column)
                     .bind(from)
-                    .fetch_one(&mut *tx)
+                    .fetch_one(&self.pool)
                     .await?;
             }
         }
         if let Some(from) = retention.events_from {
-            sqlx::query("delete from camera_minutes where minute < $1").bind(from).execute(&mut *tx).await?;
+            sqlx::query("delete from camera_minutes where minute < $1").bind(from).execute(&self.pool).await?;
         }
+        let mut tx = self.pool.begin().await?;
+        hold_feed(&mut tx).await?;
         if let Some(from) = retention.crops_from {
             sqlx::query(
                 "update review_items set sealed_crop = null, sealed_embedding = null

@@ -77,7 +77,8 @@ const PERSON: &str = "p.id, p.name, p.external_id, p.attributes, p.created_at, p
     (select c.text_version from consents c where c.person_id = p.id and c.withdrawn_at is null) as consent
     from people p";
 
-/// Whoever is limited to places sees the people that are expected there or were there.
+/// Whoever is limited to places sees the people that are expected there or were there. Who belongs nowhere yet is seen, and
+/// enrolled, by those alone who see everything.
 pub(crate) const IN_SCOPE: &str = "($1::text[] is null
     or exists (select from enrolments e join courses c on c.id = e.course_id
                where e.person_id = p.id and (c.site_id = any($1)
@@ -188,6 +189,33 @@ impl Store {
             .fetch_optional(&self.pool)
             .await?;
         one(row, PersonDetail::read)
+    }
+
+    /// Which of these people there are in `scope`, by id or by external id: position in the question and who it is.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn find_people(
+        &self,
+        scope: &Scope,
+        ids: &[Option<Uuid>],
+        external_ids: &[Option<String>],
+    ) -> Result<Vec<(usize, PersonId)>, StoreError> {
+        let (sites, rooms, own) = scope.bounds();
+        let found: Vec<(i64, Uuid)> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
+            "select asked.n, p.id from unnest($4::uuid[], $5::text[]) with ordinality as asked (id, external_id, n)
+             join people p on p.id = asked.id or (asked.id is null and p.external_id = asked.external_id)
+             where {IN_SCOPE} order by asked.n"
+        )))
+        .bind(sites)
+        .bind(rooms)
+        .bind(own)
+        .bind(ids)
+        .bind(external_ids)
+        .fetch_all(&self.pool)
+        .await?;
+        let place = |n: i64| usize::try_from(n - 1).unwrap_or_default();
+        Ok(found.into_iter().map(|(n, id)| (place(n), PersonId(id))).collect())
     }
 
     /// The names of all attributes that people in `scope` have, sorted; at most 1,000.

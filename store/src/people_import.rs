@@ -1,6 +1,6 @@
 //! People from another system, many at once: all of them or none.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use sqlx::types::Json;
 use uuid::Uuid;
@@ -9,11 +9,13 @@ use crate::change::Entry;
 use crate::people::Attributes;
 use crate::{Change, StoreError};
 
-/// A person as another system has them. They are told apart by external id.
+/// A person as another system has them. They are told apart by their id here, or else by external id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImportedPerson {
-    /// Number in the other system; each once.
-    pub external_id: String,
+    /// Their id here; without it the external id says who it is, perhaps somebody new.
+    pub id: Option<Uuid>,
+    /// Number in the other system; each once. `None` leaves that of whoever has the id.
+    pub external_id: Option<String>,
     /// Display name.
     pub name: String,
     /// Names of their groups; `None` leaves them.
@@ -38,12 +40,29 @@ pub struct Imported {
 /// Most notes of a person.
 pub const MAX_ATTRIBUTES: usize = 50;
 
+/// What is wrong with somebody who is to be imported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Misfit {
+    /// They would have more notes than [`MAX_ATTRIBUTES`].
+    #[error("would have more than {MAX_ATTRIBUTES} attributes")]
+    TooManyAttributes,
+    /// Nobody has the id.
+    #[error("there is nobody with this id: leave it empty for somebody new")]
+    Unknown,
+    /// Somebody else has the external id.
+    #[error("somebody else has this external_id")]
+    Taken,
+    /// They came before, by id or by external id.
+    #[error("is somebody who stands there already")]
+    Twice,
+}
+
 /// Why nothing was imported.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    /// These would have more notes than [`MAX_ATTRIBUTES`].
-    #[error("more than {MAX_ATTRIBUTES} attributes")]
-    TooManyAttributes(Vec<String>),
+    /// These do not fit: place among the people, and why.
+    #[error("{} people do not fit", .0.len())]
+    Misfits(Vec<(usize, Misfit)>),
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -57,6 +76,7 @@ impl From<sqlx::Error> for ImportError {
 
 struct Existing {
     id: Uuid,
+    external_id: Option<String>,
     name: String,
     attributes: Attributes,
     groups: BTreeSet<String>,
@@ -69,7 +89,7 @@ impl Change<'_> {
     /// Adds and changes people. To see what it would do, drop the change afterwards.
     ///
     /// # Errors
-    /// When somebody would have too many notes, or the database is away.
+    /// When somebody does not fit, or the database is away.
     pub async fn import_people(&mut self, people: &[ImportedPerson]) -> Result<Imported, ImportError> {
         // Two imports at once would wait for each other's rows in different orders.
         sqlx::query("select pg_advisory_xact_lock(hashtextextended('rollcall.import', 0))")
@@ -77,11 +97,28 @@ impl Change<'_> {
             .await?;
         let (groups, groups_created) = self.import_groups(people).await?;
         let existing = self.existing(people).await?;
+        let by_id: HashMap<Uuid, &Existing> = existing.iter().map(|e| (e.id, e)).collect();
+        let by_number: HashMap<&str, &Existing> =
+            existing.iter().filter_map(|e| Some((e.external_id.as_deref()?, e))).collect();
         let mut told = Imported { groups_created, ..Imported::default() };
-        let mut written = Vec::new();
-        let mut overfull = Vec::new();
-        for person in people {
-            let before = existing.get(&person.external_id);
+        let (mut written, mut misfits, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
+        for (i, person) in people.iter().enumerate() {
+            let named = person.external_id.as_deref().and_then(|number| by_number.get(number).copied());
+            let before = match person.id {
+                Some(id) => by_id.get(&id).copied(),
+                None => named,
+            };
+            let wrong = match before {
+                None if person.id.is_some() => Some(Misfit::Unknown),
+                Some(before) if named.is_some_and(|named| named.id != before.id) => Some(Misfit::Taken),
+                Some(before) if !seen.insert(before.id) => Some(Misfit::Twice),
+                _ => None,
+            };
+            if let Some(wrong) = wrong {
+                misfits.push((i, wrong));
+                continue;
+            }
+            let external_id = person.external_id.as_deref().or_else(|| before?.external_id.as_deref());
             let mut attributes = before.map(|b| b.attributes.clone()).unwrap_or_default();
             for (key, value) in &person.attributes {
                 if value.is_empty() {
@@ -91,13 +128,14 @@ impl Change<'_> {
                 }
             }
             if attributes.len() > MAX_ATTRIBUTES {
-                overfull.push(person.external_id.clone());
+                misfits.push((i, Misfit::TooManyAttributes));
                 continue;
             }
             match before {
                 None => told.created += 1,
                 Some(b)
                     if b.name == person.name
+                        && b.external_id.as_deref() == external_id
                         && b.attributes == attributes
                         && person.groups.as_ref().is_none_or(|groups| *groups == b.groups) =>
                 {
@@ -107,10 +145,10 @@ impl Change<'_> {
                 Some(_) => told.updated += 1,
             }
             let id = before.map_or_else(Uuid::now_v7, |b| b.id);
-            written.push(Row { id, person, before, attributes });
+            written.push(Row { id, external_id, person, before, attributes });
         }
-        if !overfull.is_empty() {
-            return Err(ImportError::TooManyAttributes(overfull));
+        if !misfits.is_empty() {
+            return Err(ImportError::Misfits(misfits));
         }
         for rows in written.chunks(CHUNK) {
             self.write_people(rows, &groups).await?;
@@ -151,32 +189,36 @@ impl Change<'_> {
         Ok((all.into_iter().map(|(id, name)| (name, id)).collect(), made.len() as u64))
     }
 
-    async fn existing(&mut self, people: &[ImportedPerson]) -> Result<BTreeMap<String, Existing>, StoreError> {
-        let ids: Vec<&str> = people.iter().map(|p| p.external_id.as_str()).collect();
-        sqlx::query("select from people where external_id = any($1) order by id for no key update")
+    async fn existing(&mut self, people: &[ImportedPerson]) -> Result<Vec<Existing>, StoreError> {
+        let numbers: Vec<&str> = people.iter().filter_map(|p| p.external_id.as_deref()).collect();
+        let ids: Vec<Uuid> = people.iter().filter_map(|p| p.id).collect();
+        sqlx::query("select from people where external_id = any($1) or id = any($2) order by id for no key update")
+            .bind(&numbers)
             .bind(&ids)
             .execute(self.connection())
             .await?;
-        let rows: Vec<(Uuid, String, String, Json<Attributes>)> =
-            sqlx::query_as("select id, external_id, name, attributes from people where external_id = any($1)")
-                .bind(&ids)
-                .fetch_all(self.connection())
-                .await?;
+        let rows: Vec<(Uuid, Option<String>, String, Json<Attributes>)> = sqlx::query_as(
+            "select id, external_id, name, attributes from people where external_id = any($1) or id = any($2)",
+        )
+        .bind(&numbers)
+        .bind(&ids)
+        .fetch_all(self.connection())
+        .await?;
         // By a statement of its own: for each person apart, a hundred thousand take half a minute.
         let memberships: Vec<(Uuid, String)> = sqlx::query_as(
             "select m.person_id, g.name from group_members m join groups g on g.id = m.group_id
-             join people p on p.id = m.person_id where p.external_id = any($1)",
+             where m.person_id = any($1)",
         )
-        .bind(&ids)
+        .bind(rows.iter().map(|(id, ..)| *id).collect::<Vec<_>>())
         .fetch_all(self.connection())
         .await?;
         let mut groups: HashMap<Uuid, BTreeSet<String>> = HashMap::new();
         for (person, group) in memberships {
             groups.entry(person).or_default().insert(group);
         }
-        let read = |(id, external_id, name, attributes): (Uuid, String, String, Json<Attributes>)| {
+        let read = |(id, external_id, name, attributes): (Uuid, Option<String>, String, Json<Attributes>)| {
             let groups = groups.remove(&id).unwrap_or_default();
-            (external_id, Existing { id, name, attributes: attributes.0, groups })
+            Existing { id, external_id, name, attributes: attributes.0, groups }
         };
         Ok(rows.into_iter().map(read).collect())
     }
@@ -185,12 +227,12 @@ impl Change<'_> {
         sqlx::query(
             "insert into people (id, name, external_id, attributes)
              select * from unnest($1::uuid[], $2::text[], $3::text[], $4::jsonb[])
-             on conflict (id) do update set name = excluded.name, attributes = excluded.attributes,
-                 version = people.version + 1",
+             on conflict (id) do update set name = excluded.name, external_id = excluded.external_id,
+                 attributes = excluded.attributes, version = people.version + 1",
         )
         .bind(rows.iter().map(|r| r.id).collect::<Vec<_>>())
         .bind(rows.iter().map(|r| r.person.name.as_str()).collect::<Vec<_>>())
-        .bind(rows.iter().map(|r| r.person.external_id.as_str()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|r| r.external_id).collect::<Vec<_>>())
         .bind(rows.iter().map(|r| Json(&r.attributes)).collect::<Vec<_>>())
         .execute(self.connection())
         .await?;
@@ -224,11 +266,10 @@ impl Change<'_> {
 
     /// As [`Change::audit`] for each of them, in one statement.
     async fn audit_imported(&mut self, rows: &[Row<'_>]) -> Result<(), StoreError> {
-        let told = |name: &str, external_id: &str, attributes: &Attributes, groups: Option<&BTreeSet<String>>| serde_json::json!({ "name": name, "external_id": external_id, "attributes": attributes, "groups": groups });
+        let told = |name: &str, external_id: Option<&str>, attributes: &Attributes, groups: Option<&BTreeSet<String>>| serde_json::json!({ "name": name, "external_id": external_id, "attributes": attributes, "groups": groups });
         let before =
-            |r: &Row<'_>| r.before.map(|b| Json(told(&b.name, &r.person.external_id, &b.attributes, Some(&b.groups))));
-        let after =
-            |r: &Row<'_>| Json(told(&r.person.name, &r.person.external_id, &r.attributes, r.person.groups.as_ref()));
+            |r: &Row<'_>| r.before.map(|b| Json(told(&b.name, b.external_id.as_deref(), &b.attributes, Some(&b.groups))));
+        let after = |r: &Row<'_>| Json(told(&r.person.name, r.external_id, &r.attributes, r.person.groups.as_ref()));
         let actor = self.actor().clone();
         sqlx::query(
             "insert into audit_log (actor_kind, actor_id, actor_name, address, request_id, action, object_kind, object_id,
@@ -254,6 +295,7 @@ impl Change<'_> {
 /// A person that is written.
 struct Row<'a> {
     id: Uuid,
+    external_id: Option<&'a str>,
     person: &'a ImportedPerson,
     before: Option<&'a Existing>,
     attributes: Attributes,

@@ -8,6 +8,7 @@ use rollcall_pipeline::WallTime;
 use sqlx::{Postgres, Row, Transaction};
 use uuid::Uuid;
 
+use crate::feed::hold_feed;
 use crate::row::{all, row};
 use crate::sites::MAIN_SITE;
 use crate::{Store, StoreError};
@@ -296,6 +297,9 @@ impl Planning {
         let stays = |session: &PlannedSession| session.entry.is_some_and(|entry| unplanned.contains(&entry));
         let gone = there.into_values().filter(|(session, free)| *free && !stays(session));
         let gone: Vec<Uuid> = gone.map(|(session, _)| session.id).collect();
+        if !(new.is_empty() && other.is_empty() && gone.is_empty()) {
+            hold_feed(&mut self.tx).await?;
+        }
         let made = self.insert(origin, &new).await?;
         let changed = self.update(&other).await?;
         let removed = self.delete(&gone).await?;
@@ -380,6 +384,7 @@ impl Planning {
             if pairs.is_empty() {
                 continue;
             }
+            hold_feed(&mut self.tx).await?;
             let (sessions, people): (Vec<Uuid>, Vec<Uuid>) = pairs.into_iter().unzip();
             sqlx::query(sql).bind(sessions).bind(people).execute(&mut *self.tx).await?;
         }

@@ -7,6 +7,7 @@ use sqlx::{Postgres, QueryBuilder, Row};
 use uuid::Uuid;
 
 use crate::change::Entry;
+use crate::feed::hold_feed;
 use crate::row::{all, and_one, one, row};
 use crate::seal::Bound;
 use crate::{CandidateRecord, Change, EventRecord, Scope, Store, StoreError};
@@ -221,11 +222,12 @@ impl Store {
 }
 
 impl Change<'_> {
-    /// An item, until the end of the change nobody else's.
+    /// An item, until the end of the change nobody else's. Whoever decides it for somebody locks their standing first.
     ///
     /// # Errors
     /// When the database is away.
     pub async fn lock_review(&mut self, scope: &Scope, event: EventId) -> Result<Option<ReviewItem>, StoreError> {
+        hold_feed(self.connection()).await?;
         let mut q = QueryBuilder::new(ITEM);
         in_scope(&mut q, scope);
         q.push(" and i.event_id = ").push_bind(event.0).push(" for update of i");

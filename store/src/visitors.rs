@@ -6,6 +6,7 @@ use sqlx::Row;
 use uuid::Uuid;
 
 use crate::change::Entry;
+use crate::feed::hold_feed;
 use crate::row::{all, and_one, one, row};
 use crate::seal::Bound;
 use crate::templates::from_bytes;
@@ -172,9 +173,9 @@ impl Store {
                 add(&mut known, row.try_get("visitor_id")?, &face);
             }
         }
+        let (mut events, mut times, mut visitors) = (Vec::new(), Vec::<WallTime>::new(), Vec::new());
         for row in &new {
             let Some((event, face)) = self.open_stranger(row)? else { continue };
-            let at: WallTime = row.try_get("captured_at")?;
             let nearest = known
                 .iter()
                 .filter_map(|k| Some((k.id, k.mean()?.similarity(&face)?)))
@@ -183,21 +184,34 @@ impl Store {
                 .filter(|(_, alike)| *alike >= similarity);
             let id = nearest.map_or_else(|| Uuid::new_v5(&event, b"visitor"), |(id, _)| id);
             add(&mut known, id, &face);
-            sqlx::query(
-                "insert into visitors as v (id, first_seen_at, last_seen_at) values ($1, $2, $2)
-                 on conflict (id) do update set first_seen_at = least(v.first_seen_at, $2),
-                     last_seen_at = greatest(v.last_seen_at, $2), sightings = v.sightings + 1",
-            )
-            .bind(id)
-            .bind(at)
-            .execute(&mut *tx)
-            .await?;
-            sqlx::query("update review_items set visitor_id = $2 where event_id = $1")
-                .bind(event)
-                .bind(id)
-                .execute(&mut *tx)
-                .await?;
+            events.push(event);
+            times.push(row.try_get("captured_at")?);
+            visitors.push(id);
         }
+        // Whoever writes events waits for this from here on, and for no comparison. Who was forgotten in the meantime stays so.
+        hold_feed(&mut tx).await?;
+        sqlx::query(
+            "insert into visitors as v (id, first_seen_at, last_seen_at, sightings)
+             select n.v, min(n.at), max(n.at), count(*)
+             from unnest($1::uuid[], $2::timestamptz[], $3::uuid[]) as n (e, at, v)
+             join review_items i on i.event_id = n.e and i.sealed_embedding is not null group by n.v
+             on conflict (id) do update set first_seen_at = least(v.first_seen_at, excluded.first_seen_at),
+                 last_seen_at = greatest(v.last_seen_at, excluded.last_seen_at),
+                 sightings = v.sightings + excluded.sightings",
+        )
+        .bind(&events)
+        .bind(&times)
+        .bind(&visitors)
+        .execute(&mut *tx)
+        .await?;
+        sqlx::query(
+            "update review_items i set visitor_id = n.v from unnest($1::uuid[], $2::uuid[]) as n (e, v)
+             where i.event_id = n.e and i.sealed_embedding is not null",
+        )
+        .bind(&events)
+        .bind(&visitors)
+        .execute(&mut *tx)
+        .await?;
         tx.commit().await?;
         Ok(new.len())
     }
@@ -209,6 +223,7 @@ impl Change<'_> {
     /// # Errors
     /// When the database is away.
     pub async fn forget_visitor(&mut self, id: Uuid) -> Result<bool, StoreError> {
+        hold_feed(self.connection()).await?;
         let forgotten = sqlx::query(
             "update review_items set visitor_id = null, sealed_embedding = null, sealed_crop = null, version = version + 1
              where visitor_id = $1",

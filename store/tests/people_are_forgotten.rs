@@ -5,7 +5,7 @@ use chrono::{NaiveDate, TimeZone, Utc};
 use rollcall_pipeline::{Embedding, ModelId, PersonId};
 use rollcall_store::testing::{current_database, store};
 use rollcall_store::{
-    Actor, Attributes, CandidateRecord, EventRecord, ImportError, ImportedPerson, MarkRecord, NewConsent, NewTemplate,
+    Actor, Attributes, CandidateRecord, Claim, EventRecord, ImportError, ImportedPerson, MarkRecord, Misfit, NewConsent, NewTemplate,
     PersonFields, PersonFilter, Scope, SessionRecord, Store, TemplateOrigin,
 };
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor, PgConnection, Row};
@@ -158,6 +158,29 @@ async fn erased_people_are_nowhere() {
 }
 
 #[tokio::test]
+async fn answers_from_before_an_erasure_are_told_to_nobody() {
+    let store = store().await;
+    let ada = PersonId(well_known(&store).await);
+    let caller = Uuid::from_u128(5);
+    let claim = async |key: &str| store.claim_request(caller, key, &[0; 32], at(0), at(-60)).await.unwrap();
+    let keep = async |key: &str| store.keep_answer(caller, key, 201, Some(NAME.as_bytes())).await.unwrap();
+    for key in ["told", "under way", "refused"] {
+        assert_eq!(claim(key).await, Claim::Ours);
+    }
+    keep("told").await;
+    assert_eq!(claim("told").await, Claim::Done(Some(NAME.as_bytes().to_vec())));
+    assert!(store.delete_person(ada).await.unwrap());
+    keep("under way").await;
+    for key in ["told", "under way"] {
+        assert_eq!(claim(key).await, Claim::Done(None), "{key}");
+    }
+    store.give_claim_back(caller, "refused").await.unwrap();
+    assert_eq!(claim("refused").await, Claim::Ours);
+    keep("refused").await;
+    assert!(matches!(claim("refused").await, Claim::Done(Some(_))), "what comes after it is kept");
+}
+
+#[tokio::test]
 async fn the_audit_log_is_changed_by_erasure_alone() {
     let store = store().await;
     let mut db = current_database(&store).await.connect().await.unwrap();
@@ -184,7 +207,8 @@ async fn withdrawn_consent_takes_the_templates_with_it() {
 
 fn imported(external_id: &str, name: &str, groups: &[&str]) -> ImportedPerson {
     ImportedPerson {
-        external_id: external_id.to_owned(),
+        id: None,
+        external_id: Some(external_id.to_owned()),
         name: name.to_owned(),
         groups: Some(groups.iter().map(|group| (*group).to_owned()).collect()),
         attributes: Attributes::new(),
@@ -217,6 +241,26 @@ async fn an_import_is_done_as_a_whole_or_not_at_all() {
     let mut full = imported("4", "Full", &[]);
     full.attributes = (0..51).map(|n| (format!("note {n}"), "x".to_owned())).collect();
     let mut change = store.change(actor()).await.unwrap();
-    let error = change.import_people(&[full]).await.unwrap_err();
-    assert!(matches!(error, ImportError::TooManyAttributes(who) if who == ["4"]));
+    let ada = people[0].id;
+    let by_id = |id: Uuid, number: Option<&str>| ImportedPerson {
+        id: Some(id),
+        external_id: number.map(str::to_owned),
+        ..imported("", "Ada", &["A", "B"])
+    };
+    let misfits = [
+        imported("1", "Ada", &[]),
+        full,
+        by_id(Uuid::nil(), None),
+        by_id(ada, None),
+        by_id(people[1].id, Some("2")),
+    ];
+    let ImportError::Misfits(told) = change.import_people(&misfits).await.unwrap_err() else { panic!() };
+    assert_eq!(told, [(1, Misfit::TooManyAttributes), (2, Misfit::Unknown), (3, Misfit::Twice), (4, Misfit::Taken)]);
+    let mut change = store.change(actor()).await.unwrap();
+    let told = change.import_people(&[by_id(ada, None)]).await.unwrap();
+    assert_eq!((told.created, told.unchanged), (0, 1), "whoever has the id keeps their number");
+    let told = change.import_people(&[by_id(ada, Some("9"))]).await.unwrap();
+    assert_eq!(told.updated, 1);
+    change.commit().await.unwrap();
+    assert_eq!(store.people().await.unwrap()[0].external_id.as_deref(), Some("9"));
 }

@@ -7,9 +7,12 @@ use std::ops::Deref;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 
+use rollcall_pipeline::supervisor::Supervisor;
+use rollcall_pipeline::{Clock, SystemClock};
+use rollcall_store::{Cluster, Sealer, Store};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -91,6 +94,18 @@ impl Site {
         let key = json!({ "name": "a machine", "rights": rights, "everywhere": true });
         let made = self.post("/api/v1/keys", &key).expect(201);
         self.guest().with("x-api-key", made["secret"].as_str().unwrap())
+    }
+
+    /// Works on its database, beside the daemon. What is sealed there does not open.
+    pub(crate) fn with_store(&self, work: impl AsyncFnOnce(&Store)) {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let cluster = Cluster::start(&self.data(), &Supervisor::new(clock)).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let store = Store::in_cluster(&cluster, Sealer::new([7; 32]), 1);
+            work(&store).await;
+            store.close().await;
+        });
     }
 
     /// Where its data is.

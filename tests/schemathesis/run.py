@@ -96,7 +96,7 @@ def seed(base: str) -> tuple[str, dict[str, str]]:
     admin.post(f"people/{person}/consents", {"text_version": "1", "given_by": "Ada"})
     group = admin.post("groups", {"name": "3b"})["id"]
     course = admin.post("courses", {"site_id": "school", "name": "Mathematics"})["id"]
-    admin.ask("PUT", f"/api/v1/courses/{course}/enrolments", {"people": [{"person_id": person}]})
+    admin.ask("PUT", f"/api/v1/courses/{course}/enrolments", {"people": [{"person_id": person}]}, headers={"if-match": "*"})
     line = {"room_id": "hall", "weekdays": [1, 2, 3, 4, 5], "starts": "08:00", "ends": "09:00"}
     entry = admin.post(f"courses/{course}/timetable", line)["id"]
     now = datetime.datetime.now(datetime.UTC)

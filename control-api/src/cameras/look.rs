@@ -20,7 +20,6 @@ use rollcall_pipeline::config::CameraConfig;
 use rollcall_store::Entry;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
 use tokio::time::{Instant, interval, sleep_until, timeout};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -33,6 +32,7 @@ use crate::extract::{Body, Params, PathOf};
 use crate::ports::cameras::{CameraProbe, NoPicture, Overlay, Picture, Pictures};
 use crate::problem::{Answer, FieldError, Problem, Problems};
 use crate::rights::Right;
+use crate::stall::unstalled;
 use crate::state::Api;
 use crate::validate::Checks;
 
@@ -225,38 +225,28 @@ async fn preview(
     request: Request,
 ) -> Answer<Response> {
     let watching = Watching::begin(caller, api, id, params, request.into_parts().0).await?;
-    // One picture is on its way, one waits: a viewer that is slow is shown fewer, and one that is gone is noticed here.
-    let (feed, pictures) = mpsc::channel(1);
-    tokio::spawn(feed_parts(watching, feed));
-    let body = stream::unfold(pictures, |mut pictures| async move {
-        let part = pictures.recv().await?;
-        Some((Ok::<Bytes, Infallible>(part), pictures))
+    let parts = stream::unfold(watching, |mut watching| async move {
+        let picture = watching.next().await.ok()?;
+        Some((Ok::<Bytes, Infallible>(part(&picture)), watching))
     });
+    // A viewer that is slow is shown fewer.
+    let body = unstalled(parts, STALLED);
     let kind = "multipart/x-mixed-replace; boundary=picture";
     let headers = [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-store")];
     // Proxies that collect answers would make it anything but live.
     Ok((headers, [("x-accel-buffering", "no")], HttpBody::from_stream(body)).into_response())
 }
 
-async fn feed_parts(mut watching: Watching, feed: mpsc::Sender<Bytes>) {
-    loop {
-        let picture = tokio::select! {
-            picture = watching.next() => picture,
-            () = feed.closed() => return,
-        };
-        let Ok(picture) = picture else { return };
-        let captured = picture.captured.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
-        let mut part = format!(
-            "--picture\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\nX-Captured-At: {captured}\r\n\r\n",
-            picture.jpeg.len(),
-        )
-        .into_bytes();
-        part.extend_from_slice(&picture.jpeg);
-        part.extend_from_slice(b"\r\n");
-        if !matches!(timeout(STALLED, feed.send(part.into())).await, Ok(Ok(()))) {
-            return;
-        }
-    }
+fn part(picture: &Picture) -> Bytes {
+    let captured = picture.captured.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+    let mut part = format!(
+        "--picture\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\nX-Captured-At: {captured}\r\n\r\n",
+        picture.jpeg.len(),
+    )
+    .into_bytes();
+    part.extend_from_slice(&picture.jpeg);
+    part.extend_from_slice(b"\r\n");
+    part.into()
 }
 
 /// Watch a camera, over a WebSocket

@@ -17,7 +17,7 @@ use crate::extract::{Params, PathOf};
 use crate::ports::faces::{FaceView, Likeness, MAX_FACES, MAX_PICTURE_BYTES};
 use crate::rights::Right;
 use crate::state::Api;
-use crate::upload::{self, Upload, UploadLimits};
+use crate::upload::{self, Held, Upload, UploadLimits};
 
 /// Predictions of a face, at most.
 const MAX_PREDICTIONS: u32 = 50;
@@ -264,9 +264,11 @@ pub(super) fn router() -> OpenApiRouter<Arc<Api>> {
     one.merge(two.layer(DefaultBodyLimit::max(UploadLimits::body(2 * MAX_PICTURE_BYTES))))
 }
 
-pub(super) async fn picture(request: Request) -> Reply<Vec<u8>> {
-    let mut upload: Upload<Anything> = upload::read(request, FILE).await?;
-    upload.one("file").map_err(|_| Failure::bad(code::MISSING, "Required part 'file' is not present: send one picture"))
+/// The picture, and what is held for it.
+pub(super) async fn picture(api: &Api, request: Request) -> Reply<(Vec<u8>, Held)> {
+    let mut upload: Upload<Anything> = upload::read(api, request, FILE).await?;
+    let missing = |_| Failure::bad(code::MISSING, "Required part 'file' is not present: send one picture");
+    Ok((upload.one("file").map_err(missing)?, upload.held))
 }
 
 fn similarity(likeness: Likeness) -> f32 {
@@ -285,7 +287,8 @@ async fn recognize(
 ) -> Reply<Json<SeenFaces>> {
     client.need_people(&[Right::FacesUse, Right::PeopleRead])?;
     let look = Look::read(&client, params)?;
-    let looked = look.faces(&api, picture(request).await?).await?;
+    let (picture, _held) = picture(&api, request).await?;
+    let looked = look.faces(&api, picture).await?;
     let ranked = |(_, e): &(FaceView, Embedding)| api.faces.match_gallery(e, look.predictions).ranking;
     let rankings: Vec<_> = looked.faces.iter().map(ranked).collect();
     let people: Vec<Uuid> = rankings.iter().flatten().map(|(person, _)| person.0).collect();
@@ -312,7 +315,8 @@ async fn detect(
 ) -> Reply<Json<SeenFaces>> {
     client.need(&[Right::FacesUse])?;
     let look = Look::read(&client, params)?;
-    let looked = look.faces(&api, picture(request).await?).await?;
+    let (picture, _held) = picture(&api, request).await?;
+    let looked = look.faces(&api, picture).await?;
     let result = looked.faces.iter().map(|(face, embedding)| look.face(face, embedding, looked.took_ms)).collect();
     Ok(Json(SeenFaces { result, plugins_versions: look.versions(&api) }))
 }
@@ -335,7 +339,8 @@ async fn verify_saved(
     let saved = api.store.subject_face(id, &api.faces.model()).await?;
     let (saved, face) = saved.ok_or_else(|| Failure::not_found(code::NO_IMAGE, "Image not found"))?;
     let face = face.ok_or_else(|| Failure::bad(code::INVALID, "the saved face was made by another model"))?;
-    let looked = look.faces(&api, picture(request).await?).await?;
+    let (picture, _held) = picture(&api, request).await?;
+    let looked = look.faces(&api, picture).await?;
     let mut result = Vec::new();
     for (seen, embedding) in &looked.faces {
         let (_, likeness) = api.faces.verify(&face, embedding)?;
@@ -357,7 +362,7 @@ async fn verify(
 ) -> Reply<Json<ComparedFaces>> {
     client.need(&[Right::FacesUse])?;
     let look = Look::read(&client, params)?;
-    let mut upload: Upload<Anything> = upload::read(request, PAIR).await?;
+    let mut upload: Upload<Anything> = upload::read(&api, request, PAIR).await?;
     let mut part = |name: &str| {
         let missing = |_| Failure::bad(code::MISSING, format!("Required part '{name}' is not present"));
         upload.one(name).map_err(missing)

@@ -5,7 +5,7 @@
 
 mod failure;
 mod look;
-mod subjects;
+pub(crate) mod subjects;
 
 use std::sync::Arc;
 

@@ -7,7 +7,7 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::StatusCode;
 use axum::routing::get;
 use rollcall_pipeline::PersonId;
-use rollcall_store::{NewTemplate, PersonDetail, PersonFields, TemplateOrigin};
+use rollcall_store::{Change, NewTemplate, PersonDetail, PersonFields, TemplateOrigin};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -17,12 +17,14 @@ use uuid::Uuid;
 use super::failure::{Client, Failure, Failures, Reply, code};
 use super::look::{FileForm, picture};
 use crate::extract::{Body, ListBody, Params, PathOf};
-use crate::ports::faces::{EnrolAsk, MAX_PICTURE_BYTES, PictureOutcome};
+use crate::ports::faces::{self, EnrolAsk, MAX_PICTURE_BYTES, PictureOutcome};
 use crate::problem::Problem;
 use crate::rights::Right;
 use crate::state::Api;
 use crate::upload::UploadLimits;
 
+/// Bytes of a body with a picture.
+pub(crate) const MAX_BODY: usize = UploadLimits::body(MAX_PICTURE_BYTES);
 const MAX_SUBJECT: usize = 100;
 const MAX_PAGE: u32 = 1_000;
 
@@ -106,7 +108,7 @@ struct SubjectParams {
 pub(super) fn router() -> OpenApiRouter<Arc<Api>> {
     let faces = OpenApiRouter::new()
         .routes(routes!(list_faces, add_face, delete_faces))
-        .layer(DefaultBodyLimit::max(UploadLimits::body(MAX_PICTURE_BYTES)));
+        .layer(DefaultBodyLimit::max(MAX_BODY));
     OpenApiRouter::new()
         .routes(routes!(list, add, delete_all))
         // Its own examples write it so.
@@ -157,17 +159,16 @@ async fn add(
     if api.store.subject(valid(&subject)?).await?.is_some() {
         return Err(Failure::bad(code::INVALID, "Subject already exists"));
     }
-    make(&client, &api, &subject).await?;
+    let mut change = api.store.change(client.0.actor()).await?;
+    make(&mut change, &subject).await?;
+    change.commit().await?;
     Ok((StatusCode::CREATED, Json(Subject { subject })))
 }
 
-async fn make(client: &Client, api: &Api, subject: &str) -> Reply<PersonDetail> {
-    let mut change = api.store.change(client.0.actor()).await?;
+async fn make(change: &mut Change<'_>, subject: &str) -> Reply<PersonDetail> {
     let fields =
         PersonFields { name: subject.to_owned(), external_id: Some(subject.to_owned()), ..PersonFields::default() };
-    let person = change.add_person(&fields).await?;
-    change.commit().await?;
-    Ok(person)
+    Ok(change.add_person(&fields).await?)
 }
 
 /// Rename a subject (as CompreFace does)
@@ -278,7 +279,7 @@ async fn add_face(
     if known.is_none() && api.privacy.consent_required {
         return Err(no_consent());
     }
-    let picture = picture(request).await?;
+    let (picture, _held) = picture(&api, request).await?;
     // Until it is stored: two subjects with one face must not pass at the same time.
     let _turn = api.faces.turn().await;
     let model = api.faces.model();
@@ -299,18 +300,7 @@ async fn add_face(
         let detail = outcome.report.detail.unwrap_or_default();
         return Err(Failure::refused(outcome.report.code.unwrap_or_default(), detail));
     };
-    let person = match known {
-        Some(person) => person,
-        None => PersonId(make(&client, &api, &subject).await?.id),
-    };
-    let new = NewTemplate {
-        person,
-        embedding: &template.embedding,
-        model_licence: &licence(&api)?,
-        quality: template.quality,
-        source_sha256: outcome.sha256,
-    };
-    let image_id = store(&client, &api, person, new, &outcome).await?;
+    let image_id = store(&client, &api, known, &subject, &outcome, template).await?;
     Ok((StatusCode::CREATED, Json(SavedFace { image_id, subject })))
 }
 
@@ -319,19 +309,25 @@ fn no_consent() -> Failure {
     Failure::new(StatusCode::CONFLICT, code::OTHER, text)
 }
 
-/// The template of that picture, new or as it is there.
+/// The template of that picture, new or as it is there; with its subject, or neither.
 async fn store(
     client: &Client,
     api: &Api,
-    person: PersonId,
-    new: NewTemplate<'_>,
+    known: Option<PersonId>,
+    subject: &str,
     outcome: &PictureOutcome,
+    template: &faces::NewTemplate,
 ) -> Reply<Uuid> {
+    let licence = licence(api)?;
     let mut change = api.store.change(client.0.actor()).await?;
-    let locked = change.lock_person(&client.0.scope, person).await?.ok_or_else(no_subject)?;
+    let locked = match known {
+        Some(person) => change.lock_person(&client.0.scope, person).await?.ok_or_else(no_subject)?,
+        None => make(&mut change, subject).await?,
+    };
     if api.privacy.consent_required && locked.consent.is_none() {
         return Err(no_consent());
     }
+    let person = PersonId(locked.id);
     let known = api.store.template_of(person, &api.faces.model(), &outcome.sha256).await?;
     if let Some(id) = known {
         return Ok(id);
@@ -344,6 +340,13 @@ async fn store(
         ));
     }
     let report = serde_json::to_value(&outcome.report.gates).map_err(Problem::internal)?;
+    let new = NewTemplate {
+        person,
+        embedding: &template.embedding,
+        model_licence: &licence,
+        quality: template.quality,
+        source_sha256: outcome.sha256,
+    };
     let made = change.add_templates(person, &[(new, TemplateOrigin { source: "picture", report })]).await?;
     change.commit().await?;
     let made = made.first().map(|row| row.id);

@@ -1,13 +1,16 @@
 //! One who follows: what they may see, and for how long.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::http::request::Parts;
+use parking_lot::Mutex;
 use rollcall_store::StoreError;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
+use uuid::Uuid;
 
 use super::LiveEvent;
 use super::hub::{Reader, Told};
@@ -21,7 +24,9 @@ const ASK_EVERY: Duration = Duration::from_secs(5);
 /// How long the database may be away before it is asked again.
 const RETRY: Duration = Duration::from_secs(1);
 /// Who follow at the same time, at most.
-pub(super) const MOST: usize = 512;
+const MOST: usize = 512;
+/// Of these, with one account or key.
+const MOST_EACH: usize = 64;
 
 /// What comes next.
 pub(super) enum News {
@@ -66,7 +71,7 @@ pub(super) struct Follower {
     stopped: watch::Receiver<bool>,
     ask_at: Instant,
     until: Option<Instant>,
-    _seat: OwnedSemaphorePermit,
+    _seat: Seat,
 }
 
 impl Follower {
@@ -79,9 +84,7 @@ impl Follower {
         lasts: Option<Duration>,
     ) -> Answer<Self> {
         need(&caller)?;
-        let seat = Arc::clone(&api.live.seats).try_acquire_owned().map_err(|_| {
-            Problem::busy(StatusCode::SERVICE_UNAVAILABLE, format!("{MOST} follow already"), ASK_EVERY.as_secs())
-        })?;
+        let seat = api.live.seats.take(caller.id)?;
         let stopped = api.live.stopped();
         let reader = api.live.reader(&api.store, after).await?;
         let now = Instant::now();
@@ -156,7 +159,61 @@ fn visible(caller: &Caller, wanted: &[&'static str]) -> Vec<&'static str> {
     wanted.iter().copied().filter(|kind| caller.may(right(kind))).collect()
 }
 
-/// As many seats as there are.
-pub(super) fn seats() -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(MOST))
+/// Who follows, by account or key. Cloning shares it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Seats(Arc<Mutex<HashMap<Uuid, usize>>>);
+
+impl Seats {
+    /// One for this caller, until it is let go.
+    fn take(&self, caller: Uuid) -> Answer<Seat> {
+        let mut taken = self.0.lock();
+        let busy = |status, detail| Err(Problem::busy(status, detail, ASK_EVERY.as_secs()));
+        if taken.get(&caller).is_some_and(|own| *own >= MOST_EACH) {
+            let detail = format!("{MOST_EACH} follow with this account or key already: end one, or use another key");
+            return busy(StatusCode::TOO_MANY_REQUESTS, detail);
+        }
+        if taken.values().sum::<usize>() >= MOST {
+            return busy(StatusCode::SERVICE_UNAVAILABLE, format!("{MOST} follow already"));
+        }
+        *taken.entry(caller).or_default() += 1;
+        Ok(Seat { seats: self.clone(), caller })
+    }
+}
+
+struct Seat {
+    seats: Seats,
+    caller: Uuid,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut taken = self.seats.0.lock();
+        if let Some(own) = taken.get_mut(&self.caller) {
+            *own -= 1;
+        }
+        taken.retain(|_, own| *own > 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_takes_the_seats_of_all() {
+        let seats = Seats::default();
+        let status = |caller: u128| seats.take(Uuid::from_u128(caller)).err().map(|problem| problem.status());
+        let take = |caller: u128, n: usize| -> Vec<Seat> {
+            (0..n).map(|_| seats.take(Uuid::from_u128(caller)).unwrap()).collect()
+        };
+        let mut own = take(1, MOST_EACH);
+        assert_eq!(status(1), Some(StatusCode::TOO_MANY_REQUESTS));
+        assert_eq!(status(2), None, "others have theirs");
+        own.pop();
+        own.extend(take(1, 1));
+        let others: Vec<_> = (2..).map(|n| take(n, MOST_EACH)).take(MOST / MOST_EACH - 1).collect();
+        assert_eq!(status(99), Some(StatusCode::SERVICE_UNAVAILABLE));
+        drop((own, others));
+        assert!(seats.0.lock().is_empty());
+    }
 }

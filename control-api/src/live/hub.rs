@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rollcall_store::{FEED_KINDS, FeedRow, Scope, Store, StoreError};
-use tokio::sync::{Semaphore, broadcast, watch};
+use tokio::sync::{broadcast, watch};
 use tokio::time::timeout;
 
-use super::follow::seats;
+use super::follow::Seats;
 
 /// Rows that are kept in memory for those who read.
 const KEPT: usize = 2_048;
@@ -30,7 +30,7 @@ pub struct Live {
     /// Where the feed begins to be fanned out is known: what comes after that comes to everybody.
     began: watch::Sender<bool>,
     /// One for each who follows.
-    pub(super) seats: Arc<Semaphore>,
+    pub(super) seats: Seats,
 }
 
 impl Default for Live {
@@ -39,7 +39,7 @@ impl Default for Live {
             rows: broadcast::channel(KEPT).0,
             stopped: watch::channel(false).0,
             began: watch::channel(false).0,
-            seats: seats(),
+            seats: Seats::default(),
         }
     }
 }

@@ -29,6 +29,7 @@ use crate::extract::Params;
 use crate::problem::{Answer, FieldError, Problem, Problems};
 use crate::rights::Right;
 use crate::secrets::{NewSecret, SecretKind};
+use crate::stall::unstalled;
 use crate::state::Api;
 use crate::tickets;
 
@@ -37,6 +38,8 @@ pub use hub::Live;
 
 /// A connection that is quiet is shown to be alive.
 const HEARTBEAT: Duration = Duration::from_secs(15);
+/// Who takes nothing for so long is not there any more.
+const STALLED: Duration = Duration::from_secs(30);
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// Readers send nothing that matters.
 const MAX_MESSAGE: usize = 4 << 10;
@@ -208,6 +211,8 @@ async fn events(
     let mut headers = HeaderMap::new();
     // Proxies that collect answers would make it anything but live.
     headers.insert(HeaderName::from_static("x-accel-buffering"), axum::http::HeaderValue::from_static("no"));
+    // Also who reads no more is asked for their token again, and loses their seat with it.
+    let events = unstalled(events, STALLED);
     Ok((headers, Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT))).into_response())
 }
 
@@ -244,8 +249,7 @@ async fn tell(mut socket: WebSocket, mut follower: Follower) {
             news = follower.next() => match news {
                 News::Event(event) => {
                     let json = serde_json::to_string(&event).unwrap_or_default();
-                    // Who takes nothing for so long is not there.
-                    tokio::time::timeout(HEARTBEAT * 2, socket.send(Message::Text(json.into()))).await
+                    tokio::time::timeout(STALLED, socket.send(Message::Text(json.into()))).await
                 }
                 News::End(why) => {
                     let code = if why.is_refusal() { close_code::POLICY } else { close_code::AWAY };
@@ -259,7 +263,7 @@ async fn tell(mut socket: WebSocket, mut follower: Follower) {
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return,
                 Some(Ok(_)) => continue,
             },
-            _ = beat.tick() => tokio::time::timeout(HEARTBEAT * 2, socket.send(Message::Ping(Vec::new().into()))).await,
+            _ = beat.tick() => tokio::time::timeout(STALLED, socket.send(Message::Ping(Vec::new().into()))).await,
         };
         if !matches!(sent, Ok(Ok(()))) {
             return;

@@ -47,7 +47,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<Api>> {
 
 /// People as a table
 ///
-/// CSV in UTF-8, by name, with the columns that `import` reads. A cell that a spreadsheet would take for a formula begins
+/// CSV in UTF-8, by name, with the columns that `import` reads; the id only of whoever has no external id. A cell that a spreadsheet would take for a formula begins
 /// with an apostrophe, which `import` takes off.
 #[utoipa::path(get, path = "/people/export", tag = "people", security(("token" = []), ("key" = [])), params(ExportParams),
     responses((status = 200, body = String, content_type = "text/csv"), Problems))]

@@ -20,7 +20,7 @@ use crate::rights::Right;
 use crate::state::Api;
 
 /// Bytes of a table, at most.
-const MAX_BYTES: usize = 20 << 20;
+pub(crate) const MAX_BYTES: usize = 20 << 20;
 
 /// How to import.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
@@ -55,8 +55,9 @@ pub(super) fn router() -> OpenApiRouter<Arc<Api>> {
 /// Add and change people by a table
 ///
 /// CSV in UTF-8, with `,` or `;`, at most 20 MB and 100,000 people. The first line names the columns: `external_id` (by which
-/// people are told apart) and `name`, perhaps `groups` (parted by `|`, made if need be) and `attribute.NAME`. What has no
-/// column stays as it is; nobody is removed. One mistake, and nothing is imported: each is told with its line.
+/// people are told apart) and `name`, perhaps `groups` (parted by `|`, made if need be), `attribute.NAME` and `id`, which says
+/// who it is here: for those without an external id, or to give them one. What has no column stays as it is; nobody is
+/// removed. One mistake, and nothing is imported: each is told with its line.
 #[utoipa::path(post, path = "/people/import", tag = "people", security(("token" = []), ("key" = [])), params(ImportParams),
     request_body(content = String, content_type = "text/csv",
         example = "external_id,name,groups\n4711,Ada Lovelace,Mathematics|Year 1\n"),
@@ -73,16 +74,17 @@ async fn import(
     if !media_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("text/csv") {
         return Err(unsupported("text/csv"));
     }
+    let _held = api.access.space.hold(request.headers(), MAX_BYTES)?;
     let bytes = to_bytes(request.into_body(), MAX_BYTES).await;
     let bytes = bytes.map_err(|_| too_large("the table did not come in whole, or has more than 20 MB"))?;
     let read = tokio::task::spawn_blocking(move || table::read(&bytes)).await.map_err(Problem::internal)?;
-    let people = read.map_err(wrong_table)?;
+    let (lines, people): (Vec<_>, Vec<_>) = read.map_err(wrong_table)?.into_iter().unzip();
     let dry_run = params.dry_run.unwrap_or_default();
     let mut change = api.store.change(caller.actor()).await?;
     let told = change.import_people(&people).await.map_err(|error| match error {
-        ImportError::TooManyAttributes(people) => {
-            let told = |id: String| FieldError { pointer: format!("external_id {id}"), detail: error_text() };
-            wrong_table(people.into_iter().take(1_000).map(told).collect())
+        ImportError::Misfits(misfits) => {
+            let told = misfits.into_iter().take(table::MAX_TOLD);
+            wrong_table(told.map(|(i, why)| table::mistake(lines[i], "", why.to_string())).collect())
         }
         ImportError::Store(error) => error.into(),
     })?;
@@ -91,10 +93,6 @@ async fn import(
     }
     let Imported { created, updated, unchanged, groups_created } = told;
     Ok(Json(ImportView { dry_run, created, updated, unchanged, groups_created }))
-}
-
-fn error_text() -> String {
-    format!("would have more than {} attributes", rollcall_store::MAX_ATTRIBUTES)
 }
 
 fn wrong_table(errors: Vec<FieldError>) -> Problem {

@@ -2,9 +2,9 @@
 
 mod consents;
 mod export;
-mod import;
+pub(crate) mod import;
 mod table;
-mod templates;
+pub(crate) mod templates;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

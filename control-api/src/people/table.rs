@@ -1,10 +1,11 @@
-//! The table of people that is imported and exported: `external_id,name,groups` and a column `attribute.NAME` for each
-//! attribute. Groups are parted by `|`. Pure.
+//! The table of people that is imported and exported: `id,external_id,name,groups` and a column `attribute.NAME` for each
+//! attribute. Groups are parted by `|`. Whoever has no external id is told by their id here. Pure.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use csv::{ByteRecord, ReaderBuilder, Trim};
 use rollcall_store::{ImportedPerson, MAX_ATTRIBUTES, PersonDetail};
+use uuid::Uuid;
 
 use crate::problem::FieldError;
 use crate::validate::{Checks, MAX_NAME};
@@ -14,23 +15,24 @@ use super::{MAX_ATTRIBUTE, MAX_GROUPS, check_attribute_name};
 /// Lines of people, at most.
 pub(super) const MAX_LINES: u64 = 100_000;
 /// Columns, at most.
-const MAX_COLUMNS: usize = 3 + 100;
+const MAX_COLUMNS: usize = 4 + 100;
 /// Mistakes that are told, at most.
-const MAX_TOLD: usize = 1_000;
+pub(super) const MAX_TOLD: usize = 1_000;
 /// Between the groups of a person.
 const PART: char = '|';
 const ATTRIBUTE: &str = "attribute.";
 
 /// What a column is.
 enum Column {
+    Id,
     ExternalId,
     Name,
     Groups,
     Attribute(String),
 }
 
-/// Reads a table; either all of it, or what is wrong with it.
-pub(super) fn read(bytes: &[u8]) -> Result<Vec<ImportedPerson>, Vec<FieldError>> {
+/// Reads a table, with the line of each person; either all of it, or what is wrong with it.
+pub(super) fn read(bytes: &[u8]) -> Result<Vec<(u64, ImportedPerson)>, Vec<FieldError>> {
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     let head = bytes.split(|b| *b == b'\n').next().unwrap_or_default();
     let count = |mark: u8| head.iter().filter(|b| **b == mark).count();
@@ -64,10 +66,13 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vec<ImportedPerson>, Vec<FieldError>>
             continue;
         }
         let Some(person) = person(&record, &columns, line, &mut told) else { continue };
-        if let Some(first) = lines_of.insert(person.external_id.clone(), line) {
-            told.add(mistake(line, "external_id", format!("stands in line {first} already")));
+        let keys = [("id", person.id.map(|id| id.to_string())), ("external_id", person.external_id.clone())];
+        for (column, key) in keys.into_iter().filter_map(|(column, key)| Some((column, key?))) {
+            if let Some(first) = lines_of.insert((column, key), line) {
+                told.add(mistake(line, column, format!("stands in line {first} already")));
+            }
         }
-        people.push(person);
+        people.push((line, person));
     }
     told.done(people)
 }
@@ -82,13 +87,14 @@ fn columns(record: &ByteRecord) -> Result<Vec<Column>, Vec<FieldError>> {
         let text = String::from_utf8_lossy(name).into_owned();
         let plain = text.to_lowercase();
         let column = match plain.as_str() {
+            "id" => Column::Id,
             "external_id" => Column::ExternalId,
             "name" => Column::Name,
             "groups" => Column::Groups,
             _ => match text.get(..ATTRIBUTE.len()).filter(|head| head.eq_ignore_ascii_case(ATTRIBUTE)) {
                 Some(_) => Column::Attribute(unguarded(&text[ATTRIBUTE.len()..]).to_owned()),
                 None => {
-                    let known = "external_id, name, groups and attribute.NAME";
+                    let known = "id, external_id, name, groups and attribute.NAME";
                     told.add(mistake(1, shown(&text), format!("no column that is read here: there are {known}")));
                     continue;
                 }
@@ -106,7 +112,7 @@ fn columns(record: &ByteRecord) -> Result<Vec<Column>, Vec<FieldError>> {
         columns.push(column);
     }
     for (name, is_there) in [
-        ("external_id", columns.iter().any(|c| matches!(c, Column::ExternalId))),
+        ("external_id", columns.iter().any(|c| matches!(c, Column::ExternalId | Column::Id))),
         ("name", columns.iter().any(|c| matches!(c, Column::Name))),
     ] {
         if !is_there {
@@ -123,10 +129,16 @@ fn person(record: &ByteRecord, columns: &[Column], line: u64, told: &mut Told) -
         return None;
     }
     let before = told.count;
-    let mut person =
-        ImportedPerson { external_id: String::new(), name: String::new(), groups: None, attributes: BTreeMap::new() };
+    let mut person = ImportedPerson {
+        id: None,
+        external_id: None,
+        name: String::new(),
+        groups: None,
+        attributes: BTreeMap::new(),
+    };
     for (bytes, column) in record.iter().zip(columns) {
         let name = match column {
+            Column::Id => "id",
             Column::ExternalId => "external_id",
             Column::Name => "name",
             Column::Groups => "groups",
@@ -138,9 +150,16 @@ fn person(record: &ByteRecord, columns: &[Column], line: u64, told: &mut Told) -
         };
         let text = unguarded(text);
         match column {
+            Column::Id if text.is_empty() => {}
+            Column::Id => match text.parse() {
+                Ok(id) => person.id = Some(id),
+                Err(_) => told.add(mistake(line, name, "is no id: take it as it was exported, or leave it empty")),
+            },
             Column::ExternalId => {
-                told.check(line, name, |checks| checks.line("", text, MAX_NAME));
-                person.external_id = text.to_owned();
+                if !text.is_empty() {
+                    told.check(line, name, |checks| checks.line("", text, MAX_NAME));
+                    person.external_id = Some(text.to_owned());
+                }
             }
             Column::Name => {
                 told.check(line, name, |checks| checks.line("", text, MAX_NAME));
@@ -164,6 +183,9 @@ fn person(record: &ByteRecord, columns: &[Column], line: u64, told: &mut Told) -
                 person.attributes.insert(name.to_owned(), text.to_owned());
             }
         }
+    }
+    if told.count == before && person.id.is_none() && person.external_id.is_none() {
+        told.add(mistake(line, "external_id", "is missing, and there is no id: nobody can tell who it is"));
     }
     if person.attributes.values().filter(|value| !value.is_empty()).count() > MAX_ATTRIBUTES {
         told.add(mistake(line, "", format!("at most {MAX_ATTRIBUTES} attributes")));
@@ -204,7 +226,7 @@ impl Told {
     }
 }
 
-fn mistake(line: u64, column: &str, detail: impl Into<String>) -> FieldError {
+pub(super) fn mistake(line: u64, column: &str, detail: impl Into<String>) -> FieldError {
     let pointer = if column.is_empty() { format!("line {line}") } else { format!("line {line}, {column}") };
     FieldError { pointer, detail: detail.into() }
 }
@@ -232,16 +254,19 @@ fn unguarded(text: &str) -> &str {
 /// The first line.
 pub(super) fn head(attributes: &[String]) -> Vec<String> {
     let attributes = attributes.iter().map(|name| format!("{ATTRIBUTE}{}", guarded(name)));
-    ["external_id", "name", "groups"].map(str::to_owned).into_iter().chain(attributes).collect()
+    ["id", "external_id", "name", "groups"].map(str::to_owned).into_iter().chain(attributes).collect()
 }
 
-/// The line of a person.
+/// The line of a person. The id is of use here alone, so only whoever has no number of another system is told by it.
 pub(super) fn line(person: &PersonDetail, attributes: &[String]) -> Vec<String> {
     let groups: Vec<&str> = person.groups.iter().map(|group| group.name.as_str()).collect();
     let groups = groups.join(&PART.to_string());
-    let external_id = person.external_id.as_deref().unwrap_or_default();
+    let (id, external_id) = match &person.external_id {
+        Some(external_id) => (String::new(), external_id.as_str()),
+        None => (person.id.to_string(), ""),
+    };
     let values = attributes.iter().map(|name| person.attributes.get(name).map_or("", String::as_str));
-    [external_id, person.name.as_str(), groups.as_str()].into_iter().chain(values).map(guarded).collect()
+    [id.as_str(), external_id, person.name.as_str(), groups.as_str()].into_iter().chain(values).map(guarded).collect()
 }
 
 #[cfg(test)]
@@ -259,8 +284,8 @@ mod tests {
             read("\u{feff}Name;External_ID;attribute.Room;GROUPS\r\nLovelace, Ada;7;12;B|A\r\n\r\n".as_bytes())
                 .unwrap();
         assert_eq!(comma, semicolon);
-        assert_eq!(comma[0].groups.as_ref().unwrap().len(), 2);
-        assert_eq!(read(b"external_id,name\n1,Ada\n").unwrap()[0].groups, None);
+        assert_eq!(comma[0].1.groups.as_ref().unwrap().len(), 2);
+        assert_eq!(read(b"external_id,name\n1,Ada\n").unwrap()[0].1.groups, None);
     }
 
     #[test]
@@ -268,7 +293,7 @@ mod tests {
         let told = wrong(b"external_id,name\n1,Ada\n,Grace\n2\n1,Alan\n3,\xff\n4,\n");
         assert_eq!(told.len(), 5, "{told:?}");
         for (told, begin) in told.iter().zip([
-            "line 3, external_id: must be 1 to 200",
+            "line 3, external_id: is missing",
             "line 4: has 1 fields",
             "line 5, external_id: stands in line 2",
             "line 6, name: is not UTF-8",
@@ -278,6 +303,8 @@ mod tests {
         }
         assert!(wrong(b"")[0].contains("empty"));
         assert!(wrong(b"external_id,name,salary\n")[0].starts_with("line 1, salary: no column"));
+        let told = wrong(format!("id,name\n{0},Ada\nx,Ben\n{0},Cid\n", Uuid::nil()).as_bytes());
+        assert!(told[0].starts_with("line 3, id: is no id") && told[1].starts_with("line 4, id: stands in line 2"), "{told:?}");
         assert!(wrong(b"name,name\n").iter().any(|w| w.contains("twice")));
     }
 

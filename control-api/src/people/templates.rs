@@ -34,6 +34,8 @@ use crate::validate::is_slug;
 const MAX_PICTURES: usize = 10;
 /// Bytes of all of them, at most.
 const MAX_BYTES: usize = 64 << 20;
+/// Bytes of a body that has them.
+pub(crate) const MAX_BODY: usize = UploadLimits::body(MAX_BYTES);
 /// Views taken from a camera at once.
 const FROM_CAMERA: usize = 3;
 const LIMITS: UploadLimits = UploadLimits::new(&["pictures"], MAX_PICTURES, MAX_PICTURE_BYTES);
@@ -169,7 +171,7 @@ pub(crate) struct TemplateParams {
 pub(super) fn router() -> OpenApiRouter<Arc<Api>> {
     let uploads = OpenApiRouter::new()
         .routes(routes!(list, from_pictures, remove_all))
-        .layer(DefaultBodyLimit::max(UploadLimits::body(MAX_BYTES)));
+        .layer(DefaultBodyLimit::max(MAX_BODY));
     OpenApiRouter::new()
         .merge(uploads)
         .routes(routes!(remove_one))
@@ -211,7 +213,7 @@ async fn from_pictures(
 ) -> Answer<Response> {
     caller.need(Right::PeopleWrite)?;
     // Before anything is refused: who is told no while they send may never hear it.
-    let upload: Upload<NoOptions> = upload::read(request, LIMITS).await?;
+    let upload: Upload<NoOptions> = upload::read(&api, request, LIMITS).await?;
     may_be_enrolled(&api, &visible(&api, &caller, id).await?)?;
     let pictures: Vec<Vec<u8>> = upload.files.into_iter().map(|(_, bytes)| bytes).collect();
     if pictures.is_empty() {

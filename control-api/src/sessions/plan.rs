@@ -133,13 +133,13 @@ fn check_times(checks: &mut Checks, starts_at: DateTime<Utc>, ends_at: DateTime<
     }
 }
 
-async fn check_people(api: &Api, people: &mut Vec<Uuid>, checks: &mut Checks) -> Answer<()> {
+async fn check_people(api: &Api, caller: &Caller, people: &mut Vec<Uuid>, checks: &mut Checks) -> Answer<()> {
     if people.len() > MAX_PEOPLE {
         checks.add("/people", format!("must be at most {MAX_PEOPLE}"));
         return Ok(());
     }
     let ids: Vec<_> = people.iter().copied().map(Some).collect();
-    let found = api.store.find_people(&ids, &vec![None; ids.len()]).await?;
+    let found = api.store.find_people(&caller.scope, &ids, &vec![None; ids.len()]).await?;
     let mut known = vec![false; ids.len()];
     found.into_iter().for_each(|(i, _)| known[i] = true);
     for (i, _) in known.iter().enumerate().filter(|(_, known)| !**known) {
@@ -176,7 +176,7 @@ pub(super) async fn create(
         checks.maybe_window(pointer, window);
     }
     check_teacher(&api, "/substitute_id", new.substitute_id, &mut checks).await?;
-    check_people(&api, &mut new.people, &mut checks).await?;
+    check_people(&api, &caller, &mut new.people, &mut checks).await?;
     let room = find_room(&api, &caller, &new.room_id, &mut checks).await?;
     if let Some(id) = new.course_id {
         match api.store.course(&caller.scope, id).await? {
@@ -247,7 +247,7 @@ pub(super) async fn change(
     checks.maybe_note("/note", patch.note.as_ref().and_then(Option::as_deref));
     check_teacher(&api, "/substitute_id", patch.substitute_id.flatten(), &mut checks).await?;
     if let Some(people) = &mut patch.people {
-        check_people(&api, people, &mut checks).await?;
+        check_people(&api, &caller, people, &mut checks).await?;
     }
     let mut change = api.store.change(caller.actor()).await?;
     let before = lock(&mut change, &caller, id).await?;
