@@ -97,6 +97,7 @@ names! {
     /// What only grows.
     CounterName {
         CameraFramesDecoded = "rollcall_camera_frames_decoded_total", Count, ["camera"], "Frames that the decoder gave, before the analysis rate is applied.";
+        CameraFramesLate = "rollcall_camera_frames_late_total", Count, ["camera"], "Frames that were thrown away undecoded: the decoder was more than two seconds behind the camera.";
         CameraFramesReceived = "rollcall_camera_frames_received_total", Count, ["camera"], "Frames that were chosen for analysis and handed to the lane.";
         CameraFramesEvicted = "rollcall_camera_frames_evicted_total", Count, ["camera", "reason"], "Frames that were handed to the lane and not analysed: pushed out by newer ones (full), or thrown away by a restart (restart).";
         CameraFramesAnalysed = "rollcall_camera_frames_analysed_total", Count, ["camera"], "Frames that the lane has taken in, whether they were searched or found still.";
@@ -121,7 +122,7 @@ names! {
     /// What goes up and down.
     GaugeName {
         CameraUp = "rollcall_camera_up", Count, ["camera"], "1 while frames arrive, else 0.";
-        CameraFrameAge = "rollcall_camera_frame_age_seconds", Seconds, ["camera"], "Time since the last decoded frame arrived.";
+        CameraFrameAge = "rollcall_camera_frame_age_seconds", Seconds, ["camera"], "Time since the last decoded frame arrived from the camera, the time that it waited for the decoder included.";
         CameraClockSkew = "rollcall_camera_clock_skew_seconds", Seconds, ["camera"], "The camera's NTP time less local time.";
         QueueDepth = "rollcall_stage_queue_depth", Count, ["edge"], "Packets waiting on an edge of the lane.";
         QueueCapacity = "rollcall_stage_queue_capacity", Count, ["edge"], "Packets that an edge of the lane holds at most.";
@@ -222,6 +223,7 @@ pub struct CameraMetrics {
     frame_age: Gauge,
     clock_skew: Gauge,
     decoded: Counter,
+    late: Counter,
     faces: Counter,
     pub(crate) received: Counter,
     pub(crate) evicted_full: Counter,
@@ -240,6 +242,7 @@ impl CameraMetrics {
             frame_age: gauge(GaugeName::CameraFrameAge, &[id]),
             clock_skew: gauge(GaugeName::CameraClockSkew, &[id]),
             decoded: counter(CounterName::CameraFramesDecoded, &[id]),
+            late: counter(CounterName::CameraFramesLate, &[id]),
             faces: counter(CounterName::FacesDetected, &[id]),
             received: counter(CounterName::CameraFramesReceived, &[id]),
             evicted_full: evicted("full"),
@@ -253,7 +256,7 @@ impl CameraMetrics {
         self.up.set(f64::from(u8::from(up)));
     }
 
-    /// Time since the last decoded frame; to be set now and then, also while none arrives.
+    /// Time since the last decoded frame came from the camera; to be set now and then, also while none arrives.
     pub fn frame_age(&self, last: MonoTime, now: MonoTime) {
         self.frame_age.set(now.since(last).as_secs_f64());
     }
@@ -266,6 +269,11 @@ impl CameraMetrics {
     /// A frame came from the decoder, whether it is analysed or not.
     pub fn decoded(&self) {
         self.decoded.increment(1);
+    }
+
+    /// Frames were thrown away undecoded.
+    pub fn late(&self, n: u64) {
+        self.late.increment(n);
     }
 
     /// Faces were found in a frame.

@@ -49,6 +49,10 @@ pub struct Camera {
     shared: CameraControl,
     /// When the first and the last frame of the current or last connection came.
     live: Option<(MonoTime, MonoTime)>,
+    /// When the last frame of any connection came.
+    last_frame: Option<MonoTime>,
+    /// It was told of this connection that the decoder is behind.
+    told_late: bool,
 }
 
 /// The handle of a camera that runs on another thread. Cloning shares it.
@@ -98,6 +102,8 @@ impl Camera {
                 stop: Arc::default(),
             },
             live: None,
+            last_frame: None,
+            told_late: false,
             clock,
         }
     }
@@ -165,6 +171,7 @@ impl Camera {
     /// Connects once and delivers until the connection ends, for whatever reason.
     pub fn run_once(&mut self) -> DisconnectReason {
         self.live = None;
+        self.told_late = false;
         self.enter(CameraState::Connecting);
         let stop = Arc::clone(&self.shared.stop);
         if stop.is_told() || self.mux.is_closed() {
@@ -178,13 +185,14 @@ impl Camera {
         let mut delivery: Option<Delivery> = None;
         let reason = loop {
             let next = stream.next(&|| {
-                if let Some((_, last)) = self.live {
+                if let Some(last) = self.last_frame {
                     self.metrics.frame_age(last, self.clock.mono());
                 }
                 stop.is_told() || self.mux.is_closed()
             });
             let frame = match next {
                 Ok(frame) => frame,
+            self.dropped_late(stream.late().take());
                 Err(reason) => break reason,
             };
             self.seen(&frame, &stream);
@@ -222,6 +230,8 @@ impl Camera {
         let first = self.live.is_none();
         let since = self.live.map_or(frame.received, |(first, _)| first);
         self.live = Some((since, frame.received));
+        let came = MonoTime(frame.received.0.saturating_sub(frame.behind));
+        self.last_frame = Some(came);
         if first {
             self.metrics.up(true);
             self.enter(CameraState::Live);
@@ -233,7 +243,7 @@ impl Camera {
         }
         self.shared.status.update(|s| {
             s.decoded += 1;
-            s.last_frame = Some(frame.received);
+            s.last_frame = Some(came);
             if first || frame.anew == Some(Anew::Size) {
                 s.info = stream.info().clone();
             }
@@ -242,6 +252,17 @@ impl Camera {
 
     /// Notes what became of a frame.
     fn delivered(&self, note: &Note) {
+    /// Notes what was thrown away undecoded.
+    fn dropped_late(&mut self, frames: u64) {
+        self.metrics.late(frames);
+        if frames > 0 && !std::mem::replace(&mut self.told_late, true) {
+            tracing::warn!(
+                camera = %self.id, frames,
+                "the camera sends more than can be decoded: what is too old is thrown away up to the next key frame"
+            );
+        }
+    }
+
         if let Some(skew) = note.skew {
             self.metrics.clock_skew(note.wall + skew, note.wall);
         }
@@ -302,7 +323,7 @@ impl Camera {
         let mut answered = door.is_none_or(Door::answers);
         loop {
             let now = self.clock.mono();
-            if let Some(last) = self.shared.status.snapshot().last_frame {
+            if let Some(last) = self.last_frame {
                 self.metrics.frame_age(last, now);
             }
             let left = until.since(now);

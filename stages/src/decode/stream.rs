@@ -15,6 +15,7 @@ use super::buffer::GstImage;
 use super::container;
 use super::failure::{self, DisconnectReason, SourceKind};
 use super::gst as build;
+use super::late::{self, Late};
 use super::timeline::Timeline;
 
 /// How long one pull blocks: the longest delay of a stop request and of an error message.
@@ -54,6 +55,8 @@ pub struct DecodedFrame {
     pub received: MonoTime,
     /// UTC at the same moment.
     pub wall: WallTime,
+    /// How long it waited before that for the decoder, since it came from the camera.
+    pub behind: Duration,
     /// The camera's own time of capture, where it sends one.
     pub ntp: Option<WallTime>,
     /// The pixels.
@@ -76,6 +79,7 @@ pub(super) struct Stream {
     pipeline: gst::Pipeline,
     bus: gst::Bus,
     sink: gst_app::AppSink,
+    late: Arc<Late>,
     kind: SourceKind,
     path: Option<std::path::PathBuf>,
     stall_limit: Duration,
@@ -124,12 +128,13 @@ impl Stream {
         stall_limit: Duration,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, DisconnectReason> {
-        let build::Built { pipeline, sink } = built;
+        let build::Built { pipeline, sink, late } = built;
         let bus = pipeline.bus().ok_or_else(|| DisconnectReason::Broken("a pipeline without a bus".to_owned()))?;
         let mut stream = Self {
             pipeline,
             bus,
             sink,
+            late,
             kind,
             path,
             stall_limit,
@@ -154,9 +159,9 @@ impl Stream {
     pub(super) fn next(&mut self, stopped: &dyn Fn() -> bool) -> Result<DecodedFrame, DisconnectReason> {
         // From here, not from the last frame: the caller may have been blocked by the lane since.
         let asked = self.clock.mono();
-        let limit =
-            if self.frames == 0 || self.kind == SourceKind::File { FIRST_FRAME_LIMIT } else { self.stall_limit };
         loop {
+            let waits = self.frames == 0 || self.kind == SourceKind::File || self.late.is_waiting();
+            let limit = if waits { FIRST_FRAME_LIMIT } else { self.stall_limit };
             if stopped() {
                 return Err(DisconnectReason::Shutdown);
             }
@@ -183,6 +188,11 @@ impl Stream {
         &self.info
     }
 
+    /// What comes too late to be decoded.
+    pub(super) fn late(&self) -> &Arc<Late> {
+        &self.late
+    }
+
     /// How many warnings GStreamer gave about this stream.
     pub(super) fn warnings(&self) -> u64 {
         self.warnings
@@ -204,6 +214,10 @@ impl Stream {
         let pts = buffer.pts().map(|pts| segment.and_then(|s| s.to_running_time(pts)).unwrap_or(pts).nseconds());
         let placed = self.timeline.place(pts, buffer.duration().map(gst::ClockTime::nseconds), received);
         let ntp = ntp_of(&buffer);
+        let behind = match sample.segment() {
+            Some(segment) if self.kind == SourceKind::Rtsp => late::age(self.sink.upcast_ref(), segment, buffer.pts()),
+            _ => Duration::ZERO,
+        };
         let image = GstImage::map(buffer, video).map_err(DisconnectReason::Broken)?;
         let anew = match (changed, placed.jumped) {
             (true, _) => Some(Anew::Size),
@@ -213,7 +227,8 @@ impl Stream {
         let index = self.frames;
         self.frames += 1;
         self.last_media = placed.media;
-        Ok(DecodedFrame { index, media: placed.media, received, wall, ntp, image: Image::new(image), anew })
+        let (media, image) = (placed.media, Image::new(image));
+        Ok(DecodedFrame { index, media, received, wall, behind, ntp, image, anew })
     }
 
     /// Takes over the format of a frame; true when an earlier frame had another size or layout.
@@ -345,7 +360,9 @@ mod tests {
 
     #[test]
     fn a_webcam_gives_decoded_frames_until_it_is_unplugged() {
+    use rollcall_pipeline::config::RtspTransport;
         let built = build::webcam_stand_in(12, (160, 120, 30)).unwrap();
+    use rollcall_test_camera::{Clip, Codec, Format, Options, TestCamera};
         let clock = Arc::new(SystemClock);
         let mut stream = Stream::start(built, SourceKind::Usb, None, Duration::from_secs(2), clock).unwrap();
         for index in 0..12 {
@@ -374,6 +391,40 @@ mod tests {
         let built = build::webcam_stand_in(-1, (160, 120, 1)).unwrap();
         let clock = Arc::new(SystemClock);
         let mut stream = Stream::start(built, SourceKind::Usb, None, Duration::from_secs(60), clock.clone()).unwrap();
+    /// Lets the element before the sink take `each` for every picture.
+    fn slow_down(built: &build::Built, each: Duration) {
+        let sink = built.sink.static_pad("sink").unwrap();
+        let before = sink.peer().unwrap();
+        before.unlink(&sink).unwrap();
+        let slow = gst::ElementFactory::make("identity").build().unwrap();
+        slow.set_property("sleep-time", u32::try_from(each.as_micros()).unwrap());
+        built.pipeline.add(&slow).unwrap();
+        before.link(&slow.static_pad("sink").unwrap()).unwrap();
+        slow.link(&built.sink).unwrap();
+    }
+
+    #[test]
+    fn pictures_of_a_decoder_that_is_too_slow_get_no_older_than_a_bound() {
+        let format = Format { width: 320, height: 240, fps: 25, codec: Codec::H264 };
+        let camera = TestCamera::start(Clip::pattern(format).unwrap(), Options::default()).unwrap();
+        let source =
+            CameraSource::Rtsp { url: camera.url(), transport: RtspTransport::Tcp, username: None, password: None };
+        let built = build::build(&source, Mounting::default(), false).unwrap();
+        // A quarter of what is sent.
+        slow_down(&built, Duration::from_millis(160));
+        let clock = Arc::new(SystemClock);
+        let mut stream = Stream::start(built, SourceKind::Rtsp, None, Duration::from_secs(2), clock).unwrap();
+        let frames: Vec<_> = (0..50).map(|_| stream.next(&|| false).unwrap()).collect();
+        let oldest = frames.iter().map(|frame| frame.behind).max().unwrap();
+        // Eight seconds that show two of the camera's, were nothing dropped.
+        let bound = late::TOO_OLD + Duration::from_secs(1);
+        assert!(oldest > Duration::from_millis(1_500) && oldest < bound, "{oldest:?}");
+        assert!(stream.late().take() > 25);
+        let shown = frames[49].media.since(frames[0].media);
+        assert!(shown > Duration::from_secs(5), "{shown:?}");
+        assert!(frames.iter().all(|frame| frame.anew.is_none()));
+    }
+
         stream.next(&|| false).unwrap();
         let asked = clock.mono();
         assert_eq!(stream.next(&|| true).err(), Some(DisconnectReason::Shutdown));
