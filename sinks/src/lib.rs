@@ -5,6 +5,7 @@
 mod codec;
 mod crop;
 pub mod jsonl;
+mod pace;
 pub mod postgres;
 pub mod spool;
 mod writer;

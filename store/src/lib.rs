@@ -188,6 +188,15 @@ impl Store {
     ///
     /// # Errors
     /// When the database is away (try again) or has a schema that this program does not know.
+    /// Makes sure that the next query need not wait for a connection.
+    ///
+    /// # Errors
+    /// When there is none to be had.
+    pub async fn reach(&self) -> Result<(), StoreError> {
+        drop(self.pool.acquire().await?);
+        Ok(())
+    }
+
     pub async fn prepare(&self, today: chrono::NaiveDate) -> Result<(), StoreError> {
         self.prepared
             .get_or_try_init(|| async {
