@@ -11,5 +11,5 @@ pub mod spool;
 mod writer;
 
 pub use jsonl::JsonLines;
-pub use postgres::{PgSink, PgSinkOptions, SinkMonitor, SinkStatus};
+pub use postgres::{PgSink, PgSinkOptions, Refused, SinkMonitor, SinkStatus};
 pub use spool::{Spool, SpoolError, SpoolOptions};

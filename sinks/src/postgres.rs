@@ -15,6 +15,7 @@
 //! the spool, everything goes through it. Events that the database refuses for their values go to a second spool,
 //! `rejected`, with the reason; all others stay until they are written, however long that takes.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -24,7 +25,7 @@ use rollcall_pipeline::clock::Clock;
 use rollcall_pipeline::metrics::SinkMetrics;
 use rollcall_pipeline::ports::EventSink;
 use rollcall_pipeline::supervisor::{Supervisor, Worker};
-use rollcall_pipeline::{AttendanceEvent, ErrorClass, EventKind, Fault, ModelId};
+use rollcall_pipeline::{AttendanceEvent, ErrorClass, EventId, EventKind, Fault, ModelId, PersonId};
 use rollcall_store::{EventRecord, Sealer, Store};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -58,6 +59,31 @@ pub struct PgSinkOptions {
     pub spool_max_bytes: u64,
     /// So long a connection, and then an answer, is waited for before a batch goes to the spool.
     pub write_budget: Duration,
+    /// Told of marks that will never be.
+    pub refused: Refused,
+}
+
+/// Who is told that the database refused a mark for its values, by person and event: whatever they remember of it is wrong.
+#[derive(Clone, Default)]
+pub struct Refused(Option<Arc<dyn Fn(PersonId, EventId) + Send + Sync>>);
+
+impl Refused {
+    /// Tells `whom`, on the thread that writes.
+    pub fn telling(whom: impl Fn(PersonId, EventId) + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(whom)))
+    }
+
+    fn tell(&self, record: &EventRecord) {
+        if let (Some(whom), Some(mark)) = (&self.0, &record.mark) {
+            whom(PersonId(mark.person), EventId(record.id));
+        }
+    }
+}
+
+impl fmt::Debug for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Refused").field(&self.0.is_some()).finish()
+    }
 }
 
 impl PgSinkOptions {
@@ -70,6 +96,7 @@ impl PgSinkOptions {
             spool_dir: spool_dir.into(),
             spool_max_bytes: 256 << 20,
             write_budget: Duration::from_millis(1500),
+            refused: Refused::default(),
         }
     }
 
@@ -132,6 +159,7 @@ struct Shared {
     /// Cuts off what the drainer waits for.
     stop: Notify,
     writer: Writer,
+    refused: Refused,
     metrics: SinkMetrics,
     clock: Arc<dyn Clock>,
 }
@@ -185,8 +213,9 @@ impl PgSink {
         let queues = Queues { spool, rejected, trouble: None, full: None, stopping: false };
         let status = Mutex::new(queues.status());
         let queues = Mutex::new(queues);
+        let refused = options.refused.clone();
         let (changed, stop) = (Condvar::new(), Notify::new());
-        let shared = Arc::new(Shared { queues, status, changed, stop, writer, metrics, clock });
+        let shared = Arc::new(Shared { queues, status, changed, stop, writer, refused, metrics, clock });
         let (drained, on) = (Arc::clone(&shared), runtime.clone());
         let drainer = supervisor.spawn("spool-drain", move |_| {
             drained.drain(&on, pace);
@@ -315,6 +344,7 @@ impl Shared {
             let sealer = self.writer.store.sealer();
             let payload = codec::encode_rejected(sealer, &Rejected { reason, record });
             self.reject(payload.map_err(|e| Fault::new(ErrorClass::Bug, e))?)?;
+            self.refused.tell(&records[at]);
         }
         self.remember(progress.stopped.as_ref());
         Ok(())

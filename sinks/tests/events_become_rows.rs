@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rollcall_pipeline::ports::EventSink;
 use rollcall_pipeline::{CameraId, EventKind};
-use rollcall_sinks::SinkStatus;
+use rollcall_sinks::{Refused, SinkStatus};
 use rollcall_store::testing::{data_dir, store};
 use support::{at, event, person, runtime, sink};
 
@@ -109,6 +109,22 @@ fn poison_is_put_aside_and_the_rest_is_written() {
     // Kept for whoever is to look into it.
     let again = support::sink(&store, &runtime, dir.path(), |_| {});
     assert_eq!(again.monitor().status().rejected, 2);
+}
+
+#[test]
+fn who_remembers_a_mark_is_told_that_it_will_never_be() {
+    let (runtime, dir) = (runtime(), data_dir());
+    let store = runtime.block_on(store());
+    let ada = runtime.block_on(store.upsert_person_by_name("Ada")).unwrap().0;
+    let (tell, told) = std::sync::mpsc::channel();
+    let mut sink = sink(&store, &runtime, dir.path(), |options| {
+        options.refused = Refused::telling(move |person, event| drop(tell.send((person, event))));
+    });
+    let mut refused = event(1, EventKind::Recorded, Some(ada));
+    refused.decision.key.camera = CameraId::new("door\0");
+    let (good, seen) = (event(2, EventKind::Recorded, Some(ada)), event(3, EventKind::Debounced, Some(ada)));
+    sink.accept(&[refused.clone(), good, seen]).unwrap();
+    assert_eq!(told.try_iter().collect::<Vec<_>>(), [(ada, refused.id)]);
 }
 
 #[test]
