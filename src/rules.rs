@@ -137,11 +137,7 @@ impl Expectations for Rules {
 
 /// The open cells of the decision matrix as configured.
 pub(crate) fn policy(config: &Config) -> DecisionPolicy {
-    DecisionPolicy {
-        identified_undecided: config.decisions.identified_undecided,
-        identified_unclear: config.decisions.identified_unclear,
-        unknown_spoof: config.decisions.unknown_spoof,
-    }
+    DecisionPolicy::from(&config.decisions)
 }
 
 /// The timetables as configured. A name on a roster that nobody is enrolled under expects nobody, and is returned.

@@ -112,6 +112,7 @@ impl FaceDesk {
         let policy = match self.check_in.require_live {
             true => DecisionPolicy {
                 identified_undecided: ReviewOrMark::Review,
+                identified_too_poor: ReviewOrMark::Review,
                 identified_unclear: ReviewOrMark::Review,
                 ..self.rules.policy()
             },
