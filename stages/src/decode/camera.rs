@@ -182,6 +182,8 @@ impl Camera {
             Ok(stream) => stream,
             Err(reason) => return reason,
         };
+        // Of all epochs of a recording: its media time goes on.
+        let begins = self.starts_at.unwrap_or_else(|| self.clock.wall());
         let mut delivery: Option<Delivery> = None;
         let reason = loop {
             let next = stream.next(&|| {
@@ -190,9 +192,9 @@ impl Camera {
                 }
                 stop.is_told() || self.mux.is_closed()
             });
+            self.dropped_late(stream.late().take());
             let frame = match next {
                 Ok(frame) => frame,
-            self.dropped_late(stream.late().take());
                 Err(reason) => break reason,
             };
             self.seen(&frame, &stream);
@@ -204,7 +206,7 @@ impl Camera {
             }
             let delivery = match &mut delivery {
                 Some(delivery) => delivery,
-                none => match self.begin() {
+                none => match self.begin(begins) {
                     Ok(begun) => none.insert(begun),
                     Err(reason) => break reason,
                 },
@@ -228,10 +230,10 @@ impl Camera {
     fn seen(&mut self, frame: &DecodedFrame, stream: &Stream) {
         self.metrics.decoded();
         let first = self.live.is_none();
-        let since = self.live.map_or(frame.received, |(first, _)| first);
-        self.live = Some((since, frame.received));
         let came = MonoTime(frame.received.0.saturating_sub(frame.behind));
         self.last_frame = Some(came);
+        let since = self.live.map_or(frame.received, |(first, _)| first);
+        self.live = Some((since, frame.received));
         if first {
             self.metrics.up(true);
             self.enter(CameraState::Live);
@@ -250,8 +252,6 @@ impl Camera {
         });
     }
 
-    /// Notes what became of a frame.
-    fn delivered(&self, note: &Note) {
     /// Notes what was thrown away undecoded.
     fn dropped_late(&mut self, frames: u64) {
         self.metrics.late(frames);
@@ -263,6 +263,8 @@ impl Camera {
         }
     }
 
+    /// Notes what became of a frame.
+    fn delivered(&self, note: &Note) {
         if let Some(skew) = note.skew {
             self.metrics.clock_skew(note.wall + skew, note.wall);
         }
@@ -274,16 +276,14 @@ impl Camera {
         });
     }
 
-    /// Begins an epoch.
-    fn begin(&self) -> Result<Delivery, DisconnectReason> {
+    /// Begins an epoch. `begins`: when a recording did.
+    fn begin(&self, begins: WallTime) -> Result<Delivery, DisconnectReason> {
         let sender = self.mux.open(&self.id).map_err(|error| match error {
             MuxError::Closed => DisconnectReason::Shutdown,
             MuxError::AlreadyOpen(_) => DisconnectReason::Overlap,
         })?;
         let dating = match self.source {
-            CameraSource::File { .. } => {
-                Dating::Recording { start: self.starts_at.unwrap_or_else(|| self.clock.wall()) }
-            }
+            CameraSource::File { .. } => Dating::Recording { start: begins },
             CameraSource::Rtsp { .. } | CameraSource::Usb { .. } => Dating::Live(CaptureClock::default()),
         };
         Delivery::new(sender, dating).ok_or(DisconnectReason::Shutdown)

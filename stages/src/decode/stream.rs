@@ -49,7 +49,7 @@ pub struct StreamInfo {
 pub struct DecodedFrame {
     /// Number of the frame since the source was opened, from 0, in presentation order.
     pub index: u64,
-    /// Media time within its epoch.
+    /// Media time within its epoch; in a recording, since its beginning.
     pub media: MediaTime,
     /// When it came out of the decoder.
     pub received: MonoTime,
@@ -206,7 +206,8 @@ impl Stream {
         let Some((_, video)) = &self.format else { return Err(broken("a frame without a format")) };
         let buffer = sample.buffer_owned().ok_or_else(|| broken("a frame without pixels"))?;
 
-        if changed {
+        // A recording stays one recording, and is dated by its media time.
+        if changed && self.kind != SourceKind::File {
             self.timeline.restart();
         }
         // Stamps are of the segment, which for a file may begin anywhere.
