@@ -139,7 +139,7 @@ names! {
     /// What is distributed.
     HistogramName {
         StageDuration = "rollcall_stage_duration_seconds", Seconds, ["stage"], "Time a stage worked on one batch, without the time it was blocked on send.";
-        StageBlocked = "rollcall_stage_blocked_seconds", Seconds, ["stage"], "Time a stage was blocked on send while it worked on one batch.";
+        StageBlocked = "rollcall_stage_blocked_seconds", Seconds, ["stage"], "Time a stage was blocked on send: once a batch, and every second while it lasts.";
         StageBatch = "rollcall_stage_batch_items", Count, ["stage"], "Items in a batch.";
         LivenessScore = "rollcall_liveness_score", Count, [], "Liveness score of single shots, 0 to 1.";
         MatchScore = "rollcall_match_score", Count, ["outcome"], "Cosine similarity of decided tracks to the best person (best) and to the second best (runner_up).";
@@ -313,12 +313,16 @@ impl StageMetrics {
         }
     }
 
-    /// A batch of `items` was finished after `worked`, and `blocked` on send beside that.
-    pub fn batch(&self, items: usize, worked: Duration, blocked: Duration) {
+    /// A batch of `items` was finished after `worked`, without the time blocked on send.
+    pub fn batch(&self, items: usize, worked: Duration) {
         self.batch.record(items as f64);
         self.items.increment(items as u64);
         self.duration.record(worked.as_secs_f64());
-        self.blocked.record(blocked.as_secs_f64());
+    }
+
+    /// It was blocked on send for so long, or has been since this was told last.
+    pub fn blocked(&self, time: Duration) {
+        self.blocked.record(time.as_secs_f64());
     }
 }
 
