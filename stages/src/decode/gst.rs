@@ -1,6 +1,7 @@
 //! Builds the GStreamer pipeline of a source: `source → decodebin → (videoflip) → videoconvert → appsink`.
 //!
-//! `decodebin` takes the highest-ranked decoder there is, so a hardware decoder where GStreamer has one. The caps of the
+//! `decodebin` takes the highest-ranked decoder there is, so a hardware decoder where GStreamer has one, until that fails: see
+//! [`give_up_hardware`]. The caps of the
 //! sink name system memory, which makes such a decoder download its pictures itself. `videoconvert` passes I420 and NV12
 //! through untouched; it works only for odd formats (10 bit, 4:2:2, RGB).
 
@@ -112,6 +113,27 @@ fn decoder(pipeline: &gst::Pipeline) -> Result<gst::Element, DisconnectReason> {
 /// Whether an element decodes by itself: `decodebin`, which has others do it, calls itself a decoder, too.
 pub(super) fn is_decoder(element: &gst::Element) -> bool {
     !element.is::<gst::Bin>() && element.factory().is_some_and(|f| f.has_type(gst::ElementFactoryType::DECODER))
+}
+
+/// Where a hardware decoder complains, nobody in this process is given one like it again: `decodebin` would take it at each
+/// attempt, and it would fail at each. Says which one.
+pub(super) fn give_up_hardware(complaining: &gst::Object) -> Option<String> {
+    let mut at = Some(complaining.clone());
+    while let Some(object) = at {
+        let factory = object.downcast_ref::<gst::Element>().and_then(|element| element.factory());
+        if let Some(factory) = factory.filter(is_hardware) {
+            factory.set_rank(gst::Rank::NONE);
+            return Some(factory.name().to_string());
+        }
+        at = object.parent();
+    }
+    None
+}
+
+/// Whether what it makes is a decoder in hardware, by its own word.
+pub(super) fn is_hardware(factory: &gst::ElementFactory) -> bool {
+    let kind = factory.klass();
+    kind.contains("Decoder") && kind.contains("Hardware")
 }
 
 /// One thread for each decoder: cameras are many and cores are few, and frame threads only add delay.

@@ -214,11 +214,11 @@ impl Stream {
         let segment = sample.segment().and_then(|s| s.downcast_ref::<gst::ClockTime>());
         let pts = buffer.pts().map(|pts| segment.and_then(|s| s.to_running_time(pts)).unwrap_or(pts).nseconds());
         let placed = self.timeline.place(pts, buffer.duration().map(gst::ClockTime::nseconds), received);
-        let ntp = ntp_of(&buffer);
         let behind = match sample.segment() {
             Some(segment) if self.kind == SourceKind::Rtsp => late::age(self.sink.upcast_ref(), segment, buffer.pts()),
             _ => Duration::ZERO,
         };
+        let ntp = ntp_of(&buffer);
         let image = GstImage::map(buffer, video).map_err(DisconnectReason::Broken)?;
         let anew = match (changed, placed.jumped) {
             (true, _) => Some(Anew::Size),
@@ -273,7 +273,12 @@ impl Stream {
                     self.warnings += 1;
                     tracing::debug!(text = %failure::Text(warning.error().message()), "gstreamer warning");
                 }
-                gst::MessageView::Error(error) => return Err(self.failed(&error.error())),
+                gst::MessageView::Error(error) => {
+                    if let Some(decoder) = message.src().and_then(build::give_up_hardware) {
+                        tracing::warn!(decoder, "a hardware decoder failed: from now on others are used in its place");
+                    }
+                    return Err(self.failed(&error.error()));
+                }
                 _ => {}
             }
         }
@@ -346,7 +351,7 @@ fn decoder_of(pipeline: &gst::Pipeline) -> StreamInfo {
         info = StreamInfo {
             codec: name.unwrap_or_default(),
             decoder: factory.name().to_string(),
-            hardware: kind.contains("Hardware"),
+            hardware: build::is_hardware(&factory),
             ..info
         };
     }
@@ -355,15 +360,15 @@ fn decoder_of(pipeline: &gst::Pipeline) -> StreamInfo {
 
 #[cfg(test)]
 mod tests {
+    use rollcall_pipeline::config::RtspTransport;
     use rollcall_pipeline::{PixelFormat, SystemClock};
+    use rollcall_test_camera::{Clip, Codec, Format, Options, TestCamera};
 
     use super::*;
 
     #[test]
     fn a_webcam_gives_decoded_frames_until_it_is_unplugged() {
-    use rollcall_pipeline::config::RtspTransport;
         let built = build::webcam_stand_in(12, (160, 120, 30)).unwrap();
-    use rollcall_test_camera::{Clip, Codec, Format, Options, TestCamera};
         let clock = Arc::new(SystemClock);
         let mut stream = Stream::start(built, SourceKind::Usb, None, Duration::from_secs(2), clock).unwrap();
         for index in 0..12 {
@@ -386,12 +391,6 @@ mod tests {
         assert_eq!(decoder_of(&stream.pipeline).codec, "", "the decoder never saw it");
     }
 
-    #[test]
-    fn a_stop_is_heard_while_nothing_comes() {
-        // A camera that has sent its only frame and then nothing, without an end.
-        let built = build::webcam_stand_in(-1, (160, 120, 1)).unwrap();
-        let clock = Arc::new(SystemClock);
-        let mut stream = Stream::start(built, SourceKind::Usb, None, Duration::from_secs(60), clock.clone()).unwrap();
     /// Lets the element before the sink take `each` for every picture.
     fn slow_down(built: &build::Built, each: Duration) {
         let sink = built.sink.static_pad("sink").unwrap();
@@ -426,6 +425,12 @@ mod tests {
         assert!(frames.iter().all(|frame| frame.anew.is_none()));
     }
 
+    #[test]
+    fn a_stop_is_heard_while_nothing_comes() {
+        // A camera that has sent its only frame and then nothing, without an end.
+        let built = build::webcam_stand_in(-1, (160, 120, 1)).unwrap();
+        let clock = Arc::new(SystemClock);
+        let mut stream = Stream::start(built, SourceKind::Usb, None, Duration::from_secs(60), clock.clone()).unwrap();
         stream.next(&|| false).unwrap();
         let asked = clock.mono();
         assert_eq!(stream.next(&|| true).err(), Some(DisconnectReason::Shutdown));
