@@ -7,6 +7,7 @@ mod crop;
 pub mod jsonl;
 mod pace;
 pub mod postgres;
+pub mod rejected;
 pub mod spool;
 mod writer;
 

@@ -41,6 +41,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const SPOOL_BATCH: usize = 32;
 /// The database is asked so often while it is away; also how late the age of the spool may be shown.
 const LAST_PAUSE: Duration = Duration::from_secs(3);
+/// Where in the directory of the spool what was refused for ever is put aside.
+pub(crate) const REJECTED: &str = "rejected";
 /// A spool that is full (or a disk) is looked at so often while the lane waits.
 const FULL_PAUSE: Duration = Duration::from_millis(500);
 
@@ -201,9 +203,8 @@ impl PgSink {
         options: PgSinkOptions,
     ) -> Result<Self, Fault> {
         let open = |dir: PathBuf| Spool::open(SpoolOptions::new(dir, options.spool_max_bytes));
-        let spool_fault = |e: SpoolError| Fault::new(ErrorClass::Permanent, e);
         let spool = open(options.spool_dir.clone()).map_err(spool_fault)?;
-        let rejected = open(options.spool_dir.join("rejected")).map_err(spool_fault)?;
+        let rejected = open(options.spool_dir.join(REJECTED)).map_err(spool_fault)?;
         if !spool.is_empty() {
             tracing::info!(events = spool.len(), "the spool holds events of an earlier run: writing them first");
         }
@@ -511,6 +512,10 @@ impl Shared {
         drop(queues);
         self.changed.notify_all();
     }
+}
+
+pub(crate) fn spool_fault(error: SpoolError) -> Fault {
+    Fault::new(ErrorClass::Permanent, error)
 }
 
 /// A record that an empty queue does not take is never taken.

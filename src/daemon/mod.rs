@@ -53,6 +53,7 @@ use crate::cli::Place;
 use crate::compose::{Stages, Vision};
 use crate::database::{self, Database};
 use crate::figures::{self, recognition_settings};
+use crate::paths;
 use crate::rules::{self, Rules};
 
 use camera_desk::CameraDesk;
@@ -446,7 +447,7 @@ fn sink_options(place: &Place, config: &Config, vision: &Vision) -> anyhow::Resu
         spool_max_bytes: config.spool.max_bytes,
         review_unknown: config.privacy.keep_unknown_faces,
         tell_strangers_apart: config.privacy.cluster_unknown,
-        ..PgSinkOptions::new(vision.embedding_model(), place.data_dir()?.join("spool"))
+        ..PgSinkOptions::new(vision.embedding_model(), place.data_dir()?.join(paths::SPOOL))
     })
 }
 
