@@ -69,6 +69,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ModelsCommand,
     },
+    /// Look after events that the database refused; only while `run` does not run
+    Spool {
+        #[command(subcommand)]
+        command: SpoolCommand,
+    },
     /// Run the lane over a recorded file: every frame counts, nothing is stored
     Replay(ReplayOptions),
     /// Measure recognition, tracking and liveness on labelled data
@@ -279,6 +284,22 @@ pub(crate) enum ConfigCommand {
     Check {
         /// The file
         file: PathBuf,
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SpoolCommand {
+    /// Show what the database refused for its values, and why
+    List {
+        /// Print the list as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Put it back into the spool, once the reason is gone
+    Retry {
         /// Print the result as JSON
         #[arg(long)]
         json: bool,

@@ -1,6 +1,7 @@
 //! The database of this installation: the configured one, or the private cluster in the data directory.
 
 use std::future::Future;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,10 +37,7 @@ impl Database {
         std::fs::create_dir_all(&data_dir).with_context(|| {
             format!("cannot make the data directory {}: choose another with --data-dir", data_dir.display())
         })?;
-        let sealer = match &config.database.key_file {
-            Some(path) => Sealer::from_file(path)?,
-            None => Sealer::open_or_create(&data_dir)?,
-        };
+        let sealer = sealer(config, &data_dir)?;
         let connections = config.database.max_connections;
         // The pool belongs to the runtime.
         let _entered = runtime.enter();
@@ -65,6 +63,14 @@ impl Database {
             cluster.stop();
         }
     }
+}
+
+/// The key of this installation; made, if there is none.
+pub(crate) fn sealer(config: &Config, data_dir: &Path) -> anyhow::Result<Sealer> {
+    Ok(match &config.database.key_file {
+        Some(path) => Sealer::from_file(path)?,
+        None => Sealer::open_or_create(data_dir)?,
+    })
 }
 
 /// The runtime of sink, database and API. Compute has its own threads.

@@ -12,6 +12,8 @@ use crate::figures;
 
 const SYSTEM_CONFIG: &str = "/etc/rollcall/rollcall.toml";
 const SYSTEM_DATA: &str = "/var/lib/rollcall";
+/// In the data directory: where events wait for the database.
+pub(crate) const SPOOL: &str = "spool";
 
 impl Place {
     /// The configuration in force, and the file it came from.

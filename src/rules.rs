@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use rollcall_attendance::{DecisionPolicy, MadeMark, Register, RoomPlan, Roster, Schedule, SessionPlan, SitePlan};
 use rollcall_pipeline::config::{Config, ReviewOrMark};
 use rollcall_pipeline::ports::{Expectations, Judge};
-use rollcall_pipeline::{AttendanceEvent, Decision, PersonId, RoomId, Session, SessionId, WallTime};
+use rollcall_pipeline::{AttendanceEvent, Decision, EventId, PersonId, RoomId, Session, SessionId, WallTime};
 
 /// The rules of the moment. Cloning shares them.
 #[derive(Clone)]
@@ -84,11 +84,16 @@ impl Rules {
         self.current.load().policy
     }
 
-    /// What comes of a decision by a decision matrix of its own.
-    pub(crate) fn judge_by(&self, decision: Decision, policy: &DecisionPolicy) -> AttendanceEvent {
-        let event = self.register.lock().judge(decision, &self.current.load().schedule, policy);
+    /// What comes of a decision by a decision matrix of its own. Nothing is remembered of it before it is [kept](Self::keep).
+    pub(crate) fn propose_by(&self, decision: Decision, policy: &DecisionPolicy) -> AttendanceEvent {
+        let event = self.register.lock().propose(decision, &self.current.load().schedule, policy);
         self.log_name(&event);
         event
+    }
+
+    /// Remembers the mark of an event that was kept.
+    pub(crate) fn keep(&self, event: &AttendanceEvent) {
+        self.register.lock().keep(event);
     }
 
     /// Whether that session is on in the room then.
@@ -96,11 +101,9 @@ impl Rules {
         self.current.load().schedule.is_on(room, at, session)
     }
 
-    /// Takes back the mark of an event that could not be kept.
-    pub(crate) fn forget(&self, event: &AttendanceEvent) {
-        if let Some(person) = event.person() {
-            self.register.lock().forget(person, event.id);
-        }
+    /// Takes back the mark of an event that will never be kept.
+    pub(crate) fn forget(&self, person: PersonId, event: EventId) {
+        self.register.lock().forget(person, event);
     }
 
     /// The name behind an event, where names may stand in the log. The decision itself is logged by the `match` stage, which
@@ -115,8 +118,10 @@ impl Rules {
 
 impl Judge for Rules {
     fn judge(&mut self, decision: Decision) -> AttendanceEvent {
-        let policy = self.policy();
-        self.judge_by(decision, &policy)
+        let current = self.current.load();
+        let event = self.register.lock().judge(decision, &current.schedule, &current.policy);
+        self.log_name(&event);
+        event
     }
 
     fn waits_when_small(&self) -> bool {
@@ -132,11 +137,7 @@ impl Expectations for Rules {
 
 /// The open cells of the decision matrix as configured.
 pub(crate) fn policy(config: &Config) -> DecisionPolicy {
-    DecisionPolicy {
-        identified_undecided: config.decisions.identified_undecided,
-        identified_unclear: config.decisions.identified_unclear,
-        unknown_spoof: config.decisions.unknown_spoof,
-    }
+    DecisionPolicy::from(&config.decisions)
 }
 
 /// The timetables as configured. A name on a roster that nobody is enrolled under expects nobody, and is returned.

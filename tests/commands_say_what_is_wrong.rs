@@ -17,6 +17,17 @@ fn wrong_options_end_with_2_and_failures_with_1() {
 }
 
 #[test]
+fn what_the_database_refused_is_shown_where_there_is_something() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let told = run(&data, &["spool", "list"]);
+    assert_eq!((told.status.code(), stdout(&told).as_str()), (Some(0), "the database has refused nothing\n"));
+    let told = run(&data, &["spool", "retry", "--json"]);
+    assert_eq!(serde_json::from_slice::<serde_json::Value>(&told.stdout).unwrap()["events"], 0);
+    assert!(!data.exists(), "nothing was made");
+}
+
+#[test]
 fn a_configuration_is_checked_with_all_its_problems() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("rollcall.toml");

@@ -1,5 +1,5 @@
-//! The fault matrix in short: the daemon killed, ended and reloaded, PostgreSQL killed, a camera that flaps; the rows are held
-//! against what the cameras showed. `make faults` does all of it, for longer.
+//! The fault matrix in short: the daemon killed, ended and reloaded, PostgreSQL killed, a camera that flaps, a model that
+//! panics; the rows are held against what the cameras showed. `make faults` does all of it, for longer.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod kit;
@@ -55,4 +55,9 @@ fn a_database_that_is_killed_costs_nothing() {
 #[test]
 fn a_camera_that_flaps_is_back_soon() {
     check("camera-flaps");
+}
+
+#[test]
+fn a_model_that_panics_takes_only_the_lane_with_it() {
+    check("model-panics");
 }

@@ -32,8 +32,10 @@ impl Verdict {
 /// stranger, a tie between two people, or a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DecisionPolicy {
-    /// Identified, but liveness had nothing to look at (face too small or too poor) or is switched off.
+    /// Identified, but too small for liveness, or liveness is switched off.
     pub identified_undecided: ReviewOrMark,
+    /// Identified and large enough, but too dark, too bright or too blurred for liveness in every view.
+    pub identified_too_poor: ReviewOrMark,
     /// Identified, liveness looked and could not tell.
     pub identified_unclear: ReviewOrMark,
     /// A stranger, and not alive.
@@ -41,10 +43,12 @@ pub struct DecisionPolicy {
 }
 
 impl Default for DecisionPolicy {
-    /// Marks faces that are too small for liveness, since door cameras see many, and reviews what liveness doubts.
+    /// Marks faces that are too small for liveness, since door cameras see many, and reviews what liveness doubts or was kept
+    /// from seeing: a picture on a telephone can be made as bright as one likes.
     fn default() -> Self {
         Self {
             identified_undecided: ReviewOrMark::Mark,
+            identified_too_poor: ReviewOrMark::Review,
             identified_unclear: ReviewOrMark::Review,
             unknown_spoof: SpoofOrUnknown::Spoof,
         }
@@ -55,6 +59,7 @@ impl From<&DecisionsConfig> for DecisionPolicy {
     fn from(config: &DecisionsConfig) -> Self {
         Self {
             identified_undecided: config.identified_undecided,
+            identified_too_poor: config.identified_too_poor,
             identified_unclear: config.identified_unclear,
             unknown_spoof: config.unknown_spoof,
         }
@@ -75,9 +80,10 @@ pub fn decide(outcome: &MatchOutcome, liveness: &LivenessVerdict, policy: &Decis
     match (outcome, liveness) {
         (MatchOutcome::Identified(m), Live(_)) => Verdict::Mark(m.person),
         (MatchOutcome::Identified(_), Spoof(_)) => Verdict::Spoof,
-        (MatchOutcome::Identified(m), Undecided(TooSmall | TooPoor | Off)) => {
+        (MatchOutcome::Identified(m), Undecided(TooSmall | Off)) => {
             review_or_mark(policy.identified_undecided, m.person)
         }
+        (MatchOutcome::Identified(m), Undecided(TooPoor)) => review_or_mark(policy.identified_too_poor, m.person),
         (MatchOutcome::Identified(m), Undecided(Unclear)) => review_or_mark(policy.identified_unclear, m.person),
         // Somebody asked for a blink and there was none. Who does not want to wait for blinks does not ask for them.
         (MatchOutcome::Identified(_), Undecided(NoBlink)) => Verdict::Ambiguous,

@@ -88,12 +88,20 @@ impl Register {
         self.marks == 0
     }
 
-    /// What comes of a decision.
+    /// What comes of a decision; a mark is remembered.
     ///
     /// The id depends on the decision and on what came of it, on nothing else: the same decision, given again, has the same
     /// id and makes the same mark. (Between two processes it may come out as `recorded` in one and, once the mark is
     /// restored without its event, as `debounced` in the other. That is two events and still one mark.)
     pub fn judge(&mut self, decision: Decision, schedule: &Schedule, policy: &DecisionPolicy) -> AttendanceEvent {
+        let event = self.propose(decision, schedule, policy);
+        self.keep(&event);
+        event
+    }
+
+    /// The same, remembering nothing: for an event that may yet fail to be kept. Until then nobody else is debounced for it;
+    /// who is judged meanwhile may make the same mark a second time, and the database keeps one of them.
+    pub fn propose(&self, decision: Decision, schedule: &Schedule, policy: &DecisionPolicy) -> AttendanceEvent {
         let (kind, mark) = match decide(&decision.outcome, &decision.liveness, policy) {
             Verdict::Mark(person) => match self.mark(person, &decision, schedule) {
                 Some(mark) => (kind_of(mark.status), Some(mark)),
@@ -107,7 +115,7 @@ impl Register {
     }
 
     /// The mark to be made, if there is one.
-    fn mark(&mut self, person: PersonId, decision: &Decision, schedule: &Schedule) -> Option<Mark> {
+    fn mark(&self, person: PersonId, decision: &Decision, schedule: &Schedule) -> Option<Mark> {
         let at = decision.decided.captured;
         let camera = &decision.key.camera;
         let made = self.made.get(&person).map_or(&[][..], Vec::as_slice);
@@ -134,20 +142,26 @@ impl Register {
             return None;
         }
 
-        self.remember(MadeMark {
-            person,
-            session: occasion.session.id,
-            ends_at: occasion.session.ends_at,
-            status,
-            camera: camera.clone(),
-            at,
-            event: event_id(decision, kind_of(status)),
-        });
-        self.sweep(at);
         Some(Mark { person, session: occasion.session, status })
     }
 
-    /// Takes back the mark of an event that could not be kept. Only its maker may: nobody else knows that it is not kept.
+    /// Remembers the mark of an event, if it makes one.
+    pub fn keep(&mut self, event: &AttendanceEvent) {
+        let Some(mark) = &event.mark else { return };
+        let at = event.decision.decided.captured;
+        self.remember(MadeMark {
+            person: mark.person,
+            session: mark.session.id,
+            ends_at: mark.session.ends_at,
+            status: mark.status,
+            camera: event.decision.key.camera.clone(),
+            at,
+            event: event.id,
+        });
+        self.sweep(at);
+    }
+
+    /// Takes back the mark of an event that will never be kept: whoever it was about is marked when they are seen again.
     pub fn forget(&mut self, person: PersonId, event: EventId) {
         if let Some(made) = self.made.get_mut(&person) {
             let before = made.len();

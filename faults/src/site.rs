@@ -38,7 +38,7 @@ pub(crate) struct Plan {
     pub(crate) first_camera: String,
     /// What the first camera asks for.
     pub(crate) credentials: Option<(String, String)>,
-    /// Its wall clock can be set.
+    /// Its wall clock can be set, and its threads can be made to panic.
     pub(crate) wall_clock: bool,
     /// Kilobytes of the disk on which the spool lies.
     pub(crate) spool_disk_kb: Option<u32>,

@@ -97,6 +97,7 @@ names! {
     /// What only grows.
     CounterName {
         CameraFramesDecoded = "rollcall_camera_frames_decoded_total", Count, ["camera"], "Frames that the decoder gave, before the analysis rate is applied.";
+        CameraFramesLate = "rollcall_camera_frames_late_total", Count, ["camera"], "Frames that were thrown away undecoded: the decoder was more than two seconds behind the camera.";
         CameraFramesReceived = "rollcall_camera_frames_received_total", Count, ["camera"], "Frames that were chosen for analysis and handed to the lane.";
         CameraFramesEvicted = "rollcall_camera_frames_evicted_total", Count, ["camera", "reason"], "Frames that were handed to the lane and not analysed: pushed out by newer ones (full), or thrown away by a restart (restart).";
         CameraFramesAnalysed = "rollcall_camera_frames_analysed_total", Count, ["camera"], "Frames that the lane has taken in, whether they were searched or found still.";
@@ -121,7 +122,7 @@ names! {
     /// What goes up and down.
     GaugeName {
         CameraUp = "rollcall_camera_up", Count, ["camera"], "1 while frames arrive, else 0.";
-        CameraFrameAge = "rollcall_camera_frame_age_seconds", Seconds, ["camera"], "Time since the last decoded frame arrived.";
+        CameraFrameAge = "rollcall_camera_frame_age_seconds", Seconds, ["camera"], "Time since the last decoded frame arrived from the camera, the time that it waited for the decoder included.";
         CameraClockSkew = "rollcall_camera_clock_skew_seconds", Seconds, ["camera"], "The camera's NTP time less local time.";
         QueueDepth = "rollcall_stage_queue_depth", Count, ["edge"], "Packets waiting on an edge of the lane.";
         QueueCapacity = "rollcall_stage_queue_capacity", Count, ["edge"], "Packets that an edge of the lane holds at most.";
@@ -138,11 +139,11 @@ names! {
     /// What is distributed.
     HistogramName {
         StageDuration = "rollcall_stage_duration_seconds", Seconds, ["stage"], "Time a stage worked on one batch, without the time it was blocked on send.";
-        StageBlocked = "rollcall_stage_blocked_seconds", Seconds, ["stage"], "Time a stage was blocked on send while it worked on one batch.";
+        StageBlocked = "rollcall_stage_blocked_seconds", Seconds, ["stage"], "Time a stage was blocked on send: once a batch, and every second while it lasts.";
         StageBatch = "rollcall_stage_batch_items", Count, ["stage"], "Items in a batch.";
         LivenessScore = "rollcall_liveness_score", Count, [], "Liveness score of single shots, 0 to 1.";
         MatchScore = "rollcall_match_score", Count, ["outcome"], "Cosine similarity of decided tracks to the best person (best) and to the second best (runner_up).";
-        EndToEnd = "rollcall_event_end_to_end_seconds", Seconds, [], "From the first usable face of a track to the committed row.";
+        EndToEnd = "rollcall_event_end_to_end_seconds", Seconds, [], "From the first usable face of a track to the committed row, for events that were written at once: those of the spool may be of another process, whose clock had another zero, and their wait is in rollcall_spool_oldest_seconds.";
         FaceJobDuration = "rollcall_face_job_duration_seconds", Seconds, [], "Time the face engine worked on one picture or clip.";
         DbWrite = "rollcall_db_write_seconds", Seconds, [], "Time to commit one batch of events.";
     }
@@ -222,6 +223,7 @@ pub struct CameraMetrics {
     frame_age: Gauge,
     clock_skew: Gauge,
     decoded: Counter,
+    late: Counter,
     faces: Counter,
     pub(crate) received: Counter,
     pub(crate) evicted_full: Counter,
@@ -240,6 +242,7 @@ impl CameraMetrics {
             frame_age: gauge(GaugeName::CameraFrameAge, &[id]),
             clock_skew: gauge(GaugeName::CameraClockSkew, &[id]),
             decoded: counter(CounterName::CameraFramesDecoded, &[id]),
+            late: counter(CounterName::CameraFramesLate, &[id]),
             faces: counter(CounterName::FacesDetected, &[id]),
             received: counter(CounterName::CameraFramesReceived, &[id]),
             evicted_full: evicted("full"),
@@ -253,7 +256,7 @@ impl CameraMetrics {
         self.up.set(f64::from(u8::from(up)));
     }
 
-    /// Time since the last decoded frame; to be set now and then, also while none arrives.
+    /// Time since the last decoded frame came from the camera; to be set now and then, also while none arrives.
     pub fn frame_age(&self, last: MonoTime, now: MonoTime) {
         self.frame_age.set(now.since(last).as_secs_f64());
     }
@@ -266,6 +269,11 @@ impl CameraMetrics {
     /// A frame came from the decoder, whether it is analysed or not.
     pub fn decoded(&self) {
         self.decoded.increment(1);
+    }
+
+    /// Frames were thrown away undecoded.
+    pub fn late(&self, n: u64) {
+        self.late.increment(n);
     }
 
     /// Faces were found in a frame.
@@ -305,12 +313,16 @@ impl StageMetrics {
         }
     }
 
-    /// A batch of `items` was finished after `worked`, and `blocked` on send beside that.
-    pub fn batch(&self, items: usize, worked: Duration, blocked: Duration) {
+    /// A batch of `items` was finished after `worked`, without the time blocked on send.
+    pub fn batch(&self, items: usize, worked: Duration) {
         self.batch.record(items as f64);
         self.items.increment(items as u64);
         self.duration.record(worked.as_secs_f64());
-        self.blocked.record(blocked.as_secs_f64());
+    }
+
+    /// It was blocked on send for so long, or has been since this was told last.
+    pub fn blocked(&self, time: Duration) {
+        self.blocked.record(time.as_secs_f64());
     }
 }
 

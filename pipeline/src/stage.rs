@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError};
+use crossbeam_channel::{Receiver, SendTimeoutError, Sender, TryRecvError, TrySendError};
 
 use crate::clock::Clock;
 use crate::error::Fault;
@@ -16,6 +16,9 @@ use crate::metrics::{EdgeMetrics, StageMetrics};
 use crate::packet::{CloseReason, Packet};
 use crate::supervisor::Progress;
 use crate::time::MonoTime;
+
+/// So often it is told that a stage is blocked, while it is.
+const TELL_BLOCKED_EVERY: Duration = Duration::from_secs(1);
 
 /// One step of the lane. Runs on a thread of its own.
 ///
@@ -201,6 +204,9 @@ pub struct Outbox<T> {
     to: Destination<T>,
     /// Time blocked since the loop last asked.
     blocked: Duration,
+    /// What of it is not told yet.
+    untold: Duration,
+    metrics: Option<StageMetrics>,
 }
 
 #[derive(Debug)]
@@ -216,13 +222,16 @@ enum Destination<T> {
 impl<T> Outbox<T> {
     /// Sends into an edge, or nowhere at the end of the lane.
     pub(crate) fn to(outlet: Option<Outlet<T>>, progress: &Progress) -> Self {
-        let to = outlet.map_or(Destination::Nowhere, |outlet| Destination::Edge(outlet, progress.clone()));
-        Self { to, blocked: Duration::ZERO }
+        Self::new(outlet.map_or(Destination::Nowhere, |outlet| Destination::Edge(outlet, progress.clone())))
+    }
+
+    fn new(to: Destination<T>) -> Self {
+        Self { to, blocked: Duration::ZERO, untold: Duration::ZERO, metrics: None }
     }
 
     /// Keeps what is sent, for tests and tools that run one stage without a lane; see [`Outbox::take`].
     pub fn collecting() -> Self {
-        Self { to: Destination::Collected(Vec::new()), blocked: Duration::ZERO }
+        Self::new(Destination::Collected(Vec::new()))
     }
 
     /// Takes what was collected.
@@ -245,13 +254,27 @@ impl<T> Outbox<T> {
                 let gone = match tx.try_send(packet) {
                     Ok(()) => false,
                     Err(TrySendError::Disconnected(_)) => true,
-                    Err(TrySendError::Full(packet)) => {
-                        let since = progress.clock().mono();
+                    Err(TrySendError::Full(mut packet)) => {
+                        let clock = Arc::clone(progress.clock());
+                        let mut since = clock.mono();
                         progress.blocked();
                         edge.set(edge.capacity);
-                        let gone = tx.send(packet).is_err();
+                        let gone = loop {
+                            let sent = tx.send_timeout(packet, TELL_BLOCKED_EVERY);
+                            let now = clock.mono();
+                            self.blocked += now.since(since);
+                            self.untold += now.since(since);
+                            since = now;
+                            match sent {
+                                Ok(()) => break false,
+                                Err(SendTimeoutError::Disconnected(_)) => break true,
+                                Err(SendTimeoutError::Timeout(held)) => packet = held,
+                            }
+                            if let Some(metrics) = &self.metrics {
+                                metrics.blocked(std::mem::take(&mut self.untold));
+                            }
+                        };
                         progress.busy();
-                        self.blocked += progress.clock().mono().since(since);
                         gone
                     }
                 };
@@ -266,6 +289,21 @@ impl<T> Outbox<T> {
                 }
             }
             Destination::Nowhere | Destination::Gone => {}
+        }
+    }
+
+    /// Tells the rest of the time blocked, and gives all of it since this was called last.
+    fn take_blocked(&mut self) -> Duration {
+        if let Some(metrics) = &self.metrics {
+            metrics.blocked(std::mem::take(&mut self.untold));
+        }
+        std::mem::take(&mut self.blocked)
+    }
+
+    /// What a marker was blocked for, if it was, is not the next batch's.
+    fn take_blocked_by_marker(&mut self) {
+        if !self.blocked.is_zero() {
+            self.take_blocked();
         }
     }
 
@@ -290,6 +328,7 @@ pub(crate) fn run_stage<S: Stage>(
     progress: &Progress,
 ) -> Result<(), Fault> {
     let metrics = StageMetrics::new(S::NAME);
+    out.metrics = Some(metrics.clone());
     let clock = Arc::clone(progress.clock());
     let mut open: Vec<StreamKey> = Vec::new();
     while !out.is_gone() {
@@ -300,18 +339,20 @@ pub(crate) fn run_stage<S: Stage>(
             Some(Received::Batch(items)) => {
                 let (count, since) = (items.len(), clock.mono());
                 stage.process(items, &mut out)?;
-                let blocked = std::mem::take(&mut out.blocked);
-                metrics.batch(count, clock.mono().since(since).saturating_sub(blocked), blocked);
+                let blocked = out.take_blocked();
+                metrics.batch(count, clock.mono().since(since).saturating_sub(blocked));
             }
             Some(Received::Open(key)) => {
                 stage.on_open(&key)?;
                 open.push(key.clone());
                 out.packet(Packet::Open(key));
+                out.take_blocked_by_marker();
             }
             Some(Received::Close(key, reason)) => {
                 open.retain(|k| *k != key);
                 stage.on_close(&key, &mut out)?;
                 out.packet(Packet::Close(key, reason));
+                out.take_blocked_by_marker();
             }
             None => {
                 for key in open.drain(..) {
@@ -323,4 +364,102 @@ pub(crate) fn run_stage<S: Stage>(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use ::metrics::{
+        Counter, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
+        with_local_recorder,
+    };
+
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::metrics::HistogramName;
+    use crate::supervisor::Supervisor;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// Tells what is recorded in a histogram, as it comes.
+    struct Teller(Sender<(String, f64)>);
+
+    struct Line(String, Sender<(String, f64)>);
+
+    impl HistogramFn for Line {
+        fn record(&self, value: f64) {
+            self.1.send((self.0.clone(), value)).unwrap();
+        }
+    }
+
+    impl Recorder for Teller {
+        fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+        fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+        fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+        fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+            Counter::noop()
+        }
+
+        fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+            Gauge::noop()
+        }
+
+        fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
+            Histogram::from_arc(Arc::new(Line(key.name().to_owned(), self.0.clone())))
+        }
+    }
+
+    struct Echo;
+
+    impl Stage for Echo {
+        const NAME: &'static str = "echo";
+        type In = u8;
+        type Out = u8;
+
+        fn process(&mut self, batch: Vec<u8>, out: &mut Outbox<u8>) -> Result<(), Fault> {
+            batch.into_iter().for_each(|item| out.send(item));
+            Ok(())
+        }
+    }
+
+    struct Once(Option<Vec<u8>>);
+
+    impl Source<u8> for Once {
+        fn recv(&mut self, _: BatchPolicy) -> Option<Received<u8>> {
+            self.0.take().map(Received::Batch)
+        }
+
+        fn depth(&self) -> usize {
+            0
+        }
+    }
+
+    #[test]
+    fn a_stage_that_is_blocked_says_so_while_it_is() {
+        let (tell, told) = crossbeam_channel::bounded(100);
+        let clock = Arc::new(SystemClock);
+        let (outlet, mut below) = Edge::new("echo", 1).channel(clock.clone());
+        let supervisor = Supervisor::new(clock.clone());
+        let (first, heard) = (crossbeam_channel::bounded(1), told.clone());
+        // Takes nothing before it has heard that there is no room.
+        let reader = supervisor.spawn("below", move |_| {
+            first.0.send(heard.recv_timeout(PATIENCE)).unwrap();
+            while below.recv(BatchPolicy::SINGLE).is_some() {}
+            Ok(())
+        });
+        let progress = Progress::new(clock);
+        with_local_recorder(&Teller(tell), || {
+            let out = Outbox::to(Some(outlet), &progress);
+            run_stage(Echo, &mut Once(Some(vec![1, 2])), out, BatchPolicy::up_to(2), &progress).unwrap();
+        });
+        let blocked = HistogramName::StageBlocked.as_str();
+        let (name, seconds) = first.1.recv().unwrap().unwrap();
+        assert!(name == blocked && seconds >= 1.0, "{name}: {seconds}");
+        let rest: Vec<_> = told.try_iter().collect();
+        let worked = rest.iter().find(|(name, _)| name == HistogramName::StageDuration.as_str()).unwrap().1;
+        assert!(worked < 0.5 && rest.iter().filter(|(name, _)| name == blocked).count() == 1, "{rest:?}");
+        reader.unwrap().join();
+    }
 }

@@ -51,6 +51,9 @@ fn blinks_may_be_required_of_cameras_that_can_see_them() {
     let expected = "decisions.identified_undecided: \"mark\" marks faces that are too small for a blink without one, and \
                     liveness.blink is \"required\": set \"review\", or liveness.blink = \"off\"";
     assert_eq!(from_afar, expected);
+    let in_the_dark = BLINKS.replace("= \"review\"", "= \"review\"\nidentified_too_poor = \"mark\"");
+    let in_the_dark = parse(&format!("{in_the_dark}{}", analyses("10")), &[]).unwrap_err();
+    assert_eq!(in_the_dark, expected.replace("undecided", "too_poor").replace("too small", "too poor"));
 }
 
 #[test]

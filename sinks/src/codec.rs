@@ -2,7 +2,7 @@
 
 use rollcall_store::seal::Bound;
 use rollcall_store::{EventRecord, RECORD_VERSION, SealError, Sealer};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Records of this version end before the faces of strangers.
 const BEFORE_STRANGERS: u8 = 1;
@@ -26,7 +26,7 @@ impl CodecError {
 }
 
 /// An event that the database will never take, and why.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Rejected {
     pub(crate) reason: String,
     pub(crate) record: EventRecord,
@@ -53,6 +53,15 @@ pub(crate) fn decode(sealer: &Sealer, payload: &[u8]) -> Result<EventRecord, Cod
 
 pub(crate) fn encode_rejected(sealer: &Sealer, rejected: &Rejected) -> Result<Vec<u8>, CodecError> {
     pack(sealer, "rejected", rejected)
+}
+
+pub(crate) fn decode_rejected(sealer: &Sealer, payload: &[u8]) -> Result<Rejected, CodecError> {
+    match payload.split_first() {
+        Some((&RECORD_VERSION, sealed)) => {
+            Ok(postcard::from_bytes(&sealer.open(&place("rejected", RECORD_VERSION), sealed)?)?)
+        }
+        other => Err(CodecError::Version(other.map(|(version, _)| *version))),
+    }
 }
 
 fn pack(sealer: &Sealer, purpose: &str, value: &impl Serialize) -> Result<Vec<u8>, CodecError> {

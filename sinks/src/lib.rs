@@ -5,10 +5,12 @@
 mod codec;
 mod crop;
 pub mod jsonl;
+mod pace;
 pub mod postgres;
+pub mod rejected;
 pub mod spool;
 mod writer;
 
 pub use jsonl::JsonLines;
-pub use postgres::{PgSink, PgSinkOptions, SinkMonitor, SinkStatus};
+pub use postgres::{PgSink, PgSinkOptions, Refused, SinkMonitor, SinkStatus};
 pub use spool::{Spool, SpoolError, SpoolOptions};

@@ -15,6 +15,7 @@
 //! the spool, everything goes through it. Events that the database refuses for their values go to a second spool,
 //! `rejected`, with the reason; all others stay until they are written, however long that takes.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -24,22 +25,24 @@ use rollcall_pipeline::clock::Clock;
 use rollcall_pipeline::metrics::SinkMetrics;
 use rollcall_pipeline::ports::EventSink;
 use rollcall_pipeline::supervisor::{Supervisor, Worker};
-use rollcall_pipeline::{AttendanceEvent, ErrorClass, EventKind, Fault, ModelId};
+use rollcall_pipeline::{AttendanceEvent, ErrorClass, EventId, EventKind, Fault, ModelId, PersonId};
 use rollcall_store::{EventRecord, Sealer, Store};
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 
 use crate::codec::{self, CodecError, Rejected};
 use crate::crop::jpeg;
+use crate::pace::Pace;
 use crate::spool::{Spool, SpoolError, SpoolOptions, SpooledRecord};
 use crate::writer::{Progress, Stopped, Writer};
 
-/// Events that are written in one transaction when the spool is drained.
-const DRAIN_BATCH: usize = 128;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// Events that are synced to disk together.
 const SPOOL_BATCH: usize = 32;
 /// The database is asked so often while it is away; also how late the age of the spool may be shown.
 const LAST_PAUSE: Duration = Duration::from_secs(3);
+/// Where in the directory of the spool what was refused for ever is put aside.
+pub(crate) const REJECTED: &str = "rejected";
 /// A spool that is full (or a disk) is looked at so often while the lane waits.
 const FULL_PAUSE: Duration = Duration::from_millis(500);
 
@@ -56,8 +59,33 @@ pub struct PgSinkOptions {
     pub spool_dir: PathBuf,
     /// Bytes that the spool may take.
     pub spool_max_bytes: u64,
-    /// So long a batch is tried before it goes to the spool.
+    /// So long a connection, and then an answer, is waited for before a batch goes to the spool.
     pub write_budget: Duration,
+    /// Told of marks that will never be.
+    pub refused: Refused,
+}
+
+/// Who is told that the database refused a mark for its values, by person and event: whatever they remember of it is wrong.
+#[derive(Clone, Default)]
+pub struct Refused(Option<Arc<dyn Fn(PersonId, EventId) + Send + Sync>>);
+
+impl Refused {
+    /// Tells `whom`, on the thread that writes.
+    pub fn telling(whom: impl Fn(PersonId, EventId) + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(whom)))
+    }
+
+    fn tell(&self, record: &EventRecord) {
+        if let (Some(whom), Some(mark)) = (&self.0, &record.mark) {
+            whom(PersonId(mark.person), EventId(record.id));
+        }
+    }
+}
+
+impl fmt::Debug for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Refused").field(&self.0.is_some()).finish()
+    }
 }
 
 impl PgSinkOptions {
@@ -70,6 +98,7 @@ impl PgSinkOptions {
             spool_dir: spool_dir.into(),
             spool_max_bytes: 256 << 20,
             write_budget: Duration::from_millis(1500),
+            refused: Refused::default(),
         }
     }
 
@@ -129,7 +158,10 @@ struct Shared {
     status: Mutex<SinkStatus>,
     /// Something was spooled, acknowledged, or is to stop.
     changed: Condvar,
+    /// Cuts off what the drainer waits for.
+    stop: Notify,
     writer: Writer,
+    refused: Refused,
     metrics: SinkMetrics,
     clock: Arc<dyn Clock>,
 }
@@ -148,7 +180,7 @@ impl SinkMonitor {
     }
 }
 
-/// The sink. Dropping it stops the drainer after its current batch; what is in the spool stays for the next start.
+/// The sink. Dropping it stops the drainer; what is in the spool stays for the next start.
 #[derive(Debug)]
 pub struct PgSink {
     shared: Arc<Shared>,
@@ -171,22 +203,23 @@ impl PgSink {
         options: PgSinkOptions,
     ) -> Result<Self, Fault> {
         let open = |dir: PathBuf| Spool::open(SpoolOptions::new(dir, options.spool_max_bytes));
-        let spool_fault = |e: SpoolError| Fault::new(ErrorClass::Permanent, e);
         let spool = open(options.spool_dir.clone()).map_err(spool_fault)?;
-        let rejected = open(options.spool_dir.join("rejected")).map_err(spool_fault)?;
+        let rejected = open(options.spool_dir.join(REJECTED)).map_err(spool_fault)?;
         if !spool.is_empty() {
             tracing::info!(events = spool.len(), "the spool holds events of an earlier run: writing them first");
         }
         let metrics = SinkMetrics::new();
-        let budget = options.write_budget;
-        let writer = Writer { store, clock: Arc::clone(&clock), metrics: metrics.clone(), budget };
+        let pace = Pace::new(options.write_budget);
+        let writer = Writer { store, clock: Arc::clone(&clock), metrics: metrics.clone() };
         let queues = Queues { spool, rejected, trouble: None, full: None, stopping: false };
         let status = Mutex::new(queues.status());
         let queues = Mutex::new(queues);
-        let shared = Arc::new(Shared { queues, status, changed: Condvar::new(), writer, metrics, clock });
+        let refused = options.refused.clone();
+        let (changed, stop) = (Condvar::new(), Notify::new());
+        let shared = Arc::new(Shared { queues, status, changed, stop, writer, refused, metrics, clock });
         let (drained, on) = (Arc::clone(&shared), runtime.clone());
         let drainer = supervisor.spawn("spool-drain", move |_| {
-            drained.drain(&on);
+            drained.drain(&on, pace);
             Ok(())
         })?;
         Ok(Self { shared, runtime, options, drainer: Some(drainer) })
@@ -219,7 +252,7 @@ impl EventSink for PgSink {
 impl PgSink {
     /// Writes to the database, and returns how many events are done.
     fn write(&self, batch: &[AttendanceEvent], records: &[EventRecord]) -> Result<usize, Fault> {
-        let progress = self.runtime.block_on(self.shared.writer.write(records));
+        let progress = self.runtime.block_on(self.shared.writer.write(records, self.options.write_budget));
         let done = progress.done;
         let committed = self.shared.clock.mono();
         let poison: Vec<usize> = progress.poison.iter().map(|(at, _)| *at).collect();
@@ -235,6 +268,7 @@ impl Drop for PgSink {
     fn drop(&mut self) {
         self.shared.queues.lock().stopping = true;
         self.shared.changed.notify_all();
+        self.shared.stop.notify_one();
         if let Some(drainer) = self.drainer.take() {
             drainer.join();
         }
@@ -311,6 +345,7 @@ impl Shared {
             let sealer = self.writer.store.sealer();
             let payload = codec::encode_rejected(sealer, &Rejected { reason, record });
             self.reject(payload.map_err(|e| Fault::new(ErrorClass::Bug, e))?)?;
+            self.refused.tell(&records[at]);
         }
         self.remember(progress.stopped.as_ref());
         Ok(())
@@ -369,7 +404,7 @@ impl Shared {
     }
 
     /// Writes what is in the spool, oldest first, until it is to stop.
-    fn drain(&self, runtime: &Handle) {
+    fn drain(&self, runtime: &Handle, mut pace: Pace) {
         let mut pause = FIRST_PAUSE;
         loop {
             let records = {
@@ -378,10 +413,10 @@ impl Shared {
                 if queues.stopping {
                     return;
                 }
-                queues.spool.peek(DRAIN_BATCH)
+                queues.spool.peek(pace.most)
             };
             let went_well = match records.map_err(|e| Fault::new(ErrorClass::Transient, e)) {
-                Ok(records) => self.drain_batch(runtime, records),
+                Ok(records) => self.drain_batch(runtime, records, &mut pace),
                 Err(fault) => Err(fault),
             };
             let went_well = went_well.unwrap_or_else(|fault| {
@@ -400,7 +435,7 @@ impl Shared {
     }
 
     /// Whether all of it is done.
-    fn drain_batch(&self, runtime: &Handle, spooled: Vec<SpooledRecord>) -> Result<bool, Fault> {
+    fn drain_batch(&self, runtime: &Handle, spooled: Vec<SpooledRecord>, pace: &mut Pace) -> Result<bool, Fault> {
         let sealer = self.writer.store.sealer();
         let mut records = Vec::with_capacity(spooled.len());
         let mut unreadable = None;
@@ -416,12 +451,33 @@ impl Shared {
         if let (true, Some((item, error))) = (records.is_empty(), unreadable.as_ref()) {
             return self.handle_unreadable(item, error);
         }
+        let before = self.clock.mono();
         let today = self.clock.wall().date_naive();
-        if let Err(error) = runtime.block_on(self.writer.store.prepare(today)) {
-            self.remember(Some(&Stopped::Store(error)));
-            return Ok(false);
+        let work = async {
+            self.writer.store.prepare(today).await?;
+            Ok::<_, Stopped>(self.writer.write(&records, pace.patience).await)
+        };
+        let done = runtime.block_on(async {
+            tokio::select! {
+                done = work => Some(done),
+                // What is not acknowledged is delivered again by the next process.
+                () = self.stop.notified() => None,
+            }
+        });
+        let progress = match done {
+            None => return Ok(false),
+            Some(Ok(progress)) => progress,
+            Some(Err(stopped)) => {
+                self.remember(Some(&stopped));
+                return Ok(false);
+            }
+        };
+        match progress.stopped {
+            None => pace.went_through(self.clock.mono().since(before)),
+            Some(Stopped::Timeout(_)) => pace.too_slow(),
+            Some(Stopped::Unreached(_)) => pace.be_patient(),
+            Some(Stopped::Store(_)) => {}
         }
-        let progress = runtime.block_on(self.writer.write(&records));
         let (done, stopped) = (progress.done, progress.stopped.is_some());
         self.settle(&records, progress)?;
         if let Some(item) = done.checked_sub(1).and_then(|last| spooled.get(last)) {
@@ -456,6 +512,10 @@ impl Shared {
         drop(queues);
         self.changed.notify_all();
     }
+}
+
+pub(crate) fn spool_fault(error: SpoolError) -> Fault {
+    Fault::new(ErrorClass::Permanent, error)
 }
 
 /// A record that an empty queue does not take is never taken.

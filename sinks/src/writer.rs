@@ -14,13 +14,12 @@ use rollcall_store::{EventRecord, Store, StoreError, Written};
 const FIRST_DELAY: Duration = Duration::from_millis(50);
 const LAST_DELAY: Duration = Duration::from_millis(500);
 
-/// Writes batches, for at most `budget` each.
+/// Writes batches.
 #[derive(Debug)]
 pub(crate) struct Writer {
     pub(crate) store: Store,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: SinkMetrics,
-    pub(crate) budget: Duration,
 }
 
 /// Why the rest of a batch was not written.
@@ -29,7 +28,10 @@ pub(crate) enum Stopped {
     /// The last answer of the database.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// No answer in time.
+    /// No connection in time.
+    #[error("no connection to the database within {0:?}")]
+    Unreached(Duration),
+    /// A connection, but no answer in time.
     #[error("the database did not answer within {0:?}")]
     Timeout(Duration),
 }
@@ -43,6 +45,7 @@ impl Stopped {
     fn reason(&self) -> &'static str {
         match self {
             Self::Timeout(_) => "timeout",
+            Self::Unreached(_) => "connection",
             Self::Store(e) => match e.sqlstate().as_deref().and_then(|code| code.get(..2)) {
                 Some("08") | None => "connection",
                 Some("40") => "conflict",
@@ -66,14 +69,15 @@ pub(crate) struct Progress {
 }
 
 impl Writer {
-    /// Writes a batch in order. Events whose values the database refuses are singled out by halving.
-    pub(crate) async fn write(&self, batch: &[EventRecord]) -> Progress {
+    /// Writes a batch in order, waiting at most for `patience` for a connection, and for as long again for the answer. Events
+    /// whose values the database refuses are singled out by halving.
+    pub(crate) async fn write(&self, batch: &[EventRecord], patience: Duration) -> Progress {
         let mut progress = Progress { done: 0, poison: Vec::new(), stopped: None };
         // What is still to be written after `next`, nearest on top.
         let mut later = Vec::new();
         let mut next = Some(0..batch.len());
         while let Some(range) = next.take().or_else(|| later.pop()) {
-            match self.write_within_budget(&batch[range.clone()]).await {
+            match self.write_within(patience, &batch[range.clone()]).await {
                 Ok(()) => progress.done = range.end,
                 Err(Stopped::Store(error)) if error.is_row_fault() && range.len() == 1 => {
                     progress.poison.push((range.start, error.to_string()));
@@ -93,14 +97,16 @@ impl Writer {
         progress
     }
 
-    async fn write_within_budget(&self, batch: &[EventRecord]) -> Result<(), Stopped> {
+    async fn write_within(&self, patience: Duration, batch: &[EventRecord]) -> Result<(), Stopped> {
         if batch.is_empty() {
             return Ok(());
         }
-        let mut last = None;
-        let tried = tokio::time::timeout(self.budget, self.try_until_final(batch, &mut last)).await;
+        // Apart: what connecting takes is not missing for the rows. Where it fails at once, it is tried again with them.
+        let reached = tokio::time::timeout(patience, self.store.reach()).await;
+        let mut last = reached.map_err(|_| Stopped::Unreached(patience))?.err();
+        let tried = tokio::time::timeout(patience, self.try_until_final(batch, &mut last)).await;
         // A write that is cut off here may have been committed all the same: the next attempt finds that out.
-        tried.unwrap_or_else(|_| Err(last.map_or(Stopped::Timeout(self.budget), Stopped::Store)))
+        tried.unwrap_or_else(|_| Err(last.map_or(Stopped::Timeout(patience), Stopped::Store)))
     }
 
     async fn try_until_final(&self, batch: &[EventRecord], last: &mut Option<StoreError>) -> Result<(), Stopped> {

@@ -233,6 +233,39 @@ fn a_missing_table_keeps_events_instead_of_refusing_them() {
     assert_eq!(tracks_written(&runtime, &options), [1, 2, 3]);
 }
 
+/// A database that takes so long for each event, always.
+#[track_caller]
+fn check_slow(each: f64, events: u64) {
+    let (runtime, spool) = (runtime(), data_dir());
+    let store = runtime.block_on(store());
+    let options = runtime.block_on(rollcall_store::testing::current_database(&store));
+    runtime.block_on(async {
+        let mut connection = options.connect().await.unwrap();
+        let slow = format!(
+            "create function wait() returns trigger language plpgsql as
+             $$ begin perform pg_sleep({each}); return new; end $$;
+             create trigger slow before insert on events for each row execute function wait()"
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(slow)).execute(&mut connection).await.unwrap();
+    });
+    let mut sink = sink(&store, &runtime, spool.path(), impatient);
+    sink.accept(&strangers(1..=events)).unwrap();
+    assert_eq!(sink.monitor().status().spooled, usize::try_from(events).unwrap(), "too slow for the lane");
+    wait_until_drained(&runtime, &sink.monitor());
+    let written = tracks_written(&runtime, &options);
+    assert_eq!(written.len() as u64, events, "each once");
+}
+
+#[test]
+fn a_slow_database_is_written_to_in_smaller_parts() {
+    check_slow(0.02, 40);
+}
+
+#[test]
+fn a_database_that_is_slower_than_that_is_given_more_time() {
+    check_slow(0.25, 3);
+}
+
 #[test]
 fn a_disk_that_takes_nothing_leaves_it_to_the_database() {
     let (runtime, spool) = (runtime(), data_dir());

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use rollcall_pipeline::ports::EventSink;
 use rollcall_pipeline::{CameraId, EventKind};
-use rollcall_sinks::SinkStatus;
+use rollcall_sinks::{Refused, SinkStatus, rejected};
 use rollcall_store::testing::{data_dir, store};
-use support::{at, event, person, runtime, sink};
+use sqlx::ConnectOptions;
+use support::{at, event, person, runtime, sink, wait_until_drained};
 
 #[test]
 fn each_kind_becomes_its_rows() {
@@ -109,6 +110,55 @@ fn poison_is_put_aside_and_the_rest_is_written() {
     // Kept for whoever is to look into it.
     let again = support::sink(&store, &runtime, dir.path(), |_| {});
     assert_eq!(again.monitor().status().rejected, 2);
+}
+
+#[test]
+fn what_was_refused_is_shown_and_put_back_when_the_reason_is_gone() {
+    let (runtime, dir) = (runtime(), data_dir());
+    let store = runtime.block_on(store());
+    let options = runtime.block_on(rollcall_store::testing::current_database(&store));
+    let alter = |sql: &'static str| {
+        runtime.block_on(async {
+            let mut connection = options.connect().await.unwrap();
+            sqlx::query(sql).execute(&mut connection).await.unwrap();
+        });
+    };
+    alter("alter table events add constraint no_door check (camera <> 'door-1')");
+    let mut first = sink(&store, &runtime, dir.path(), |_| {});
+    let refused: Vec<_> = (1..=3).map(|n| event(n, EventKind::Unknown, None)).collect();
+    first.accept(&refused).unwrap();
+    let busy = rejected::list(dir.path(), store.sealer()).unwrap_err();
+    assert!(busy.message.contains("in use by another process"), "{busy}");
+    drop(first);
+
+    let told = rejected::list(dir.path(), store.sealer()).unwrap();
+    let ids: Vec<_> = told.iter().map(|refusal| refusal.event.as_ref().unwrap().id).collect();
+    assert_eq!(ids, refused.iter().map(|event| event.id.0).collect::<Vec<_>>());
+    assert!(told.iter().all(|refusal| refusal.reason.contains("no_door")), "{told:?}");
+
+    alter("alter table events drop constraint no_door");
+    assert_eq!(rejected::retry(dir.path(), 1 << 20, store.sealer()).unwrap(), 3);
+    assert_eq!(rejected::list(dir.path(), store.sealer()).unwrap(), []);
+    let second = sink(&store, &runtime, dir.path(), |_| {});
+    wait_until_drained(&runtime, &second.monitor());
+    assert_eq!(runtime.block_on(store.event_counts()).unwrap()["unknown"], 3);
+    assert_eq!(second.monitor().status().rejected, 0);
+}
+
+#[test]
+fn who_remembers_a_mark_is_told_that_it_will_never_be() {
+    let (runtime, dir) = (runtime(), data_dir());
+    let store = runtime.block_on(store());
+    let ada = runtime.block_on(store.upsert_person_by_name("Ada")).unwrap().0;
+    let (tell, told) = std::sync::mpsc::channel();
+    let mut sink = sink(&store, &runtime, dir.path(), |options| {
+        options.refused = Refused::telling(move |person, event| drop(tell.send((person, event))));
+    });
+    let mut refused = event(1, EventKind::Recorded, Some(ada));
+    refused.decision.key.camera = CameraId::new("door\0");
+    let (good, seen) = (event(2, EventKind::Recorded, Some(ada)), event(3, EventKind::Debounced, Some(ada)));
+    sink.accept(&[refused.clone(), good, seen]).unwrap();
+    assert_eq!(told.try_iter().collect::<Vec<_>>(), [(ada, refused.id)]);
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod models;
 mod openapi;
 mod replay;
 mod run;
+mod spool;
 
 use std::process::ExitCode;
 
@@ -33,6 +34,7 @@ pub(crate) fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Migrate => migrate::run(&place),
         Command::Config { command } => config::run(command),
         Command::Models { command } => models::run(&place, command),
+        Command::Spool { command } => spool::run(&place, command),
         Command::Replay(options) => replay::run(&place, &options),
         Command::Eval { command } => eval::run(&place, &command),
         Command::Openapi => openapi::run(),

@@ -112,6 +112,7 @@ impl FaceDesk {
         let policy = match self.check_in.require_live {
             true => DecisionPolicy {
                 identified_undecided: ReviewOrMark::Review,
+                identified_too_poor: ReviewOrMark::Review,
                 identified_unclear: ReviewOrMark::Review,
                 ..self.rules.policy()
             },
@@ -139,12 +140,11 @@ impl FaceDesk {
         let mut decision = self.engine.judge(material, request).await.map_err(trouble)?.decision;
         decision.key.camera = CameraId::new(format!("{CHECK_IN}:{by}"));
         let _turn = self.marking.lock().await;
-        let event = self.rules.judge_by(decision, &policy);
-        let kept = self.keep(&event, &room).await;
-        if kept.is_err() {
-            self.rules.forget(&event);
-        }
-        Ok(kept?)
+        let event = self.rules.propose_by(decision, &policy);
+        // A camera that sees them meanwhile is not told of a mark that may never be.
+        let kept = self.keep(&event, &room).await?;
+        self.rules.keep(&event);
+        Ok(kept)
     }
 
     /// Writes the event of a check-in, and says what came of it.

@@ -40,7 +40,7 @@ use rollcall_pipeline::lane::{Lane, LaneOptions};
 use rollcall_pipeline::ports::Observer;
 use rollcall_pipeline::supervisor::{Supervisor, Worker, log_panics};
 use rollcall_pipeline::{Clock, FrameMux, MuxMode, SystemClock};
-use rollcall_sinks::{PgSink, PgSinkOptions};
+use rollcall_sinks::{PgSink, PgSinkOptions, Refused};
 use rollcall_stages::matching::{Gallery, GalleryHandle};
 use rollcall_stages::preview::{PreviewHub, PreviewLimits};
 use rollcall_store::{Retention, Store};
@@ -53,6 +53,7 @@ use crate::cli::Place;
 use crate::compose::{Stages, Vision};
 use crate::database::{self, Database};
 use crate::figures::{self, recognition_settings};
+use crate::paths;
 use crate::rules::{self, Rules};
 
 use camera_desk::CameraDesk;
@@ -132,8 +133,6 @@ impl Daemon {
         })?;
         let vision = Vision::open(&place, &config)?;
         let database = Database::open(&place, &config, &supervisor, &runtime)?;
-        let sink = sink(&place, &config, &vision, &database.store, &runtime, &clock, &supervisor)?;
-
         let gallery = GalleryHandle::new(Gallery::empty(vision.embedding_model()));
         let rules = Rules::new(
             Schedule::open(config.site.time_zone),
@@ -141,6 +140,8 @@ impl Daemon {
             Register::new(config.attendance.debounce),
         )
         .telling_names(config.log.names);
+        let writing = sink_options(&place, &config, &vision)?;
+        let sink = sink(writing, &rules, &database.store, &runtime, &clock, &supervisor)?;
         let people = Arc::new(People::new(vision.embedding_model(), gallery.clone(), rules.clone(), &config));
         let frames = NonZeroUsize::new(config.lane.frames_per_camera).unwrap_or(NonZeroUsize::MIN);
         let mux = FrameMux::new(MuxMode::Evict, frames, Arc::clone(&clock));
@@ -446,20 +447,21 @@ fn sink_options(place: &Place, config: &Config, vision: &Vision) -> anyhow::Resu
         spool_max_bytes: config.spool.max_bytes,
         review_unknown: config.privacy.keep_unknown_faces,
         tell_strangers_apart: config.privacy.cluster_unknown,
-        ..PgSinkOptions::new(vision.embedding_model(), place.data_dir()?.join("spool"))
+        ..PgSinkOptions::new(vision.embedding_model(), place.data_dir()?.join(paths::SPOOL))
     })
 }
 
 fn sink(
-    place: &Place,
-    config: &Config,
-    vision: &Vision,
+    options: PgSinkOptions,
+    rules: &Rules,
     store: &Store,
     runtime: &Runtime,
     clock: &Arc<dyn Clock>,
     supervisor: &Supervisor,
 ) -> anyhow::Result<PgSink> {
-    let options = sink_options(place, config, vision)?;
+    let forgetting = rules.clone();
+    let refused = Refused::telling(move |person, event| forgetting.forget(person, event));
+    let options = PgSinkOptions { refused, ..options };
     Ok(PgSink::open(store.clone(), runtime.handle().clone(), Arc::clone(clock), supervisor, options)?)
 }
 

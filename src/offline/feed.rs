@@ -56,6 +56,7 @@ impl Feed {
             media: MediaTime(index * 1_000_000_000 / fps.max(1)),
             received,
             wall,
+            behind: Duration::ZERO,
             ntp: None,
             image: image.clone(),
             anew: None,

@@ -135,6 +135,15 @@ impl Door {
     }
 
     fn see_as(&mut self, view: View, seen: Seen) -> Vec<Decision> {
+        self.see_eyes(view, seen, false)
+    }
+
+    /// Shows a living face near by, in a track that may have blinked since the shot before.
+    fn see_alive(&mut self, face: Embedding, blinked: bool) -> Vec<Decision> {
+        self.see_eyes(NEAR, Seen { track: 1, face, live: Some(0.99), x: 0.0 }, blinked)
+    }
+
+    fn see_eyes(&mut self, view: View, seen: Seen, blinked: bool) -> Vec<Decision> {
         self.now_ms += 200;
         let View { face_px, eye_distance_px, sharpness } = view;
         let quality = ShotQuality {
@@ -158,7 +167,7 @@ impl Door {
             quality,
             chip,
         };
-        self.process(Tracked::Shot(LiveShot { shot, embedding: seen.face, live: seen.live, blinked: false }))
+        self.process(Tracked::Shot(LiveShot { shot, embedding: seen.face, live: seen.live, blinked }))
     }
 
     fn shot(&mut self, track: u64, face: Embedding) -> Vec<Decision> {
@@ -475,6 +484,27 @@ fn a_living_person_does_not_vouch_for_a_picture_of_somebody_else() {
     assert!(names(&after).contains(&Some(ADA)));
     assert!(after.iter().all(|d| !matches!(d.liveness, LivenessVerdict::Live(_))), "{after:?}");
     assert!(after.last().is_some_and(|d| matches!(d.liveness, LivenessVerdict::Spoof(_))), "{after:?}");
+}
+
+#[test]
+fn who_blinks_does_not_vouch_for_a_picture_that_they_lift() {
+    let settings = LivenessSettings { blink_required: true, ..LivenessSettings::default() };
+    let (bob, ada) = (|| face(0.3, 0.5), || face(0.98, 0.1));
+    let alive = |said: &[Decision]| said.iter().any(|d| matches!(d.liveness, LivenessVerdict::Live(_)));
+    // Told by a shot of Bob, or by the first of the picture: it is his blink either way.
+    for blinks in [[false, true, false], [false, false, true]] {
+        let mut door = Door::with(None, settings);
+        door.see_alive(bob(), blinks[0]);
+        door.see_alive(bob(), blinks[1]);
+        let mut said = door.see_alive(ada(), blinks[2]);
+        said.extend((0..40).flat_map(|_| door.see_alive(ada(), false)));
+        assert!(names(&said).contains(&Some(ADA)) && !alive(&said), "{said:?}");
+    }
+    // Her own counts.
+    let mut door = Door::with(None, settings);
+    (0..2).for_each(|_| drop(door.see_alive(bob(), true)));
+    let said: Vec<_> = (0..40).flat_map(|n| door.see_alive(ada(), n == 20)).collect();
+    assert!(alive(&said), "{said:?}");
 }
 
 #[test]

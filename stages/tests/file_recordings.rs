@@ -73,6 +73,36 @@ fn every_frame_is_delivered_once_and_in_order() {
 }
 
 #[test]
+fn a_recording_whose_size_changes_keeps_its_time_line() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("sizes.ts");
+    let part = |size: &str| {
+        format!(
+            "videotestsrc num-buffers=30 ! video/x-raw,format=I420,{size},framerate=30/1 ! x264enc tune=zerolatency \
+             ! video/x-h264,stream-format=byte-stream,profile=high ! h264parse ! parts."
+        )
+    };
+    let (small, large) = (part("width=320,height=240"), part("width=640,height=480"));
+    let whole = format!("concat name=parts ! h264parse ! mpegtsmux ! filesink location={}", path.display());
+    launch(&format!("{whole} {small} {large}"));
+
+    let (frames, error) = read(&path);
+    assert_eq!(error, None);
+    let anew: Vec<_> = frames.iter().filter(|frame| frame.anew.is_some()).map(|frame| frame.index).collect();
+    assert_eq!((frames.len(), anew), (FRAMES, vec![30]));
+    let length = frames[59].media.as_millis();
+    assert!((1_900..2_100).contains(&length), "{length} ms");
+
+    // Two epochs of one camera, dated as one recording.
+    let rig = Rig::start(&config(file(&path)));
+    let (first, _) = rig.until_closed();
+    let (second, _) = rig.until_closed();
+    assert_eq!((first.len(), second.len()), (30, 30));
+    let dated = second[29].time.captured - first[0].time.captured;
+    assert!((1_900..2_100).contains(&dated.num_milliseconds()), "{dated}");
+}
+
+#[test]
 fn odd_pixel_formats_arrive_as_planes_of_eight_bits() {
     let dir = TempDir::new().unwrap();
     for (name, form) in [

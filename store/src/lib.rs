@@ -117,6 +117,10 @@ pub use why::{Known, WhyEvent};
 const MAX_LISTENERS: u32 = 8;
 /// A write that waits longer for a connection is better spooled.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+/// While the schema is brought up to date, the server is asked so often whether it still answers …
+const ASK_EVERY: Duration = Duration::from_secs(2);
+/// … and is gone when it has not so many times in a row.
+const SILENT: u32 = 3;
 /// So long a connection that worked is taken to work.
 const TRUSTED: Duration = Duration::from_millis(500);
 
@@ -184,19 +188,50 @@ impl Store {
         Ok(())
     }
 
+    /// Makes sure that the next query need not wait for a connection.
+    ///
+    /// # Errors
+    /// When there is none to be had.
+    pub async fn reach(&self) -> Result<(), StoreError> {
+        drop(self.pool.acquire().await?);
+        Ok(())
+    }
+
     /// Brings the schema up to date and makes the partitions of `today`, once; later calls return at once.
     ///
     /// # Errors
     /// When the database is away (try again) or has a schema that this program does not know.
     pub async fn prepare(&self, today: chrono::NaiveDate) -> Result<(), StoreError> {
+        let work = async || {
+            self.migrate().await?;
+            self.make_partitions(today).await
+        };
         self.prepared
             .get_or_try_init(|| async {
-                self.migrate().await?;
-                self.make_partitions(today).await?;
-                Ok(())
+                // A migration takes as long as it takes; a server that is gone in the middle takes for ever.
+                tokio::select! {
+                    done = work() => done.map(drop),
+                    error = self.falls_silent() => Err(error),
+                }
             })
             .await
             .copied()
+    }
+
+    /// Waits until the server answers nobody any more.
+    async fn falls_silent(&self) -> StoreError {
+        let mut silent = 0;
+        loop {
+            tokio::time::sleep(ASK_EVERY).await;
+            let asked = sqlx::query("select 1").execute(&self.listening);
+            silent = match tokio::time::timeout(ACQUIRE_TIMEOUT + ASK_EVERY, asked).await {
+                Ok(Ok(_)) => 0,
+                Ok(Err(_)) | Err(_) => silent + 1,
+            };
+            if silent == SILENT {
+                return sqlx::Error::PoolTimedOut.into();
+            }
+        }
     }
 
     /// [`prepare`](Self::prepare) has succeeded.

@@ -61,6 +61,7 @@ fn policy(key: &str, value: &str) -> DecisionPolicy {
     let default = DecisionPolicy::default();
     match (key, value) {
         ("identified_undecided", _) => DecisionPolicy { identified_undecided: review_or_mark(), ..default },
+        ("identified_too_poor", _) => DecisionPolicy { identified_too_poor: review_or_mark(), ..default },
         ("identified_unclear", _) => DecisionPolicy { identified_unclear: review_or_mark(), ..default },
         ("unknown_spoof", "spoof") => DecisionPolicy { unknown_spoof: SpoofOrUnknown::Spoof, ..default },
         ("unknown_spoof", "unknown") => DecisionPolicy { unknown_spoof: SpoofOrUnknown::Unknown, ..default },
@@ -106,6 +107,8 @@ fn documented_settings_change_their_cells_and_no_others() {
     }
     settings.sort();
     let all = [
+        "identified_too_poor = mark",
+        "identified_too_poor = review",
         "identified_unclear = mark",
         "identified_unclear = review",
         "identified_undecided = mark",

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rollcall_attendance::{MadeMark, Register, Schedule};
+use rollcall_attendance::{DecisionPolicy, MadeMark, Register, Schedule};
 use rollcall_pipeline::{
     AttendanceEvent, Direction, EventKind, LivenessVerdict, MarkStatus, MatchOutcome, SessionKind, WallTime,
 };
@@ -183,6 +183,27 @@ fn a_decision_given_again_makes_the_same_event() {
     for (a, b) in once.iter().zip(&again) {
         assert_eq!((a.id, a.kind, &a.mark), (b.id, b.kind, &b.mark));
     }
+}
+
+#[test]
+fn a_mark_that_is_not_kept_holds_nobody_back() {
+    let mut door = Door::new();
+    let at_desk = Seen { camera: "check-in:desk", ..seen(1, "2026-03-02T08:00:00Z") };
+    let propose =
+        |door: &Door, seen: Seen| door.register.propose(seen.decision(), &door.schedule, &DecisionPolicy::default());
+    // Whoever sees them before it is known whether the first is kept makes the mark; if it is, too, the session is taken once.
+    let proposed = propose(&door, at_desk.clone());
+    assert_eq!((proposed.kind, door.register.len()), (EventKind::Recorded, 0));
+    door.check(seen(1, "2026-03-02T08:00:01Z"), "recorded: present 08:00");
+    door.register.keep(&proposed);
+    assert_eq!(door.register.len(), 1);
+    assert_eq!(propose(&door, at_desk).kind, EventKind::Debounced);
+
+    // One that was remembered and then refused for good.
+    let refused = door.judge(seen(2, "2026-03-02T08:00:00Z"));
+    door.check(seen(2, "2026-03-02T08:10:00Z"), "debounced");
+    door.register.forget(person(2), refused.id);
+    door.check(seen(2, "2026-03-02T08:11:00Z"), "recorded: late 08:00");
 }
 
 fn made(event: &AttendanceEvent) -> Option<MadeMark> {

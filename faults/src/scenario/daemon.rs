@@ -1,8 +1,8 @@
-//! A daemon that is killed, ended, reloaded, or hangs.
+//! A daemon that is killed, ended, reloaded, hangs, or panics.
 
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use nix::sys::ptrace;
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, waitpid};
@@ -122,4 +122,20 @@ pub(super) fn model_hangs(trial: &mut Trial<'_>) -> anyhow::Result<()> {
     }
     trial.fact("ended with", status);
     trial.start()
+}
+
+pub(super) fn model_panics(trial: &mut Trial<'_>) -> anyhow::Result<()> {
+    trial.begin(Plan { wall_clock: true, ..Plan::default() })?;
+    trial.expected_errors.push("thread panicked");
+    for (n, thread) in (1..).zip(["lane-detect", "lane-embed", "lane-liveness"]) {
+        trial.excuse(None);
+        trial.site()?.clock.as_ref().context("a clock that fails")?.panic(thread, n)?;
+        trial.until_said("thread panicked")?;
+        trial.until_said("the lane starts anew")?;
+        trial.well(None);
+        trial.until_events_of_all(2)?;
+    }
+    let restarts = trial.metric("rollcall_lane_restarts_total")?;
+    trial.fact("restarts", restarts);
+    Ok(())
 }

@@ -112,6 +112,7 @@ table!(RawLiveness {
 
 table!(RawDecisions {
     identified_undecided: ReviewOrMark = ReviewOrMark::Mark,
+    identified_too_poor: ReviewOrMark = ReviewOrMark::Review,
     identified_unclear: ReviewOrMark = ReviewOrMark::Review,
     unknown_spoof: SpoofOrUnknown = SpoofOrUnknown::Spoof,
 });

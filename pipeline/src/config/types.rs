@@ -325,8 +325,10 @@ pub enum SpoofOrUnknown {
 /// The open cells of the decision matrix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DecisionsConfig {
-    /// Named, and liveness could not be looked at: too small, too poor, or off.
+    /// Named, and too small for liveness, or it is off.
     pub identified_undecided: ReviewOrMark,
+    /// Named and large enough, and every view too poor for liveness.
+    pub identified_too_poor: ReviewOrMark,
     /// Named, and liveness lies between its two thresholds.
     pub identified_unclear: ReviewOrMark,
     /// Not known, and a picture.

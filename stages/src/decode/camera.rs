@@ -49,6 +49,10 @@ pub struct Camera {
     shared: CameraControl,
     /// When the first and the last frame of the current or last connection came.
     live: Option<(MonoTime, MonoTime)>,
+    /// When the last frame of any connection came.
+    last_frame: Option<MonoTime>,
+    /// It was told of this connection that the decoder is behind.
+    told_late: bool,
 }
 
 /// The handle of a camera that runs on another thread. Cloning shares it.
@@ -98,6 +102,8 @@ impl Camera {
                 stop: Arc::default(),
             },
             live: None,
+            last_frame: None,
+            told_late: false,
             clock,
         }
     }
@@ -165,6 +171,7 @@ impl Camera {
     /// Connects once and delivers until the connection ends, for whatever reason.
     pub fn run_once(&mut self) -> DisconnectReason {
         self.live = None;
+        self.told_late = false;
         self.enter(CameraState::Connecting);
         let stop = Arc::clone(&self.shared.stop);
         if stop.is_told() || self.mux.is_closed() {
@@ -175,14 +182,17 @@ impl Camera {
             Ok(stream) => stream,
             Err(reason) => return reason,
         };
+        // Of all epochs of a recording: its media time goes on.
+        let begins = self.starts_at.unwrap_or_else(|| self.clock.wall());
         let mut delivery: Option<Delivery> = None;
         let reason = loop {
             let next = stream.next(&|| {
-                if let Some((_, last)) = self.live {
+                if let Some(last) = self.last_frame {
                     self.metrics.frame_age(last, self.clock.mono());
                 }
                 stop.is_told() || self.mux.is_closed()
             });
+            self.dropped_late(stream.late().take());
             let frame = match next {
                 Ok(frame) => frame,
                 Err(reason) => break reason,
@@ -196,7 +206,7 @@ impl Camera {
             }
             let delivery = match &mut delivery {
                 Some(delivery) => delivery,
-                none => match self.begin() {
+                none => match self.begin(begins) {
                     Ok(begun) => none.insert(begun),
                     Err(reason) => break reason,
                 },
@@ -220,6 +230,8 @@ impl Camera {
     fn seen(&mut self, frame: &DecodedFrame, stream: &Stream) {
         self.metrics.decoded();
         let first = self.live.is_none();
+        let came = MonoTime(frame.received.0.saturating_sub(frame.behind));
+        self.last_frame = Some(came);
         let since = self.live.map_or(frame.received, |(first, _)| first);
         self.live = Some((since, frame.received));
         if first {
@@ -233,11 +245,22 @@ impl Camera {
         }
         self.shared.status.update(|s| {
             s.decoded += 1;
-            s.last_frame = Some(frame.received);
+            s.last_frame = Some(came);
             if first || frame.anew == Some(Anew::Size) {
                 s.info = stream.info().clone();
             }
         });
+    }
+
+    /// Notes what was thrown away undecoded.
+    fn dropped_late(&mut self, frames: u64) {
+        self.metrics.late(frames);
+        if frames > 0 && !std::mem::replace(&mut self.told_late, true) {
+            tracing::warn!(
+                camera = %self.id, frames,
+                "the camera sends more than can be decoded: what is too old is thrown away up to the next key frame"
+            );
+        }
     }
 
     /// Notes what became of a frame.
@@ -253,16 +276,14 @@ impl Camera {
         });
     }
 
-    /// Begins an epoch.
-    fn begin(&self) -> Result<Delivery, DisconnectReason> {
+    /// Begins an epoch. `begins`: when a recording did.
+    fn begin(&self, begins: WallTime) -> Result<Delivery, DisconnectReason> {
         let sender = self.mux.open(&self.id).map_err(|error| match error {
             MuxError::Closed => DisconnectReason::Shutdown,
             MuxError::AlreadyOpen(_) => DisconnectReason::Overlap,
         })?;
         let dating = match self.source {
-            CameraSource::File { .. } => {
-                Dating::Recording { start: self.starts_at.unwrap_or_else(|| self.clock.wall()) }
-            }
+            CameraSource::File { .. } => Dating::Recording { start: begins },
             CameraSource::Rtsp { .. } | CameraSource::Usb { .. } => Dating::Live(CaptureClock::default()),
         };
         Delivery::new(sender, dating).ok_or(DisconnectReason::Shutdown)
@@ -302,7 +323,7 @@ impl Camera {
         let mut answered = door.is_none_or(Door::answers);
         loop {
             let now = self.clock.mono();
-            if let Some(last) = self.shared.status.snapshot().last_frame {
+            if let Some(last) = self.last_frame {
                 self.metrics.frame_age(last, now);
             }
             let left = until.since(now);

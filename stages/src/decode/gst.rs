@@ -1,11 +1,12 @@
 //! Builds the GStreamer pipeline of a source: `source → decodebin → (videoflip) → videoconvert → appsink`.
 //!
-//! `decodebin` takes the highest-ranked decoder there is, so a hardware decoder where GStreamer has one. The caps of the
+//! `decodebin` takes the highest-ranked decoder there is, so a hardware decoder where GStreamer has one, until that fails: see
+//! [`give_up_hardware`]. The caps of the
 //! sink name system memory, which makes such a decoder download its pictures itself. `videoconvert` passes I420 and NV12
 //! through untouched; it works only for odd formats (10 bit, 4:2:2, RGB).
 
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
@@ -13,6 +14,7 @@ use gstreamer_app as gst_app;
 use rollcall_pipeline::config::{CameraSource, Mounting, Rotation, RtspTransport, Secret};
 
 use super::failure::{self, DisconnectReason, SourceKind};
+use super::late::{self, Late};
 
 /// How long rtspsrc waits for a missing or late datagram; in order, nothing waits.
 const JITTER_MS: u32 = 200;
@@ -27,6 +29,8 @@ const SINK_BUFFERS: u32 = 2;
 pub(super) struct Built {
     pub(super) pipeline: gst::Pipeline,
     pub(super) sink: gst_app::AppSink,
+    /// What comes too late to be decoded; nothing does, of a source that waits for its decoder.
+    pub(super) late: Arc<Late>,
 }
 
 /// Which kind of errors to expect of a source.
@@ -57,11 +61,13 @@ pub(super) fn build(source: &CameraSource, mounting: Mounting, over_udp: bool) -
     init()?;
     let pipeline = gst::Pipeline::new();
     let decode = decoder(&pipeline)?;
+    let late = Arc::default();
     let realtime = match source {
         CameraSource::Rtsp { url, transport, username, password } => {
             let udp = over_udp || *transport == RtspTransport::Udp;
             let credentials = username.as_deref().zip(password.as_ref());
             rtsp(&pipeline, &decode, url, udp, credentials)?;
+            late::watch(&pipeline, &late);
             false
         }
         CameraSource::Usb { device, width, height, fps } => {
@@ -77,7 +83,7 @@ pub(super) fn build(source: &CameraSource, mounting: Mounting, over_udp: bool) -
         }
     };
     let sink = tail(&pipeline, &decode, mounting, matches!(source, CameraSource::File { .. }), realtime)?;
-    Ok(Built { pipeline, sink })
+    Ok(Built { pipeline, sink, late })
 }
 
 fn make(factory: &str) -> Result<gst::Element, DisconnectReason> {
@@ -104,10 +110,35 @@ fn decoder(pipeline: &gst::Pipeline) -> Result<gst::Element, DisconnectReason> {
     Ok(decode)
 }
 
+/// Whether an element decodes by itself: `decodebin`, which has others do it, calls itself a decoder, too.
+pub(super) fn is_decoder(element: &gst::Element) -> bool {
+    !element.is::<gst::Bin>() && element.factory().is_some_and(|f| f.has_type(gst::ElementFactoryType::DECODER))
+}
+
+/// Where a hardware decoder complains, nobody in this process is given one like it again: `decodebin` would take it at each
+/// attempt, and it would fail at each. Says which one.
+pub(super) fn give_up_hardware(complaining: &gst::Object) -> Option<String> {
+    let mut at = Some(complaining.clone());
+    while let Some(object) = at {
+        let factory = object.downcast_ref::<gst::Element>().and_then(|element| element.factory());
+        if let Some(factory) = factory.filter(is_hardware) {
+            factory.set_rank(gst::Rank::NONE);
+            return Some(factory.name().to_string());
+        }
+        at = object.parent();
+    }
+    None
+}
+
+/// Whether what it makes is a decoder in hardware, by its own word.
+pub(super) fn is_hardware(factory: &gst::ElementFactory) -> bool {
+    let kind = factory.klass();
+    kind.contains("Decoder") && kind.contains("Hardware")
+}
+
 /// One thread for each decoder: cameras are many and cores are few, and frame threads only add delay.
 fn tune(element: &gst::Element) {
-    let is_decoder = element.factory().is_some_and(|f| f.has_type(gst::ElementFactoryType::DECODER));
-    if !is_decoder {
+    if !is_decoder(element) {
         return;
     }
     if let Some(pad) = element.static_pad("sink") {
@@ -294,5 +325,5 @@ pub(super) fn webcam_stand_in(frames: i32, wanted: (u32, u32, u32)) -> Result<Bu
     let source = gst::parse::bin_from_description(&line, true).map_err(|e| DisconnectReason::Broken(e.to_string()))?;
     webcam(&pipeline, &decode, source.upcast(), Some(wanted.0), Some(wanted.1), Some(wanted.2))?;
     let sink = tail(&pipeline, &decode, Mounting::default(), false, false)?;
-    Ok(Built { pipeline, sink })
+    Ok(Built { pipeline, sink, late: Arc::default() })
 }

@@ -13,6 +13,7 @@ mod failure;
 mod file;
 mod gst;
 mod knock;
+mod late;
 mod mask;
 mod probe;
 mod sampling;

@@ -57,7 +57,7 @@ pub struct CameraSnapshot {
     pub info: StreamInfo,
     /// Frames a second as they really arrive, over the last seconds; zero while it is not live.
     pub fps: f64,
-    /// When the last frame came out of the decoder.
+    /// When the last frame that was decoded came from the camera: earlier than it came out of a decoder that is behind.
     pub last_frame: Option<MonoTime>,
     /// Frames decoded since the daemon started.
     pub decoded: u64,

@@ -15,6 +15,7 @@ use super::buffer::GstImage;
 use super::container;
 use super::failure::{self, DisconnectReason, SourceKind};
 use super::gst as build;
+use super::late::{self, Late};
 use super::timeline::Timeline;
 
 /// How long one pull blocks: the longest delay of a stop request and of an error message.
@@ -48,12 +49,14 @@ pub struct StreamInfo {
 pub struct DecodedFrame {
     /// Number of the frame since the source was opened, from 0, in presentation order.
     pub index: u64,
-    /// Media time within its epoch.
+    /// Media time within its epoch; in a recording, since its beginning.
     pub media: MediaTime,
     /// When it came out of the decoder.
     pub received: MonoTime,
     /// UTC at the same moment.
     pub wall: WallTime,
+    /// How long it waited before that for the decoder, since it came from the camera.
+    pub behind: Duration,
     /// The camera's own time of capture, where it sends one.
     pub ntp: Option<WallTime>,
     /// The pixels.
@@ -76,6 +79,7 @@ pub(super) struct Stream {
     pipeline: gst::Pipeline,
     bus: gst::Bus,
     sink: gst_app::AppSink,
+    late: Arc<Late>,
     kind: SourceKind,
     path: Option<std::path::PathBuf>,
     stall_limit: Duration,
@@ -124,12 +128,13 @@ impl Stream {
         stall_limit: Duration,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, DisconnectReason> {
-        let build::Built { pipeline, sink } = built;
+        let build::Built { pipeline, sink, late } = built;
         let bus = pipeline.bus().ok_or_else(|| DisconnectReason::Broken("a pipeline without a bus".to_owned()))?;
         let mut stream = Self {
             pipeline,
             bus,
             sink,
+            late,
             kind,
             path,
             stall_limit,
@@ -154,9 +159,9 @@ impl Stream {
     pub(super) fn next(&mut self, stopped: &dyn Fn() -> bool) -> Result<DecodedFrame, DisconnectReason> {
         // From here, not from the last frame: the caller may have been blocked by the lane since.
         let asked = self.clock.mono();
-        let limit =
-            if self.frames == 0 || self.kind == SourceKind::File { FIRST_FRAME_LIMIT } else { self.stall_limit };
         loop {
+            let waits = self.frames == 0 || self.kind == SourceKind::File || self.late.is_waiting();
+            let limit = if waits { FIRST_FRAME_LIMIT } else { self.stall_limit };
             if stopped() {
                 return Err(DisconnectReason::Shutdown);
             }
@@ -183,6 +188,11 @@ impl Stream {
         &self.info
     }
 
+    /// What comes too late to be decoded.
+    pub(super) fn late(&self) -> &Arc<Late> {
+        &self.late
+    }
+
     /// How many warnings GStreamer gave about this stream.
     pub(super) fn warnings(&self) -> u64 {
         self.warnings
@@ -196,13 +206,18 @@ impl Stream {
         let Some((_, video)) = &self.format else { return Err(broken("a frame without a format")) };
         let buffer = sample.buffer_owned().ok_or_else(|| broken("a frame without pixels"))?;
 
-        if changed {
+        // A recording stays one recording, and is dated by its media time.
+        if changed && self.kind != SourceKind::File {
             self.timeline.restart();
         }
         // Stamps are of the segment, which for a file may begin anywhere.
         let segment = sample.segment().and_then(|s| s.downcast_ref::<gst::ClockTime>());
         let pts = buffer.pts().map(|pts| segment.and_then(|s| s.to_running_time(pts)).unwrap_or(pts).nseconds());
         let placed = self.timeline.place(pts, buffer.duration().map(gst::ClockTime::nseconds), received);
+        let behind = match sample.segment() {
+            Some(segment) if self.kind == SourceKind::Rtsp => late::age(self.sink.upcast_ref(), segment, buffer.pts()),
+            _ => Duration::ZERO,
+        };
         let ntp = ntp_of(&buffer);
         let image = GstImage::map(buffer, video).map_err(DisconnectReason::Broken)?;
         let anew = match (changed, placed.jumped) {
@@ -213,7 +228,8 @@ impl Stream {
         let index = self.frames;
         self.frames += 1;
         self.last_media = placed.media;
-        Ok(DecodedFrame { index, media: placed.media, received, wall, ntp, image: Image::new(image), anew })
+        let (media, image) = (placed.media, Image::new(image));
+        Ok(DecodedFrame { index, media, received, wall, behind, ntp, image, anew })
     }
 
     /// Takes over the format of a frame; true when an earlier frame had another size or layout.
@@ -257,7 +273,12 @@ impl Stream {
                     self.warnings += 1;
                     tracing::debug!(text = %failure::Text(warning.error().message()), "gstreamer warning");
                 }
-                gst::MessageView::Error(error) => return Err(self.failed(&error.error())),
+                gst::MessageView::Error(error) => {
+                    if let Some(decoder) = message.src().and_then(build::give_up_hardware) {
+                        tracing::warn!(decoder, "a hardware decoder failed: from now on others are used in its place");
+                    }
+                    return Err(self.failed(&error.error()));
+                }
                 _ => {}
             }
         }
@@ -330,7 +351,7 @@ fn decoder_of(pipeline: &gst::Pipeline) -> StreamInfo {
         info = StreamInfo {
             codec: name.unwrap_or_default(),
             decoder: factory.name().to_string(),
-            hardware: kind.contains("Hardware"),
+            hardware: build::is_hardware(&factory),
             ..info
         };
     }
@@ -339,7 +360,9 @@ fn decoder_of(pipeline: &gst::Pipeline) -> StreamInfo {
 
 #[cfg(test)]
 mod tests {
+    use rollcall_pipeline::config::RtspTransport;
     use rollcall_pipeline::{PixelFormat, SystemClock};
+    use rollcall_test_camera::{Clip, Codec, Format, Options, TestCamera};
 
     use super::*;
 
@@ -366,6 +389,40 @@ mod tests {
         assert_eq!(stream.next(&|| false).err(), Some(refused));
         // decodebin may have taken the decoder out again by now; if it is there, no size was ever agreed with it.
         assert_eq!(decoder_of(&stream.pipeline).codec, "", "the decoder never saw it");
+    }
+
+    /// Lets the element before the sink take `each` for every picture.
+    fn slow_down(built: &build::Built, each: Duration) {
+        let sink = built.sink.static_pad("sink").unwrap();
+        let before = sink.peer().unwrap();
+        before.unlink(&sink).unwrap();
+        let slow = gst::ElementFactory::make("identity").build().unwrap();
+        slow.set_property("sleep-time", u32::try_from(each.as_micros()).unwrap());
+        built.pipeline.add(&slow).unwrap();
+        before.link(&slow.static_pad("sink").unwrap()).unwrap();
+        slow.link(&built.sink).unwrap();
+    }
+
+    #[test]
+    fn pictures_of_a_decoder_that_is_too_slow_get_no_older_than_a_bound() {
+        let format = Format { width: 320, height: 240, fps: 25, codec: Codec::H264 };
+        let camera = TestCamera::start(Clip::pattern(format).unwrap(), Options::default()).unwrap();
+        let source =
+            CameraSource::Rtsp { url: camera.url(), transport: RtspTransport::Tcp, username: None, password: None };
+        let built = build::build(&source, Mounting::default(), false).unwrap();
+        // A quarter of what is sent.
+        slow_down(&built, Duration::from_millis(160));
+        let clock = Arc::new(SystemClock);
+        let mut stream = Stream::start(built, SourceKind::Rtsp, None, Duration::from_secs(2), clock).unwrap();
+        let frames: Vec<_> = (0..50).map(|_| stream.next(&|| false).unwrap()).collect();
+        let oldest = frames.iter().map(|frame| frame.behind).max().unwrap();
+        // Eight seconds that show two of the camera's, were nothing dropped.
+        let bound = late::TOO_OLD + Duration::from_secs(1);
+        assert!(oldest > Duration::from_millis(1_500) && oldest < bound, "{oldest:?}");
+        assert!(stream.late().take() > 25);
+        let shown = frames[49].media.since(frames[0].media);
+        assert!(shown > Duration::from_secs(5), "{shown:?}");
+        assert!(frames.iter().all(|frame| frame.anew.is_none()));
     }
 
     #[test]

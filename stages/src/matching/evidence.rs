@@ -70,6 +70,8 @@ struct Votes {
     shots: u32,
     /// Of these shots alone: a living person in the same track must not vouch for a picture of somebody else.
     live: LiveScores,
+    /// A blink was seen between two shots in a row that were both of this person.
+    blinked: bool,
 }
 
 /// The running sums over a track's shots: constant in size however long somebody stands there.
@@ -83,9 +85,12 @@ pub(super) struct Evidence {
     /// Shots taken in.
     pub(super) shots: u32,
     votes: Vec<Votes>,
+    /// The best match of the last shot.
+    last_vote: Option<PersonId>,
     best: Option<(f32, Arc<Chip>)>,
     live: LiveScores,
-    pub(super) blinked: bool,
+    /// Somebody blinked, whoever it was.
+    blinked: bool,
     largest_face_px: f32,
     /// The first shot of any size.
     pub(super) first: FrameTime,
@@ -103,6 +108,7 @@ impl Evidence {
             weight: 0.0,
             shots: 0,
             votes: Vec::new(),
+            last_vote: None,
             best: None,
             live: LiveScores::default(),
             blinked: false,
@@ -131,8 +137,11 @@ impl Evidence {
         let live = live.map_or_else(LiveScores::default, |score| LiveScores::of(score, &shot.quality));
         self.live.add(live);
         if let Some(person) = vote {
-            self.add_votes(Votes { person, shots: 1, live });
+            // Whoever blinks and then lifts a picture has blinked before the first shot of it.
+            let blinked = blinked && self.last_vote == vote;
+            self.add_votes(Votes { person, shots: 1, live, blinked });
         }
+        self.last_vote = vote;
         self.blinked |= blinked;
         self.largest_face_px = self.largest_face_px.max(shot.quality.face_px);
         if self.best.as_ref().is_none_or(|(best, _)| weight > *best) {
@@ -156,6 +165,7 @@ impl Evidence {
             self.best = Some(best);
         }
         self.live.add(later.live);
+        self.last_vote = later.last_vote;
         self.blinked |= later.blinked;
         self.largest_face_px = self.largest_face_px.max(later.largest_face_px);
         self.first_usable = self.first_usable.or(later.first_usable);
@@ -166,6 +176,7 @@ impl Evidence {
         if let Some(votes) = self.votes.iter_mut().find(|votes| votes.person == new.person) {
             votes.shots += new.shots;
             votes.live.add(new.live);
+            votes.blinked |= new.blinked;
             return;
         }
         if self.votes.len() >= MAX_VOTED
@@ -174,6 +185,14 @@ impl Evidence {
             self.votes.swap_remove(fewest);
         }
         self.votes.push(new);
+    }
+
+    /// A blink after the last shot: that of whom this was.
+    pub(super) fn blinked_since(&mut self) {
+        self.blinked = true;
+        if let Some(votes) = self.votes.iter_mut().find(|votes| Some(votes.person) == self.last_vote) {
+            votes.blinked = true;
+        }
     }
 
     /// When it could first be told who it is; `now` if until now nothing but poor views were there.
@@ -231,7 +250,7 @@ impl Evidence {
         Some((outcome, ranking.all.clone()))
     }
 
-    /// Whether it is alive; whoever is `named` has to be alive in the shots that named them. `None` = more shots may tell,
+    /// Whether it is alive; whoever is `named` has to be alive, and to blink, in the shots that named them. `None` = more shots may tell,
     /// and there is time. `wait_when_small`: being checked late is better than being decided without.
     pub(super) fn liveness(
         &self,
@@ -243,8 +262,9 @@ impl Evidence {
         if !settings.enabled {
             return Some(LivenessVerdict::Undecided(UndecidedReason::Off));
         }
-        let live =
-            named.map_or(self.live, |person| self.votes_for(person).map_or_else(LiveScores::default, |v| v.live));
+        let (live, blinked) = named.map_or((self.live, self.blinked), |person| {
+            self.votes_for(person).map_or_else(Default::default, |votes| (votes.live, votes.blinked))
+        });
         let waited = self.last.media.since(self.first_usable.unwrap_or(self.first).media);
         let out_of_time = over || waited >= Duration::from_millis(settings.patience_ms);
         let undecided = |reason| Some(LivenessVerdict::Undecided(reason));
@@ -274,7 +294,7 @@ impl Evidence {
         if mean < settings.live_from {
             return if out_of_time { undecided(UndecidedReason::Unclear) } else { None };
         }
-        if settings.blink_required && !self.blinked {
+        if settings.blink_required && !blinked {
             return if over || waited >= BLINK_PATIENCE { undecided(UndecidedReason::NoBlink) } else { None };
         }
         Some(LivenessVerdict::Live(mean))

@@ -114,7 +114,9 @@ impl People {
         let Some(track) = self.of_motion.remove(&end.track) else { return };
         if let Some(person) = self.people.get_mut(&track) {
             person.gone = Some((end.last, person.last_box));
-            person.evidence.blinked |= end.blinked;
+            if end.blinked {
+                person.evidence.blinked_since();
+            }
         }
     }
 

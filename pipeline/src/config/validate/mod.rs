@@ -66,6 +66,7 @@ pub(super) fn validate(
         liveness: liveness(&mut c, &raw.liveness),
         decisions: DecisionsConfig {
             identified_undecided: raw.decisions.identified_undecided,
+            identified_too_poor: raw.decisions.identified_too_poor,
             identified_unclear: raw.decisions.identified_unclear,
             unknown_spoof: raw.decisions.unknown_spoof,
         },
@@ -191,12 +192,16 @@ fn blinks_can_be_seen(c: &mut Checker<'_>, raw: &RawConfig) {
         let cameras = raw.cameras.iter().enumerate();
         cameras.for_each(|(i, camera)| cameras::blinks_can_be_seen(c, &format!("cameras[{i}]"), camera));
         // Or whoever stays far enough away needs no blink, alive or not.
-        if raw.decisions.identified_undecided == ReviewOrMark::Mark {
-            c.add(
-                "decisions.identified_undecided",
-                "\"mark\" marks faces that are too small for a blink without one, and liveness.blink is \"required\": set \
-                 \"review\", or liveness.blink = \"off\"",
+        let cells = [
+            ("decisions.identified_undecided", raw.decisions.identified_undecided, "small"),
+            ("decisions.identified_too_poor", raw.decisions.identified_too_poor, "poor"),
+        ];
+        for (key, _, flaw) in cells.into_iter().filter(|(_, cell, _)| *cell == ReviewOrMark::Mark) {
+            let problem = format!(
+                "\"mark\" marks faces that are too {flaw} for a blink without one, and liveness.blink is \"required\": set \
+                 \"review\", or liveness.blink = \"off\""
             );
+            c.add(key, problem);
         }
     }
 }
