@@ -4,8 +4,8 @@
 
 mod kit;
 
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use kit::{Answer, Client, Site};

@@ -102,9 +102,9 @@ pub(crate) async fn once(api: Arc<Api>, caller: Caller, request: Request, next: 
         return Err(too_large("the body is larger than this operation reads"));
     }
     let held = api.access.space.hold(&parts.headers, most)?;
-    let body = to_bytes(body, most).await.map_err(|_| {
-        too_large("the body did not come in whole, or is larger than this operation reads")
-    })?;
+    let body = to_bytes(body, most)
+        .await
+        .map_err(|_| too_large("the body did not come in whole, or is larger than this operation reads"))?;
     let mut digest = Sha256::new();
     let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
     digest.update((target.len() as u64).to_be_bytes());

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use rollcall_control_api::ports::cameras::{
@@ -12,16 +13,21 @@ use rollcall_control_api::ports::cameras::{
 };
 use rollcall_control_api::ports::faces::{
     Certainty, CheckIn, CheckInTrouble, CheckedIn, DecideAsk, EnrolAsk, FaceView, Faces, FacesTrouble, GalleryView,
-    Later, Likeness, LiveShot, Matched, NotTheirs, PictureOutcome, PictureReport, Turn,
+    Later, Likeness, LiveShot, Matched, NewTemplate, NotTheirs, PictureOutcome, PictureReport, Turn,
 };
-use rollcall_control_api::{Access, Api, Daemon, Live, Metrics, ModelView, Part, Readiness, VersionView, router};
+use rollcall_control_api::{
+    Access, Api, Daemon, Live, Metrics, ModelView, Part, Readiness, VersionView, digest, router,
+};
 use rollcall_pipeline::config::{CameraConfig, Config, Problem, Secret};
 use rollcall_pipeline::{CameraId, Embedding, ModelId, PersonId, SystemClock};
+use rollcall_store::{Actor, ApiKeyFields, Grants, Store};
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 use tower::ServiceExt;
 
 struct Fake {
     database: Part,
+    licence: &'static str,
 }
 
 impl Daemon for Fake {
@@ -38,7 +44,7 @@ impl Daemon for Fake {
         let model = ModelView {
             id: "m-1".into(),
             job: "j".into(),
-            licence: "MIT".into(),
+            licence: self.licence.into(),
             origin: "o".into(),
             runs_on: "cpu".into(),
             fallback: None,
@@ -90,10 +96,10 @@ impl Cameras for NoCameras {
     }
 }
 
-/// Nobody asks it here.
-struct NoFaces;
+/// Every picture shows one face. Nobody asks for anything else here.
+struct OneFace;
 
-impl Faces for NoFaces {
+impl Faces for OneFace {
     fn model(&self) -> ModelId {
         ModelId::new("m-1")
     }
@@ -115,11 +121,29 @@ impl Faces for NoFaces {
     }
 
     fn turn(&self) -> Later<'_, Turn> {
-        panic!("not asked")
+        Box::pin(async { Turn(Arc::new(Mutex::new(())).lock_owned().await) })
     }
 
-    fn enrol(&self, _: EnrolAsk) -> Later<'_, Result<Vec<PictureOutcome>, FacesTrouble>> {
-        panic!("not asked")
+    fn enrol(&self, ask: EnrolAsk) -> Later<'_, Result<Vec<PictureOutcome>, FacesTrouble>> {
+        let outcome = |_| PictureOutcome {
+            report: PictureReport {
+                sha256: "07".repeat(32),
+                accepted: true,
+                code: None,
+                detail: None,
+                bbox: None,
+                gates: Vec::new(),
+            },
+            sha256: [7; 32],
+            template: Embedding::normalized(self.model(), vec![1.0, 0.0]).map(|embedding| NewTemplate {
+                embedding,
+                quality: 0.5,
+                crop: None,
+            }),
+            looks_like: None,
+        };
+        let outcomes = ask.pictures.iter().map(outcome).collect();
+        Box::pin(async { Ok(outcomes) })
     }
 
     fn decide(&self, _: DecideAsk) -> Later<'_, Result<Vec<Result<(), NotTheirs>>, FacesTrouble>> {
@@ -147,19 +171,23 @@ impl Faces for NoFaces {
     }
 }
 
-async fn get(database: Part, path: &str) -> (StatusCode, String) {
+async fn served(database: Part, licence: &'static str) -> (Store, Router) {
     let store = rollcall_store::testing::store().await;
     let api = Api {
-        store,
-        daemon: Arc::new(Fake { database }),
+        store: store.clone(),
+        daemon: Arc::new(Fake { database, licence }),
         cameras: Arc::new(NoCameras),
-        faces: Arc::new(NoFaces),
+        faces: Arc::new(OneFace),
         live: Live::default(),
         access: Access::new(Config::defaults().server),
         privacy: Config::defaults().privacy,
         clock: Arc::new(SystemClock),
     };
-    let router = router(Arc::new(api), Metrics::detached().unwrap());
+    (store, router(Arc::new(api), Metrics::detached().unwrap()))
+}
+
+async fn get(database: Part, path: &str) -> (StatusCode, String) {
+    let (_, router) = served(database, "MIT").await;
     let response = router.oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
     let status = response.status();
     let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
@@ -209,6 +237,30 @@ async fn what_is_not_there_is_told_as_a_problem() {
 async fn the_document_and_its_page_are_served() {
     assert_eq!(json_of("/api/openapi.json").await["openapi"], "3.1.0");
     assert_eq!(get(Part::ready(""), "/docs/").await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_subject_is_stored_with_its_face_or_not_at_all() {
+    // The second: a text that no database keeps.
+    for (licence, status, people) in [("MIT", StatusCode::CREATED, 1), ("MIT\0", StatusCode::BAD_REQUEST, 0)] {
+        let (store, router) = served(Part::ready(""), licence).await;
+        let mut change = store.change(Actor::system("a test")).await.unwrap();
+        let key = ApiKeyFields {
+            name: "a client".into(),
+            rights: vec!["people:write".into()],
+            grants: Grants { everywhere: true, ..Grants::default() },
+            rate_per_minute: None,
+            expires_at: None,
+        };
+        change.add_api_key(&key, &digest("rck_client"), "rck_", None).await.unwrap();
+        change.commit().await.unwrap();
+        let request = Request::post("/api/v1/recognition/faces?subject=Ada")
+            .header("x-api-key", "rck_client")
+            .header("content-type", "application/json")
+            .body(Body::from(json!({ "file": "eA==" }).to_string()));
+        assert_eq!(router.oneshot(request.unwrap()).await.unwrap().status(), status);
+        assert_eq!(store.people().await.unwrap().len(), people, "{licence:?}");
+    }
 }
 
 #[tokio::test]

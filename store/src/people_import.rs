@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use serde_json::json;
 use sqlx::types::Json;
 use uuid::Uuid;
 
@@ -177,7 +178,7 @@ impl Change<'_> {
         .fetch_all(self.connection())
         .await?;
         for (id, name) in &made {
-            let after = Some(serde_json::json!({ "id": id, "name": name }));
+            let after = Some(json!({ "id": id, "name": name }));
             let object_id = id.to_string();
             let entry = Entry { action: "group.create", object_kind: "group", object_id, after, ..Entry::default() };
             self.audit(entry).await?;
@@ -266,10 +267,17 @@ impl Change<'_> {
 
     /// As [`Change::audit`] for each of them, in one statement.
     async fn audit_imported(&mut self, rows: &[Row<'_>]) -> Result<(), StoreError> {
-        let told = |name: &str, external_id: Option<&str>, attributes: &Attributes, groups: Option<&BTreeSet<String>>| serde_json::json!({ "name": name, "external_id": external_id, "attributes": attributes, "groups": groups });
-        let before =
-            |r: &Row<'_>| r.before.map(|b| Json(told(&b.name, b.external_id.as_deref(), &b.attributes, Some(&b.groups))));
-        let after = |r: &Row<'_>| Json(told(&r.person.name, r.external_id, &r.attributes, r.person.groups.as_ref()));
+        let before = |r: &Row<'_>| {
+            r.before.map(|Existing { name, external_id, attributes, groups, .. }| {
+                let external_id = external_id.as_deref();
+                Json(json!({ "name": name, "external_id": external_id, "attributes": attributes, "groups": groups }))
+            })
+        };
+        let after = |r: &Row<'_>| {
+            let Row { person, external_id, attributes, .. } = r;
+            let (name, groups) = (&person.name, &person.groups);
+            Json(json!({ "name": name, "external_id": external_id, "attributes": attributes, "groups": groups }))
+        };
         let actor = self.actor().clone();
         sqlx::query(
             "insert into audit_log (actor_kind, actor_id, actor_name, address, request_id, action, object_kind, object_id,

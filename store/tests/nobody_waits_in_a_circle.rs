@@ -86,7 +86,8 @@ async fn locked_before_the_feed(
 }
 
 async fn until_somebody_waits(db: &mut PgConnection) {
-    let waits = "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')";
+    let waits =
+        "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')";
     while !sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut *db).await.unwrap() {}
 }
 

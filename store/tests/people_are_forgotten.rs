@@ -5,8 +5,8 @@ use chrono::{NaiveDate, TimeZone, Utc};
 use rollcall_pipeline::{Embedding, ModelId, PersonId};
 use rollcall_store::testing::{current_database, store};
 use rollcall_store::{
-    Actor, Attributes, CandidateRecord, Claim, EventRecord, ImportError, ImportedPerson, MarkRecord, Misfit, NewConsent, NewTemplate,
-    PersonFields, PersonFilter, Scope, SessionRecord, Store, TemplateOrigin,
+    Actor, Attributes, CandidateRecord, Claim, EventRecord, ImportError, ImportedPerson, MarkRecord, Misfit,
+    NewConsent, NewTemplate, PersonFields, PersonFilter, Scope, SessionRecord, Store, TemplateOrigin,
 };
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor, PgConnection, Row};
 use uuid::Uuid;
@@ -247,15 +247,11 @@ async fn an_import_is_done_as_a_whole_or_not_at_all() {
         external_id: number.map(str::to_owned),
         ..imported("", "Ada", &["A", "B"])
     };
-    let misfits = [
-        imported("1", "Ada", &[]),
-        full,
-        by_id(Uuid::nil(), None),
-        by_id(ada, None),
-        by_id(people[1].id, Some("2")),
-    ];
+    let misfits =
+        [imported("1", "Ada", &[]), full, by_id(Uuid::nil(), None), by_id(ada, None), by_id(people[1].id, Some("2"))];
     let ImportError::Misfits(told) = change.import_people(&misfits).await.unwrap_err() else { panic!() };
     assert_eq!(told, [(1, Misfit::TooManyAttributes), (2, Misfit::Unknown), (3, Misfit::Twice), (4, Misfit::Taken)]);
+    drop(change);
     let mut change = store.change(actor()).await.unwrap();
     let told = change.import_people(&[by_id(ada, None)]).await.unwrap();
     assert_eq!((told.created, told.unchanged), (0, 1), "whoever has the id keeps their number");

@@ -106,9 +106,8 @@ struct SubjectParams {
 }
 
 pub(super) fn router() -> OpenApiRouter<Arc<Api>> {
-    let faces = OpenApiRouter::new()
-        .routes(routes!(list_faces, add_face, delete_faces))
-        .layer(DefaultBodyLimit::max(MAX_BODY));
+    let faces =
+        OpenApiRouter::new().routes(routes!(list_faces, add_face, delete_faces)).layer(DefaultBodyLimit::max(MAX_BODY));
     OpenApiRouter::new()
         .routes(routes!(list, add, delete_all))
         // Its own examples write it so.

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use csv::{ByteRecord, ReaderBuilder, Trim};
 use rollcall_store::{ImportedPerson, MAX_ATTRIBUTES, PersonDetail};
-use uuid::Uuid;
 
 use crate::problem::FieldError;
 use crate::validate::{Checks, MAX_NAME};
@@ -129,13 +128,8 @@ fn person(record: &ByteRecord, columns: &[Column], line: u64, told: &mut Told) -
         return None;
     }
     let before = told.count;
-    let mut person = ImportedPerson {
-        id: None,
-        external_id: None,
-        name: String::new(),
-        groups: None,
-        attributes: BTreeMap::new(),
-    };
+    let mut person =
+        ImportedPerson { id: None, external_id: None, name: String::new(), groups: None, attributes: BTreeMap::new() };
     for (bytes, column) in record.iter().zip(columns) {
         let name = match column {
             Column::Id => "id",
@@ -271,6 +265,8 @@ pub(super) fn line(person: &PersonDetail, attributes: &[String]) -> Vec<String> 
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
 
     fn wrong(table: &[u8]) -> Vec<String> {
@@ -304,7 +300,10 @@ mod tests {
         assert!(wrong(b"")[0].contains("empty"));
         assert!(wrong(b"external_id,name,salary\n")[0].starts_with("line 1, salary: no column"));
         let told = wrong(format!("id,name\n{0},Ada\nx,Ben\n{0},Cid\n", Uuid::nil()).as_bytes());
-        assert!(told[0].starts_with("line 3, id: is no id") && told[1].starts_with("line 4, id: stands in line 2"), "{told:?}");
+        assert!(
+            told[0].starts_with("line 3, id: is no id") && told[1].starts_with("line 4, id: stands in line 2"),
+            "{told:?}"
+        );
         assert!(wrong(b"name,name\n").iter().any(|w| w.contains("twice")));
     }
 

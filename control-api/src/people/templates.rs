@@ -169,9 +169,8 @@ pub(crate) struct TemplateParams {
 }
 
 pub(super) fn router() -> OpenApiRouter<Arc<Api>> {
-    let uploads = OpenApiRouter::new()
-        .routes(routes!(list, from_pictures, remove_all))
-        .layer(DefaultBodyLimit::max(MAX_BODY));
+    let uploads =
+        OpenApiRouter::new().routes(routes!(list, from_pictures, remove_all)).layer(DefaultBodyLimit::max(MAX_BODY));
     OpenApiRouter::new()
         .merge(uploads)
         .routes(routes!(remove_one))
