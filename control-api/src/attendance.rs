@@ -19,6 +19,7 @@ use crate::extract::{Params, PathOf, fits};
 use crate::page::{self, Page};
 use crate::problem::{Answer, FieldError, Problem, Problems};
 use crate::rights::Right;
+use crate::sessions::WaitsFor;
 use crate::state::Api;
 use crate::validate::is_date;
 
@@ -105,6 +106,8 @@ pub(crate) struct AttendanceView {
     pub camera: Option<String>,
     /// Similarity to their best template.
     pub similarity: Option<f32>,
+    /// Of an absence: the cameras that did not see all of the time in which one could come.
+    pub gaps: Vec<WaitsFor>,
     /// When the row last changed.
     pub updated_at: DateTime<Utc>,
     /// For If-Match of a correction.
@@ -137,6 +140,7 @@ impl From<RegisterRow> for AttendanceView {
             event_id: row.event_id,
             camera: row.camera,
             similarity: row.similarity,
+            gaps: WaitsFor::all(row.waits_for),
             updated_at: row.updated_at,
             version: row.version,
         }

@@ -56,6 +56,8 @@ row! {
         /// When it was closed by hand.
         pub closed_at: Option<WallTime>,
         /// When its absences were written.
+        /// When somebody decided that its absences wait for no camera.
+        pub released_at: Option<WallTime>,
         pub settled_at: Option<WallTime>,
         /// What its absences wait for, or did not wait for any longer.
         pub waits_for: Option<serde_json::Value>,
@@ -116,8 +118,8 @@ pub struct SessionFilter {
 const SESSION: &str =
     "s.id, s.kind, s.origin, s.name, s.room_id, r.site_id, coalesce(r.time_zone, i.time_zone) as time_zone,
     s.course_id, c.name as course_name, s.entry_id, c.teacher_id, s.substitute_id, s.state, s.starts_at, s.ends_at,
-    s.local_date, s.early_s, s.grace_s, s.leave_s, s.opened_at, s.closed_at, s.settled_at, s.waits_for, s.note, s.fixed,
-    s.version, (select count(*) from expected_people e where e.session_id = s.id) as expected,
+    s.local_date, s.early_s, s.grace_s, s.leave_s, s.opened_at, s.closed_at, s.released_at, s.settled_at, s.waits_for,
+    s.note, s.fixed, s.version, (select count(*) from expected_people e where e.session_id = s.id) as expected,
     (select count(*) from register g where g.session_id = s.id and g.status in ('present', 'late')) as attended
     from sessions s join rooms r on r.id = s.room_id join sites i on i.id = r.site_id
     left join courses c on c.id = s.course_id";
@@ -343,7 +345,8 @@ impl Change<'_> {
     ) -> Result<SessionDetail, StoreError> {
         sqlx::query(
             "update sessions set name = $2, room_id = $3, starts_at = $4, ends_at = $5, local_date = $6, substitute_id = $7,
-                 early_s = $8, grace_s = $9, leave_s = $10, note = $11, fixed = $12, version = version + 1
+                 early_s = $8, grace_s = $9, leave_s = $10, note = $11, fixed = $12, version = version + 1,
+                 released_at = case when (room_id, starts_at, ends_at) = ($3, $4, $5) then released_at end
              where id = $1",
         )
         .bind(before.id)
@@ -400,6 +403,25 @@ impl Change<'_> {
     /// # Errors
     /// When the database is away.
     pub async fn cancel_session(&mut self, before: &SessionDetail, reason: &str) -> Result<SessionDetail, StoreError> {
+    /// Writes the absences of a locked session, once it is over, without waiting for cameras.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn release_session(
+        &mut self,
+        before: &SessionDetail,
+        now: WallTime,
+    ) -> Result<SessionDetail, StoreError> {
+        sqlx::query("update sessions set released_at = $2, version = version + 1 where id = $1")
+            .bind(before.id)
+            .bind(now)
+            .execute(self.connection())
+            .await?;
+        let session = self.session_now(before.id).await?;
+        self.audit(Entry::changed("session.release", "session", session.id, before, &session)).await?;
+        Ok(session)
+    }
+
         let by = self.actor().clone();
         // now() is the same throughout a transaction: that is how the two belong together.
         sqlx::query(

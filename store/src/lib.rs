@@ -72,7 +72,7 @@ pub use calendar::{RosterRow, SessionDetail, SessionFilter};
 pub use camera_minutes::CameraMinute;
 pub use cameras::{Camera, CameraCredentials, CameraFields, StoredCamera};
 pub use change::{Actor, ActorKind, Change, Entry};
-pub use closing::{Delivery, EndedSession, Finding, Seen, Settling};
+pub use closing::{CameraWatch, Delivery, EndedSession, Finding, Seen, Settling};
 pub use cluster::Cluster;
 pub use consents::{Consent, NewConsent};
 pub use corrections::{Correction, NewCorrection, Standing};

@@ -7,7 +7,7 @@ use sqlx::{Acquire, SqlSafeStr};
 
 use crate::{Store, StoreError};
 
-const MIGRATIONS: [(&str, &str); 13] = [
+const MIGRATIONS: [(&str, &str); 14] = [
     ("people", include_str!("../../migrations/0001_people.sql")),
     ("attendance", include_str!("../../migrations/0002_attendance.sql")),
     ("events", include_str!("../../migrations/0003_events.sql")),
@@ -21,6 +21,7 @@ const MIGRATIONS: [(&str, &str); 13] = [
     ("tallies", include_str!("../../migrations/0011_tallies.sql")),
     ("restored_sessions", include_str!("../../migrations/0012_restored_sessions.sql")),
     ("order", include_str!("../../migrations/0013_order.sql")),
+    ("watches", include_str!("../../migrations/0015_watches.sql")),
 ];
 
 fn migrator() -> Migrator {

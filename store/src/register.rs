@@ -57,6 +57,8 @@ row! {
         pub camera: Option<String>,
         /// Similarity to the best template.
         pub similarity: Option<f32>,
+        /// Of an absence by closing: the cameras that it did not wait for any longer.
+        pub waits_for: Option<serde_json::Value>,
         /// When the row last changed.
         pub updated_at: WallTime,
         /// Grows with each change.
@@ -144,7 +146,7 @@ const ORDER: &str = " order by g.starts_at desc, g.session_id, g.person_id limit
 const NAMED: &str = "select g.session_id, g.person_id, p.name, p.external_id, coalesce(s.name, c.name) as session_name,
     g.site_id, g.room_id, r.name as room_name, g.course_id, c.name as course_name, g.starts_at, s.ends_at, g.local_date,
     g.status, g.source, g.reason, g.arrived_at, g.left_at, g.minutes_from_start, g.left_early, g.event_id, g.camera,
-    g.similarity, g.updated_at, g.version
+    g.similarity, case when g.source = 'closing' then s.waits_for end as waits_for, g.updated_at, g.version
     from page g join people p on p.id = g.person_id join sessions s on s.id = g.session_id join rooms r on r.id = g.room_id
     left join courses c on c.id = g.course_id";
 
