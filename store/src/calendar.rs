@@ -3,6 +3,7 @@
 
 use chrono::NaiveDate;
 use rollcall_pipeline::WallTime;
+use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use crate::change::Entry;
@@ -55,9 +56,9 @@ row! {
         pub opened_at: Option<WallTime>,
         /// When it was closed by hand.
         pub closed_at: Option<WallTime>,
-        /// When its absences were written.
         /// When somebody decided that its absences wait for no camera.
         pub released_at: Option<WallTime>,
+        /// When its absences were written.
         pub settled_at: Option<WallTime>,
         /// What its absences wait for, or did not wait for any longer.
         pub waits_for: Option<serde_json::Value>,
@@ -137,31 +138,35 @@ impl Store {
         after: Option<&(WallTime, Uuid)>,
         limit: u32,
     ) -> Result<Vec<SessionDetail>, StoreError> {
-        let (sites, rooms) = scope.places();
-        let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
-            "select {SESSION} where {IN_SCOPE}
-               and ($3::text is null or r.site_id = $3) and ($4::text is null or s.room_id = $4)
-               and ($5::uuid is null or s.course_id = $5) and ($6::date is null or s.local_date = $6)
-               and ($7::timestamptz is null or s.ends_at > $7) and ($8::timestamptz is null or s.starts_at < $8)
-               and ($9::text is null or s.state = $9) and ($10::text is null or s.kind = $10)
-               and ($11::timestamptz is null or (s.starts_at, s.id) > ($11, $12))
-             order by s.starts_at, s.id limit $13"
-        )))
-        .bind(sites)
-        .bind(rooms)
-        .bind(&filter.site)
-        .bind(&filter.room)
-        .bind(filter.course)
-        .bind(filter.date)
-        .bind(filter.from)
-        .bind(filter.to)
-        .bind(&filter.state)
-        .bind(&filter.kind)
-        .bind(after.map(|(at, _)| *at))
-        .bind(after.map(|(_, id)| *id))
-        .bind(and_one(limit))
-        .fetch_all(&self.pool)
-        .await?;
+        // The conditions that are there, and no others: so the plan that is kept can use the indexes.
+        let mut q = QueryBuilder::<Postgres>::new(format!("select {SESSION} where true"));
+        if let (Some(sites), Some(rooms)) = scope.places() {
+            q.push(" and (r.site_id = any(").push_bind(sites).push(") or r.id = any(").push_bind(rooms).push("))");
+        }
+        let texts = [("r.site_id", &filter.site), ("s.room_id", &filter.room), ("s.state", &filter.state)];
+        for (column, value) in texts.into_iter().chain([("s.kind", &filter.kind)]) {
+            if let Some(value) = value {
+                q.push(format_args!(" and {column} = ")).push_bind(value);
+            }
+        }
+        if let Some(course) = filter.course {
+            q.push(" and s.course_id = ").push_bind(course);
+        }
+        if let Some(date) = filter.date {
+            q.push(" and s.local_date = ").push_bind(date);
+        }
+        if let Some(from) = filter.from {
+            q.push(" and s.ends_at > ").push_bind(from);
+        }
+        if let Some(to) = filter.to {
+            q.push(" and s.starts_at < ").push_bind(to);
+        }
+        if let Some((at, id)) = after {
+            q.push(" and (s.starts_at, s.id) > (").push_bind(*at).push(", ").push_bind(*id).push(")");
+        }
+        // Written out and not bound: a plan for whatever limit is one for many rows.
+        q.push(" order by s.starts_at, s.id limit ").push(and_one(limit));
+        let rows = q.build().fetch_all(&self.pool).await?;
         all(&rows, SessionDetail::read)
     }
 
@@ -398,11 +403,6 @@ impl Change<'_> {
         Ok(session)
     }
 
-    /// Cancels a locked session. Whoever has a row in its register is corrected to `void`: it counts nowhere.
-    ///
-    /// # Errors
-    /// When the database is away.
-    pub async fn cancel_session(&mut self, before: &SessionDetail, reason: &str) -> Result<SessionDetail, StoreError> {
     /// Writes the absences of a locked session, once it is over, without waiting for cameras.
     ///
     /// # Errors
@@ -422,6 +422,11 @@ impl Change<'_> {
         Ok(session)
     }
 
+    /// Cancels a locked session. Whoever has a row in its register is corrected to `void`: it counts nowhere.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn cancel_session(&mut self, before: &SessionDetail, reason: &str) -> Result<SessionDetail, StoreError> {
         let by = self.actor().clone();
         // now() is the same throughout a transaction: that is how the two belong together.
         sqlx::query(

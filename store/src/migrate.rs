@@ -7,7 +7,7 @@ use sqlx::{Acquire, SqlSafeStr};
 
 use crate::{Store, StoreError};
 
-const MIGRATIONS: [(&str, &str); 14] = [
+const MIGRATIONS: [(&str, &str); 15] = [
     ("people", include_str!("../../migrations/0001_people.sql")),
     ("attendance", include_str!("../../migrations/0002_attendance.sql")),
     ("events", include_str!("../../migrations/0003_events.sql")),
@@ -22,6 +22,7 @@ const MIGRATIONS: [(&str, &str); 14] = [
     ("restored_sessions", include_str!("../../migrations/0012_restored_sessions.sql")),
     ("order", include_str!("../../migrations/0013_order.sql")),
     ("watches", include_str!("../../migrations/0015_watches.sql")),
+    ("runs", include_str!("../../migrations/0016_runs.sql")),
 ];
 
 fn migrator() -> Migrator {
