@@ -1,16 +1,36 @@
-//! Nobody is absent before every camera of the room is known to have delivered.
+//! Nobody is absent before every camera of the room is known to have delivered, nor whom a camera could not have seen.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod kit;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use kit::{PATIENCE, Site, people, run, stderr};
+use kit::{PATIENCE, Site};
 use rollcall_test_camera::{Clip, Codec, Format, Options, TestCamera};
 use serde_json::{Value, json};
 
 #[expect(clippy::disallowed_methods, reason = "a test is where time comes from")]
 fn now() -> DateTime<Utc> {
     Utc::now()
+}
+
+fn camera() -> TestCamera {
+    let format = Format { width: 320, height: 240, fps: 10, codec: Codec::H264 };
+    TestCamera::start(Clip::pattern(format).unwrap(), Options::default()).unwrap()
+}
+
+/// A site with the camera `door-1` in the room `hall`, and nobody else's pictures.
+fn site(camera: &TestCamera) -> Site {
+    let site = Site::start(&format!(
+        "[attendance]\nleave_min = 0\n[[rooms]]\nid = \"hall\"\n[[rooms]]\nid = \"gate\"\n\
+         [[cameras]]\nid = \"door-1\"\nroom = \"hall\"\nstreams.detect = \"{}\"\n",
+        camera.url()
+    ));
+    is_live(&site, "door-1");
+    site
+}
+
+fn is_live(site: &Site, camera: &str) {
+    until(site, &format!("/api/v1/cameras/{camera}"), |camera| camera["status"]["state"] == "live");
 }
 
 /// Asks until the answer is as wished.
@@ -26,44 +46,101 @@ fn until(site: &Site, path: &str, wished: impl Fn(&Value) -> bool) -> Value {
     }
 }
 
-#[test]
-fn an_absence_waits_for_a_camera_that_is_offline() {
-    let format = Format { width: 320, height: 240, fps: 10, codec: Codec::H264 };
-    let mut camera = TestCamera::start(Clip::pattern(format).unwrap(), Options::default()).unwrap();
-    let line = "name = \"Shift\"\ndays = [\"mon\", \"tue\", \"wed\", \"thu\", \"fri\", \"sat\", \"sun\"]\n";
-    let site = Site::start(&format!(
-        "[attendance]\nleave_min = 0\n[[rooms]]\nid = \"hall\"\n[[rooms]]\nid = \"gate\"\nexpected = [\"Franck\"]\n\
-         [[rooms.sessions]]\n{line}start = \"00:00\"\nend = \"00:00\"\n\
-         [[cameras]]\nid = \"door-1\"\nroom = \"hall\"\nstreams.detect = \"{}\"\n",
-        camera.url()
-    ));
-    let pictures = people(&site.data(), &[("Franck", &["franck_01829.jpg"])]);
-    let config = site.config();
-    let enrolled = run(&site.data(), &["enroll", pictures.to_str().unwrap(), "--config", config.to_str().unwrap()]);
-    assert!(enrolled.status.success(), "{}", stderr(&enrolled));
-    // Who is on a roster of the file is found by name as soon as they are enrolled.
-    let gate = until(&site, "/api/v1/rooms/gate/now", |gate| !gate["roster"].as_array().unwrap().is_empty());
-    let franck = gate["roster"][0]["person_id"].clone();
-
-    until(&site, "/api/v1/cameras/door-1", |camera| camera["status"]["state"] == "live");
-    camera.kill();
-    until(&site, "/api/v1/cameras/door-1", |camera| camera["status"]["state"] != "live");
-    let new = json!({ "room_id": "hall", "starts_at": now() - TimeDelta::seconds(1),
-        "ends_at": now() + TimeDelta::seconds(1), "people": [franck] });
+/// A session of a moment that expects one person, whom nobody sees.
+fn session(site: &Site, room: &str) -> String {
+    let person = site.post("/api/v1/people", &json!({ "name": "Franck" })).expect(201)["id"].clone();
+    let new = json!({ "room_id": room, "starts_at": now() - TimeDelta::seconds(1),
+        "ends_at": now() + TimeDelta::seconds(2), "people": [person] });
     let made = site.post("/api/v1/sessions", &new).expect(201);
     assert_eq!(made["expected"], 1);
-    let path = format!("/api/v1/sessions/{}", made["id"].as_str().unwrap());
-    let waiting = until(&site, &path, |session| !session["waits_for"].as_array().unwrap().is_empty());
+    format!("/api/v1/sessions/{}", made["id"].as_str().unwrap())
+}
+
+/// What a session waits for once the camera is back or gone: one gap, which is over.
+#[track_caller]
+fn gap(site: &Site, session: &str) -> Value {
+    let waiting = until(site, session, |session| session["waits_for"][0]["to"].is_string());
+    assert_eq!((waiting["phase"].as_str(), waiting["state"].as_str()), (Some("over"), Some("planned")), "{waiting}");
+    let roster = site.get(&format!("{session}/roster")).expect(200);
+    assert_eq!(roster["items"][0]["status"], Value::Null, "nobody is absent yet: {roster}");
+    waiting["waits_for"][0].clone()
+}
+
+/// Releases it, and returns the row of the register: it says what the session did not wait for any longer.
+fn released(site: &Site, session: &str) -> Value {
+    assert!(site.post(&format!("{session}/release"), &json!({})).expect(200)["released_at"].is_string());
+    let row = closed(site, session);
+    assert_eq!(site.get(session).expect(200)["waits_for"], row["gaps"], "what was not waited for stays known");
+    assert_eq!(row["gaps"].as_array().unwrap().len(), 1, "{row}");
+    row
+}
+
+fn closed(site: &Site, session: &str) -> Value {
+    until(site, session, |session| session["state"] == "closed");
+    let id = session.rsplit('/').next().unwrap();
+    let rows = site.get(&format!("/api/v1/attendance?session_id={id}")).expect(200);
+    let row = rows["items"][0].clone();
+    assert_eq!((&row["status"], &row["source"]), (&json!("absent"), &json!("closing")), "{rows}");
+    row
+}
+
+#[test]
+fn an_absence_waits_for_a_camera_and_for_a_human_if_the_camera_missed_something() {
+    let mut camera = camera();
+    let site = site(&camera);
+    camera.kill();
+    until(&site, "/api/v1/cameras/door-1", |camera| camera["status"]["state"] != "live");
+    let missed = session(&site, "hall");
+    site.post(&format!("{missed}/release"), &json!({})).expect(409);
+    let waiting = until(&site, &missed, |session| !session["waits_for"].as_array().unwrap().is_empty());
     let reason = waiting["waits_for"][0]["reason"].as_str().unwrap();
     assert!(reason.starts_with("offline since ") && waiting["waits_for"][0]["camera"] == "door-1", "{waiting}");
-    assert_eq!((waiting["phase"].as_str(), waiting["state"].as_str()), (Some("over"), Some("planned")));
-    let roster = site.get(&format!("{path}/roster")).expect(200);
-    assert_eq!(roster["items"][0]["status"], Value::Null, "nobody is absent yet: {roster}");
 
+    // Back at the bell: nobody knows who came meanwhile.
     camera.restart().unwrap();
-    let closed = until(&site, &path, |session| session["state"] == "closed");
-    assert_eq!(closed["waits_for"], json!([]));
-    let roster = site.get(&format!("{path}/roster")).expect(200);
-    let row = &roster["items"][0];
-    assert_eq!((&row["status"], &row["source"]), (&json!("absent"), &json!("closing")), "{roster}");
+    let gap = gap(&site, &missed);
+    let reason = gap["reason"].as_str().unwrap();
+    assert!(reason.starts_with("saw nothing from ") && gap["camera"] == "door-1" && gap["from"].is_string(), "{gap}");
+    site.as_role("viewer").post(&format!("{missed}/release"), &json!({})).expect(403);
+    let row = released(&site, &missed);
+    assert_eq!((&row["reason"], &row["gaps"][0]["camera"]), (&json!("not_seen"), &json!("door-1")), "{row}");
+    site.post(&format!("{missed}/release"), &json!({})).expect(409);
+    let audit = site.get("/api/v1/audit?object_kind=session&limit=20").expect(200);
+    let released = audit["items"].as_array().unwrap().iter().find(|entry| entry["action"] == "session.release");
+    assert_eq!(released.unwrap()["actor_name"], "admin");
+    let report = site.get("/api/v1/reports/attendance?by=row&format=csv");
+    let report = String::from_utf8(report.body).unwrap();
+    assert!(report.contains("not_seen; door-1 saw nothing from "), "{report}");
+
+    // What was seen in full is closed at once.
+    is_live(&site, "door-1");
+    let seen = session(&site, "hall");
+    assert_eq!(closed(&site, &seen)["gaps"], json!([]));
+    assert_eq!(site.get(&seen).expect(200)["waits_for"], json!([]));
+}
+
+#[test]
+fn a_camera_that_is_switched_off_meanwhile_is_not_forgotten() {
+    let camera = camera();
+    let site = site(&camera);
+    let settings = json!({ "streams": { "detect": camera.url() } });
+    site.post("/api/v1/cameras", &json!({ "id": "side", "room_id": "gate", "settings": settings })).expect(201);
+    is_live(&site, "side");
+    closed(&site, &session(&site, "gate"));
+    let session = session(&site, "gate");
+    site.patch("/api/v1/cameras/side", &json!({ "enabled": false })).expect(200);
+    let gap = gap(&site, &session);
+    assert!(gap["reason"].as_str().unwrap().ends_with("(it was switched off or removed)"), "{gap}");
+    released(&site, &session);
+}
+
+#[test]
+fn nobody_is_absent_while_nothing_ran() {
+    let camera = camera();
+    let mut site = site(&camera);
+    let session = session(&site, "hall");
+    site.restart();
+    let gap = gap(&site, &session);
+    assert!(gap["reason"].as_str().unwrap().ends_with("(Rollcall did not run)"), "{gap}");
+    released(&site, &session);
 }

@@ -231,6 +231,55 @@ fn nobody_comes_to_count_in_a_session_that_is_being_cancelled() {
 }
 
 #[test]
+fn the_rules_of_a_course_count_when_its_session_closes() {
+    let people: Vec<String> = (0..5).map(|_| person()).collect();
+    let [late, too_late, too_short, left_early, nobody] = people.iter().collect::<Vec<_>>().try_into().unwrap();
+    let rules = json!({ "grace_s": 300, "leave_s": 0, "absent_after_s": 900, "min_presence_percent": 50,
+        "early_exit_s": 600 });
+    let course = SITE.post("/api/v1/courses", &json!({ "name": "Rules", "rules": rules })).expect(201);
+    let roster: Vec<Value> = people.iter().map(|id| json!({ "person_id": id })).collect();
+    let enrolments = format!("/api/v1/courses/{}/enrolments", id(&course));
+    SITE.json("PUT", &enrolments, &[("if-match", "*")], &json!({ "people": roster })).expect(200);
+    // It ends in a moment, with everybody seen.
+    let new = json!({ "room_id": "gate", "course_id": course["id"], "starts_at": now() - TimeDelta::minutes(60),
+        "ends_at": now() + TimeDelta::seconds(3) });
+    let session = SITE.post("/api/v1/sessions", &new).expect(201);
+    assert_eq!(session["expected"], 5);
+    let exit =
+        |who: &str, minutes| EventRecord { direction: Some("exit".to_owned()), ..mark(&session, who, minutes, "late") };
+    write(&[
+        mark(&session, late, 8, "late"),
+        mark(&session, too_late, 20, "late"),
+        mark(&session, too_short, 1, "present"),
+        exit(too_short, 25),
+        mark(&session, left_early, 1, "present"),
+        exit(left_early, 45),
+    ]);
+    let of = id(&session);
+    let begun = SystemClock.mono();
+    while SITE.get(&format!("/api/v1/sessions/{of}")).expect(200)["state"] != "closed" {
+        assert!(SystemClock.mono().since(begun) < kit::PATIENCE, "it is never closed");
+    }
+    let row = |who: &str| {
+        let rows = SITE.get(&format!("/api/v1/attendance?session_id={of}&person_id={who}")).expect(200);
+        let row = &rows["items"][0];
+        let text = |key: &str| row[key].as_str().unwrap_or("-").to_owned();
+        (text("status"), text("source"), text("reason"), row["left_early"].as_bool().unwrap())
+    };
+    let told = |status: &str, source: &str, reason: &str, left: bool| {
+        (status.to_owned(), source.to_owned(), reason.to_owned(), left)
+    };
+    assert_eq!(row(late), told("late", "camera", "-", false));
+    assert_eq!(row(too_late), told("absent", "closing", "too_late", false));
+    assert_eq!(row(too_short), told("absent", "closing", "too_short", false));
+    assert_eq!(row(left_early), told("present", "camera", "left_early", true));
+    assert_eq!(row(nobody), told("absent", "closing", "not_seen", false));
+    // Who decided otherwise has the last word.
+    correct(&SITE, of, too_late, "excuse", "*").expect(201);
+    assert_eq!(row(too_late).0, "excused");
+}
+
+#[test]
 fn people_see_their_own_record_and_others_what_lies_in_their_rooms() {
     let (ann, ben) = (person(), person());
     let session = session("hall", &[&ann]);

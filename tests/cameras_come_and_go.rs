@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use kit::{Client, PATIENCE, Site, demo_media, message};
 use nix::sys::signal::Signal;
 use rollcall_pipeline::{Clock, SystemClock};
-use rollcall_test_camera::{Clip, Codec, Format, Options, TestCamera};
+use rollcall_test_camera::{Clip, Codec, Format, Options, Segment, TestCamera};
 use serde_json::{Value, json};
 
 /// Room for sixteen cameras, and for pictures to wait while this machine is busy.
@@ -394,6 +394,54 @@ fn a_camera_is_looked_at_before_it_is_kept() {
     SITE.post("/api/v1/cameras", &body).expect(201);
     assert_eq!(SITE.post("/api/v1/cameras/recording/test", &json!({})).expect(200)["ok"], true);
     remove("recording");
+}
+
+/// How many faces of a camera were left out because they lie outside of its regions of interest.
+fn outside(id: &str) -> f64 {
+    let metrics = String::from_utf8(SITE.get("/metrics").body).unwrap();
+    let line = format!("rollcall_faces_rejected_total{{camera=\"{id}\",reason=\"outside_region\"}} ");
+    metrics.lines().find_map(|row| row.strip_prefix(&line)?.parse().ok()).unwrap_or_default()
+}
+
+#[test]
+fn regions_masks_and_direction_count_from_the_next_picture_on() {
+    let _counted = COUNTED.read();
+    SITE.post("/api/v1/rooms", &json!({ "id": "looked-at" })).expect(201);
+    // Somebody whom nobody knows comes, goes, and comes again.
+    let (from, to) = (Duration::from_secs(12), Some(Duration::from_secs(16)));
+    let stands = Segment::Video { path: demo_media("franck.mp4"), from, to };
+    let gone = Segment::Blank { duration: Duration::from_secs(3) };
+    let format = Format { width: 720, height: 576, fps: 10, codec: Codec::H264 };
+    let camera = TestCamera::start(Clip::encode(&[stands, gone], format).unwrap(), Options::default()).unwrap();
+    let settings = json!({ "streams": { "detect": camera.url() }, "analysis_fps": 10, "direction": "exit" });
+    let body = json!({ "id": "look", "room_id": "looked-at", "settings": settings });
+    SITE.post("/api/v1/cameras", &body).expect(201);
+    let (status, lines) = SITE.follow("/api/v1/live?last_event_id=0&kinds=sighting", &[]);
+    assert_eq!(status, 200);
+    let mut sightings = lines.filter_map(|line| serde_json::from_str::<Value>(line.strip_prefix("data: ")?).ok());
+    let mut sighted = |direction: &str| {
+        let ours = |told: &Value| told["room_id"] == "looked-at" && told["data"]["direction"] == direction;
+        assert!(sightings.any(|told| ours(&told)), "nobody is seen on the way {direction}");
+    };
+    let change = |settings: Value| SITE.patch("/api/v1/cameras/look", &json!({ "settings": settings })).expect(200);
+    sighted("exit");
+    change(json!({ "direction": "entry" }));
+    sighted("entry");
+
+    assert_eq!(outside("look"), 0.0);
+    let corner = json!([[[0, 0], [0.1, 0], [0.1, 0.1], [0, 0.1]]]);
+    change(json!({ "regions_of_interest": corner }));
+    until("faces outside of the region are left out", || outside("look") > 0.0);
+    // Painted over before anything else sees it: also before whoever looks.
+    let bright = || brightness(&SITE.get("/api/v1/cameras/look/snapshot.jpg").body);
+    until("somebody stands there", || bright() > 60);
+    let all = json!([[[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]]);
+    let changed = change(json!({ "regions_of_interest": null, "privacy_masks": all }));
+    assert_eq!(changed["settings"]["privacy_masks"], all, "{changed}");
+    until("the picture is painted over", || bright() < 20);
+    let darkest = (0..20).map(|_| bright()).max().unwrap();
+    assert!(darkest < 20, "a picture of brightness {darkest} came through");
+    remove("look");
 }
 
 /// A stream that is read as it comes.

@@ -10,10 +10,12 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use kit::{Client, Daemon, PATIENCE, Site, make_admin};
+use chrono::TimeDelta;
+use kit::{Client, Daemon, PATIENCE, Site, demo_media, make_admin};
+use rollcall_pipeline::{Clock, SystemClock};
 use serde_json::{Value, json};
 
-const CONFIG: &str = "[site]\nname = \"Here\"\ntime_zone = \"UTC\"\n";
+const CONFIG: &str = "[site]\nname = \"Here\"\ntime_zone = \"UTC\"\n[privacy]\nkeep_unknown_faces = true\n";
 
 static SITE: LazyLock<Site> = LazyLock::new(|| Site::start(CONFIG));
 
@@ -266,6 +268,57 @@ fn a_websocket_tells_what_the_stream_tells() {
         }
     };
     assert_eq!(u16::from_be_bytes([end[0], end[1]]), 1008);
+}
+
+#[test]
+fn a_sighting_and_what_is_to_be_decided_are_told() {
+    let room = room(&SITE);
+    let begun = now(&SITE);
+    let picture = std::fs::read(demo_media("cage.jpg")).unwrap();
+    let parts: [(&str, &str, &str, &[u8]); 2] =
+        [("image", "a.jpg", "image/jpeg", &picture), ("room_id", "", "", room.as_bytes())];
+    let shown = SITE.upload("/api/v1/attendance/mark", &parts).expect(200);
+    assert_eq!(shown["outcome"], "unknown", "{shown}");
+    let path = format!("/api/v1/live?last_event_id={begun}&kinds=sighting,review");
+    let ours = |told: &Told| told.data["room_id"] == room.as_str();
+    let mut heard = follow(&SITE, &path, &[]).filter(ours);
+    let told: Vec<Told> = heard.by_ref().take(2).collect();
+    let of = |kind: &str| told.iter().find(|told| told.kind == kind).unwrap_or_else(|| panic!("{told:?}"));
+    let (sighting, review) = (&of("sighting").data["data"], &of("review").data["data"]);
+    assert_eq!((&sighting["event_id"], &sighting["kind"]), (&shown["event_id"], &json!("unknown")), "{sighting}");
+    assert_eq!((&sighting["person_id"], &sighting["name"]), (&Value::Null, &Value::Null), "{sighting}");
+    assert_eq!((&review["event_id"], &review["status"]), (&shown["event_id"], &json!("open")), "{review}");
+    // And that it was decided.
+    SITE.post(&format!("/api/v1/review/{}/reject", shown["event_id"].as_str().unwrap()), &json!({})).expect(200);
+    let decided = heard.next().unwrap();
+    assert_eq!((&*decided.kind, &decided.data["data"]["status"]), ("review", &json!("rejected")), "{decided:?}");
+    // Without what is not asked for.
+    let path = format!("/api/v1/live?last_event_id={begun}&kinds=review");
+    assert!(follow(&SITE, &path, &[]).filter(ours).take(2).all(|told| told.kind == "review"));
+}
+
+#[test]
+fn people_hear_what_counts_for_them_and_nothing_else() {
+    let room = room(&SITE);
+    let person = |name: &str| SITE.post("/api/v1/people", &json!({ "name": name })).expect(201)["id"].clone();
+    let (ann, ben) = (person("Ann"), person("Ben"));
+    let new = json!({ "room_id": room, "starts_at": SystemClock.wall() - TimeDelta::minutes(1),
+        "ends_at": SystemClock.wall() + TimeDelta::hours(1), "people": [ann, ben] });
+    let made = SITE.post("/api/v1/sessions", &new).expect(201);
+    let begun = now(&SITE);
+    let herself = SITE.as_account(json!({ "role": "person", "person_id": ann }));
+    let mut heard = follow(&herself, &format!("/api/v1/live?last_event_id={begun}"), &[]);
+    // Before hers, and between: somebody else's, and a session.
+    for (who, kind) in [(&ben, "present"), (&ann, "late"), (&ben, "late"), (&ann, "present")] {
+        happen(&SITE, &room);
+        let body = json!({ "session_id": made["id"], "person_id": who, "kind": kind, "reason": "by hand" });
+        SITE.json("POST", "/api/v1/attendance/corrections", &[("if-match", "*")], &body).expect(201);
+    }
+    for status in ["late", "present"] {
+        let told = heard.next().unwrap();
+        assert_eq!((&*told.kind, &told.data["person_id"]), ("mark", &ann), "{told:?}");
+        assert_eq!((&told.data["data"]["status"], &told.data["data"]["name"]), (&json!(status), &json!("Ann")));
+    }
 }
 
 #[test]

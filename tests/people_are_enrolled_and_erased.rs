@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use kit::{Answer, PATIENCE, Site, demo_media};
+use kit::{Answer, PATIENCE, Site, demo_media, people, run, stdout};
 use rollcall_pipeline::{Clock, SystemClock};
 use rollcall_test_camera::{Clip, Codec, Format, Options, Segment, TestCamera};
 use serde_json::{Value, json};
@@ -310,6 +310,36 @@ fn hostile_uploads_are_refused_and_leave_nothing() {
         from("camera", json!({ "camera_id": camera })).expect(404);
     }
     from("review", json!({ "event_id": victim["id"] })).expect(404);
+}
+
+#[test]
+fn a_folder_is_enrolled_with_consent_and_written_down() {
+    let site = Site::start("[privacy]\nconsent_required = true\n");
+    let folder = people(&site.data().join(".."), &[("Audrey", &["audrey.jpg"])]);
+    let config = site.config();
+    let enroll = || {
+        let args = ["enroll", folder.to_str().unwrap(), "--config", config.to_str().unwrap(), "--json"];
+        serde_json::from_str::<Value>(&stdout(&run(&site.data(), &args))).unwrap()
+    };
+    let told = enroll();
+    assert_eq!((&told["refused"], &told["pictures"][0]["code"]), (&json!(1), &json!("no_consent")), "{told}");
+    assert_eq!(site.get(PEOPLE).expect(200)["items"], json!([]), "nobody is made of whom nothing may be kept");
+
+    let audrey = site.post(PEOPLE, &json!({ "name": "Audrey" })).expect(201);
+    let consent = json!({ "text_version": "2026-09", "given_by": "Audrey" });
+    site.post(&at(&audrey, "/consents"), &consent).expect(201);
+    assert_eq!(enroll()["enrolled"], 1);
+    assert_eq!(enroll()["known"], 1, "the same again makes nothing");
+    let templates = site.get(&at(&audrey, "/templates")).expect(200)["items"].clone();
+    assert_eq!((templates.as_array().unwrap().len(), &templates[0]["source"]), (1, &json!("folder")));
+    let id = templates[0]["id"].as_str().unwrap();
+    let audit = site.get(&format!("/api/v1/audit?object_id={id}")).expect(200);
+    let entry = &audit["items"][0];
+    assert_eq!(
+        (&entry["action"], &entry["actor_name"]),
+        (&json!("template.create"), &json!("command line")),
+        "{audit}"
+    );
 }
 
 #[test]

@@ -190,6 +190,46 @@ fn a_single_picture_goes_to_review_and_several_of_somebody_alive_are_marked() {
     assert_eq!(decided["attendance"]["status"], "present", "{decided}");
 }
 
+/// The first three seconds of the recording of somebody who sits before a camera.
+fn video() -> Vec<u8> {
+    let dir = tempfile::tempdir().unwrap();
+    let cut = dir.path().join("cut.mp4");
+    let script = format!(
+        "filesrc location={} ! decodebin ! videoconvert ! identity eos-after=75 ! x264enc tune=zerolatency ! mp4mux \
+         ! filesink location={}",
+        demo_media("franck.mp4").display(),
+        cut.display()
+    );
+    let done = std::process::Command::new("gst-launch-1.0").arg("-q").args(script.split(' ')).output().unwrap();
+    assert!(done.status.success(), "{}", stderr(&done));
+    std::fs::read(cut).unwrap()
+}
+
+#[test]
+fn a_video_of_somebody_alive_marks_by_the_strict_rules() {
+    let (_, session) = session_of(&STRICT, TimeDelta::minutes(-1));
+    let video = video();
+    let machine = STRICT.as_key(&["attendance:mark"]);
+    let send = || {
+        let file = ("video", "me.mp4", "video/mp4", &video[..]);
+        machine.upload("/api/v1/attendance/mark", &[file, ("session_id", "", "", session.as_bytes())])
+    };
+    let begun = SystemClock.mono();
+    // As soon as the session is known there.
+    let told = loop {
+        let answer = send();
+        if answer.status != 409 || SystemClock.mono().since(begun) > PATIENCE {
+            break answer.expect(201);
+        }
+    };
+    assert_eq!((&told["outcome"], &told["name"]), (&json!("recorded"), &json!("Franck")), "{told}");
+    assert_eq!((&told["liveness"]["verdict"], &told["status"]), (&json!("live"), &json!("present")), "{told}");
+    let again = send().expect(200);
+    assert_eq!((&again["outcome"], &again["event_id"]), (&json!("already_marked"), &told["event_id"]));
+    let register = STRICT.get(&format!("/api/v1/attendance?session_id={session}")).expect(200);
+    assert_eq!(register["items"].as_array().unwrap().len(), 1, "{register}");
+}
+
 /// A telephone that shows a photograph, as somebody holds it before a camera: a bright wall behind it, with the grain of a
 /// sensor.
 fn phone(dx: i64) -> Vec<u8> {

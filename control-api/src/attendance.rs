@@ -7,7 +7,7 @@ use axum::extract::State;
 use chrono::{DateTime, NaiveDate, Utc};
 use rollcall_attendance::{AttendanceStatus, Tally, analytics::Streak};
 use rollcall_pipeline::PersonId;
-use rollcall_store::{RegisterFilter, RegisterKey, RegisterRow, Scope, Stand};
+use rollcall_store::{RegisterFilter, RegisterKey, RegisterRow, Scope};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -19,6 +19,7 @@ use crate::extract::{Params, PathOf, fits};
 use crate::page::{self, Page};
 use crate::problem::{Answer, FieldError, Problem, Problems};
 use crate::rights::Right;
+use crate::sessions::WaitsFor;
 use crate::state::Api;
 use crate::validate::is_date;
 
@@ -105,6 +106,8 @@ pub(crate) struct AttendanceView {
     pub camera: Option<String>,
     /// Similarity to their best template.
     pub similarity: Option<f32>,
+    /// Of an absence: the cameras that did not see all of the time in which one could come.
+    pub gaps: Vec<WaitsFor>,
     /// When the row last changed.
     pub updated_at: DateTime<Utc>,
     /// For If-Match of a correction.
@@ -137,6 +140,7 @@ impl From<RegisterRow> for AttendanceView {
             event_id: row.event_id,
             camera: row.camera,
             similarity: row.similarity,
+            gaps: WaitsFor::all(row.waits_for),
             updated_at: row.updated_at,
             version: row.version,
         }
@@ -260,10 +264,10 @@ pub(crate) struct PersonFigures {
 }
 
 impl PersonFigures {
-    /// Of rows in the order in which the sessions were held.
-    fn of(rows: &[Stand]) -> Self {
-        let status = |row: &Stand| AttendanceStatus::ALL.into_iter().find(|status| status.as_str() == row.status);
-        let counting: Vec<_> = rows.iter().filter_map(status).collect();
+    /// Of the first letters of statuses, in the order in which the sessions were held.
+    fn of(letters: &str) -> Self {
+        let status = |letter| AttendanceStatus::ALL.into_iter().find(|status| status.as_str().starts_with(letter));
+        let counting: Vec<_> = letters.chars().filter_map(status).collect();
         let tally: Tally = counting.iter().copied().collect();
         let streak: Streak = counting.iter().copied().collect();
         Self {
@@ -271,7 +275,7 @@ impl PersonFigures {
             late: tally.late,
             absent: tally.absent,
             excused: tally.excused,
-            unexpected: (rows.len() - counting.len()) as u64,
+            unexpected: (letters.len() - counting.len()) as u64,
             expected: tally.expected(),
             attended: tally.attended(),
             attendance_percent: tally.attendance(),

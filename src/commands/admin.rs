@@ -19,7 +19,8 @@ pub(super) fn run(place: &Place, command: AdminCommand) -> anyhow::Result<ExitCo
     }
 }
 
-fn actor() -> Actor {
+/// Whoever types a command.
+pub(super) fn actor() -> Actor {
     Actor::system("command line")
 }
 

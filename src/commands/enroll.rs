@@ -1,13 +1,15 @@
 //! `rollcall enroll`: pictures in a folder → people and templates in the database.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::process::ExitCode;
 
 use rollcall_faces::Bytes;
 use rollcall_models::{Manifest, SFACE_ID};
+use rollcall_pipeline::PersonId;
 use rollcall_pipeline::config::Config;
-use rollcall_store::{NewTemplate, Store};
+use rollcall_stages::picture::EnrolShot;
+use rollcall_store::{NewTemplate, PersonFields, Scope, Store};
 use serde::Serialize;
 
 use crate::cli::Place;
@@ -92,6 +94,7 @@ impl Report {
     }
 
     fn finish(&mut self) {
+        self.pictures.sort_by(|a, b| (&a.person, &a.file).cmp(&(&b.person, &b.file)));
         let mut people: BTreeMap<&str, bool> = BTreeMap::new();
         for told in &self.pictures {
             *people.entry(&told.person).or_default() |= told.state != State::Refused;
@@ -134,35 +137,72 @@ async fn enrol(store: &Store, vision: &Vision, pictures: &[Picture], consent_req
             sums.push(sha256);
             progress.inc(1);
         }
+        let mut accepted = Vec::new();
         for ((picture, decided), source_sha256) in pictures.iter().zip(examiner.decide(name, looked)).zip(sums) {
             match decided {
-                Ok(shot) => {
-                    let (person, _) = store.upsert_person_by_name(name).await?;
-                    if consent_required && !store.has_consent(person).await? {
-                        let why =
-                            "their consent is not on record (privacy.consent_required); record it, then enrol again";
-                        report.add(picture, State::Refused, None, Some(("no_consent", why.to_owned())));
-                        continue;
-                    }
-                    let template = NewTemplate {
-                        person,
-                        embedding: &shot.embedding,
-                        model_licence: &licence,
-                        quality: shot.quality.weight,
-                        source_sha256,
-                    };
-                    let new = store.insert_template_if_new(&template).await?;
-                    let state = if new { State::Enrolled } else { State::Known };
-                    report.add(picture, state, Some(shot.quality.weight), None);
-                }
+                Ok(shot) => accepted.push((picture, shot, source_sha256)),
                 Err(refusal) => {
                     let told = (refusal.code(), refusal.to_string());
                     report.add(picture, State::Refused, None, Some(told));
                 }
             }
         }
+        if !accepted.is_empty() {
+            write(store, name, &accepted, &licence, consent_required, &mut report).await?;
+        }
     }
     progress.finish_and_clear();
     report.finish();
     Ok(report)
+}
+
+/// A picture that will do, what was seen in it, and the digest of its file.
+type Accepted<'a> = (&'a Picture, EnrolShot, [u8; 32]);
+
+/// Writes what is accepted of one person, with the person if they are new, or nothing.
+async fn write(
+    store: &Store,
+    name: &str,
+    accepted: &[Accepted<'_>],
+    licence: &str,
+    consent_required: bool,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let mut change = store.change(super::admin::actor()).await?;
+    let person = match change.person_named(name).await? {
+        Some(person) => change.lock_person(&Scope::Everywhere, person).await?,
+        None => None,
+    };
+    if consent_required && person.as_ref().is_none_or(|person| person.consent.is_none()) {
+        for (picture, ..) in accepted {
+            let why = "their consent is not on record (privacy.consent_required); record it, then enrol again";
+            report.add(picture, State::Refused, None, Some(("no_consent", why.to_owned())));
+        }
+        return Ok(());
+    }
+    let person = match person {
+        Some(person) => person,
+        None => change.add_person(&PersonFields { name: name.to_owned(), ..PersonFields::default() }).await?,
+    };
+    let person = PersonId(person.id);
+    let templates = accepted.iter().map(|(_, shot, source_sha256)| NewTemplate {
+        person,
+        embedding: &shot.embedding,
+        model_licence: licence,
+        quality: shot.quality.weight,
+        source_sha256: *source_sha256,
+    });
+    let new = change.add_folder(person, &templates.collect::<Vec<_>>()).await?;
+    change.commit().await?;
+    let mut new: HashSet<String> = new.into_iter().map(|row| row.source_sha256).collect();
+    for (picture, shot, sha256) in accepted {
+        // Of two copies of a picture one is new.
+        let state = if new.remove(&hex(sha256)) { State::Enrolled } else { State::Known };
+        report.add(picture, state, Some(shot.quality.weight), None);
+    }
+    Ok(())
+}
+
+fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

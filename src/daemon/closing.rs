@@ -1,6 +1,7 @@
 //! Closing sessions: how far the cameras have delivered, and the absences that follow from that once a session is over.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,18 +9,20 @@ use chrono::TimeDelta;
 use chrono_tz::Tz;
 use parking_lot::Mutex;
 use rollcall_attendance::{
-    CameraProgress, Closing, CourseRules, Judged, MinPresence, Roster, Sightings, ToClose, close, judge_presence,
+    CameraProgress, Closing, CourseRules, Judged, MinPresence, Roster, SHORT_GAP, Sightings, ToClose, Watched,
+    arrivals, close, judge_presence,
 };
 use rollcall_pipeline::config::AttendanceConfig;
 use rollcall_pipeline::lane::{Lane, LaneState};
 use rollcall_pipeline::{CameraId, Clock, PersonId, WallTime};
 use rollcall_sinks::SinkMonitor;
 use rollcall_stages::decode::{CameraSnapshot, CameraState};
-use rollcall_store::{Delivery, EndedSession, Finding, Store, StoreError};
+use rollcall_store::{CameraWatch, Delivery, EndedSession, Finding, Store, StoreError};
 use serde_json::{Value, json};
 
 use super::cameras::Cameras;
 use super::people::People;
+use super::watches::Watches;
 
 const TICK: Duration = Duration::from_secs(2);
 /// From a camera's picture to its row: what is in the lane, waits for liveness, or is being written. What takes longer is
@@ -32,6 +35,8 @@ const LATE_MARKS_EVERY: TimeDelta = TimeDelta::seconds(30);
 const LATE_MARKS_BACK: TimeDelta = TimeDelta::days(2);
 /// The database has a clock of its own, by which rows are stamped.
 const CLOCKS_APART: TimeDelta = TimeDelta::minutes(10);
+/// From when one may come to the end of a session, at most.
+const LONGEST: TimeDelta = TimeDelta::days(8);
 
 /// What it takes to close sessions.
 pub(super) struct Closer {
@@ -47,13 +52,13 @@ impl Closer {
     /// Closes what is over; for ever. The database may be away: then nothing is closed.
     pub(super) async fn run(self) {
         self.people.until_loaded().await;
-        let mut told = HashSet::new();
+        let (mut told, mut watches) = (HashSet::new(), Watches::default());
         let mut late_since = self.clock.wall() - LATE_MARKS_BACK;
         loop {
             let now = self.clock.wall();
             let rules = self.people.config().attendance.clone();
             let done = async {
-                self.tell_deliveries(&mut told, &rules, now).await?;
+                self.tell_deliveries(&mut told, &mut watches, &rules, now).await?;
                 self.close_ended(&rules, now).await?;
                 if now - late_since >= LATE_MARKS_EVERY {
                     for session in self.store.sessions_with_late_marks(late_since - CLOCKS_APART).await? {
@@ -73,24 +78,30 @@ impl Closer {
         }
     }
 
-    /// Writes how far the cameras of this daemon have got.
+    /// Writes how far the cameras of this daemon have got, and what they watched.
     async fn tell_deliveries(
         &self,
         told: &mut HashSet<String>,
+        watches: &mut Watches,
         rules: &AttendanceConfig,
         now: WallTime,
     ) -> Result<(), StoreError> {
-        let all = match (self.lane.state(), self.sink.status().spooled) {
-            (LaneState::Running, 0) => None,
-            (LaneState::Running, 1) => Some("one event waits to be written".to_owned()),
-            (LaneState::Running, waiting) => Some(format!("{waiting} events wait to be written")),
-            _ => Some("the analysis is being restarted".to_owned()),
+        let trouble = (self.lane.state() != LaneState::Running).then_some("the analysis is being restarted");
+        let all = match (trouble, self.sink.status().spooled) {
+            (Some(trouble), _) => Some(trouble.to_owned()),
+            (None, 0) => None,
+            (None, 1) => Some("one event waits to be written".to_owned()),
+            (None, waiting) => Some(format!("{waiting} events wait to be written")),
         };
         let (snapshots, refused) = {
             let cameras = self.cameras.lock();
             (cameras.snapshots(), cameras.refused().to_vec())
         };
         let mono = self.clock.mono();
+        watches.look(&snapshots, trouble, (now, mono));
+        if all.is_none() {
+            watches.is_written(now - LAG);
+        }
         let mut deliveries: Vec<Delivery> = snapshots
             .iter()
             .map(|(config, camera)| {
@@ -115,11 +126,14 @@ impl Closer {
             offline_reason: Some(format!("not opened: {}", camera.why)),
             updated_at: now,
         }));
+        self.store.put_watches(&watches.rows()).await?;
+        watches.forget_written();
         self.store.put_deliveries(&deliveries).await?;
         let here: HashSet<String> = deliveries.into_iter().map(|d| d.camera_id).collect();
         let gone: Vec<String> = told.difference(&here).cloned().collect();
-        // Of a camera that no daemon runs nothing is to be expected.
+        // Of a camera that no daemon runs nothing more is to be expected; what it watched is known.
         self.store.forget_deliveries(&gone, now - wait(rules)).await?;
+        self.store.forget_watches(now - wait(rules) - LONGEST).await?;
         *told = here;
         Ok(())
     }
@@ -130,13 +144,20 @@ impl Closer {
         if ended.is_empty() {
             return Ok(());
         }
-        let mut cameras: HashMap<String, Vec<Delivery>> = HashMap::new();
+        let mut cameras: HashMap<String, OfRoom> = HashMap::new();
         for delivery in self.store.deliveries().await? {
-            cameras.entry(delivery.room_id.clone()).or_default().push(delivery);
+            cameras.entry(delivery.room_id.clone()).or_default().deliveries.push(delivery);
         }
+        let earliest = ended.iter().map(|session| may_come(session, rules).start).min().unwrap_or(now);
+        let rooms: HashSet<String> = ended.iter().map(|session| session.room_id.clone()).collect();
+        let rooms: Vec<String> = rooms.into_iter().collect();
+        for watch in self.store.watches(&rooms, earliest - SHORT_GAP).await? {
+            cameras.entry(watch.room_id.clone()).or_default().watches.push(watch);
+        }
+        let nothing = OfRoom::default();
         let mut failure = None;
         for session in ended {
-            let of_room = cameras.get(&session.room_id).map_or(&[][..], Vec::as_slice);
+            let of_room = cameras.get(&session.room_id).unwrap_or(&nothing);
             let done = self.close_or_wait(&session, of_room, rules, now).await;
             // One that cannot be closed does not hold up the others.
             failure = done.err().or(failure);
@@ -147,12 +168,12 @@ impl Closer {
     async fn close_or_wait(
         &self,
         session: &EndedSession,
-        of_room: &[Delivery],
+        of_room: &OfRoom,
         rules: &AttendanceConfig,
         now: WallTime,
     ) -> Result<(), StoreError> {
         match waits_for(session, of_room, rules, now) {
-            Some(waits_for) if now < until(session, rules) + wait(rules) => {
+            Some(waits_for) if session.released_at.is_none() && now < until(session, rules) + wait(rules) => {
                 if session.waits_for.as_ref() != Some(&waits_for) {
                     self.store.set_waits_for(session.id, &waits_for).await?;
                 }
@@ -177,6 +198,7 @@ impl Closer {
         let close = close(&ToClose {
             held: Some(&held),
             leave: rules.leave,
+            arrivals: &arrivals(&held, &rules),
             roster: &roster,
             settled: &settled,
             // Waited for already.
@@ -237,27 +259,73 @@ fn until(session: &EndedSession, config: &AttendanceConfig) -> WallTime {
     ended_at(session) + TimeDelta::from_std(course_rules(session, config).leave).unwrap_or_default()
 }
 
-/// The cameras whose pictures are not known up to the end of a session, as the API shows them.
-fn waits_for(session: &EndedSession, cameras: &[Delivery], config: &AttendanceConfig, now: WallTime) -> Option<Value> {
-    let zone: Tz = session.time_zone.parse().unwrap_or_default();
+/// When one could come to a session: not before it was opened by hand, or known of.
+fn may_come(session: &EndedSession, config: &AttendanceConfig) -> Range<WallTime> {
     let held = session.starts_at..ended_at(session);
-    let progress: Vec<CameraProgress> = cameras
-        .iter()
-        .map(|camera| CameraProgress {
+    let time = arrivals(&held, &course_rules(session, config));
+    let from = session.opened_at.map_or(time.start, |opened| time.start.min(opened));
+    session.known_since.map_or(from, |known| known.max(from))..time.end
+}
+
+/// The cameras of a room: how far they have got, and what they watched.
+#[derive(Debug, Default)]
+struct OfRoom {
+    deliveries: Vec<Delivery>,
+    watches: Vec<CameraWatch>,
+}
+
+impl OfRoom {
+    /// Those that are on, and those that were while one could come, or until just before: somebody may have switched them off.
+    fn progress(&self, may_come: &Range<WallTime>, now: WallTime) -> Vec<CameraProgress> {
+        let of = |id: &str| {
+            let of_camera = self.watches.iter().filter(|watch| watch.camera_id == id);
+            of_camera
+                .map(|watch| Watched { time: watch.since..watch.until, away_for: watch.away_for.clone() })
+                .collect()
+        };
+        let on = self.deliveries.iter().map(|camera| CameraProgress {
             camera: CameraId::new(camera.camera_id.as_str()),
             delivered_until: camera.delivered_until,
             offline_since: camera.offline_since,
-        })
-        .collect();
-    let nobody = Roster::people([]);
-    let leave = course_rules(session, config).leave;
-    let cameras_only =
-        ToClose { held: Some(&held), leave, roster: &nobody, settled: &HashSet::new(), cameras: &progress, now };
+            watched: of(&camera.camera_id),
+        });
+        let were = self.watches.iter().filter(|w| w.since < may_come.end && w.until > may_come.start - SHORT_GAP);
+        let gone: BTreeSet<&str> = were
+            .map(|watch| watch.camera_id.as_str())
+            .filter(|id| self.deliveries.iter().all(|camera| camera.camera_id != *id))
+            .collect();
+        let gone = gone.into_iter().map(|id| CameraProgress {
+            camera: CameraId::new(id),
+            delivered_until: Some(now),
+            offline_since: None,
+            watched: of(id),
+        });
+        on.chain(gone).collect()
+    }
+}
+
+/// The cameras whose pictures are not known up to the end of a session, or that missed some of it, as the API shows them.
+fn waits_for(session: &EndedSession, cameras: &OfRoom, config: &AttendanceConfig, now: WallTime) -> Option<Value> {
+    let zone: Tz = session.time_zone.parse().unwrap_or_default();
+    let (held, may_come) = (session.starts_at..ended_at(session), may_come(session, config));
+    let cameras_only = ToClose {
+        held: Some(&held),
+        leave: course_rules(session, config).leave,
+        arrivals: &may_come,
+        roster: &Roster::people([]),
+        settled: &HashSet::new(),
+        cameras: &cameras.progress(&may_come, now),
+        now,
+    };
     let Closing::Wait { cameras: behind, .. } = close(&cameras_only) else { return None };
     let lines = behind.iter().map(|behind| {
-        let why = cameras.iter().find(|c| c.camera_id == behind.camera.as_str()).and_then(|c| c.offline_reason.as_ref());
+        let delivery = cameras.deliveries.iter().find(|camera| camera.camera_id == behind.camera.as_str());
+        let (from, to) = behind.reason.unknown();
+        // What is missed says why by itself.
+        let why = delivery.and_then(|camera| camera.offline_reason.as_ref()).filter(|_| to.is_none());
         let words = behind.reason.words(zone);
-        json!({ "camera": behind.camera.as_str(), "reason": why.map_or_else(|| words.clone(), |why| format!("{words} ({why})")) })
+        let reason = why.map_or_else(|| words.clone(), |why| format!("{words} ({why})"));
+        json!({ "camera": behind.camera.as_str(), "reason": reason, "from": from, "to": to })
     });
     Some(Value::Array(lines.collect()))
 }

@@ -20,6 +20,7 @@ mod signals;
 mod status;
 mod timetables;
 mod visitors;
+mod watches;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;

@@ -3,6 +3,7 @@
 
 use chrono::NaiveDate;
 use rollcall_pipeline::WallTime;
+use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use crate::change::Entry;
@@ -55,6 +56,8 @@ row! {
         pub opened_at: Option<WallTime>,
         /// When it was closed by hand.
         pub closed_at: Option<WallTime>,
+        /// When somebody decided that its absences wait for no camera.
+        pub released_at: Option<WallTime>,
         /// When its absences were written.
         pub settled_at: Option<WallTime>,
         /// What its absences wait for, or did not wait for any longer.
@@ -116,8 +119,8 @@ pub struct SessionFilter {
 const SESSION: &str =
     "s.id, s.kind, s.origin, s.name, s.room_id, r.site_id, coalesce(r.time_zone, i.time_zone) as time_zone,
     s.course_id, c.name as course_name, s.entry_id, c.teacher_id, s.substitute_id, s.state, s.starts_at, s.ends_at,
-    s.local_date, s.early_s, s.grace_s, s.leave_s, s.opened_at, s.closed_at, s.settled_at, s.waits_for, s.note, s.fixed,
-    s.version, (select count(*) from expected_people e where e.session_id = s.id) as expected,
+    s.local_date, s.early_s, s.grace_s, s.leave_s, s.opened_at, s.closed_at, s.released_at, s.settled_at, s.waits_for,
+    s.note, s.fixed, s.version, (select count(*) from expected_people e where e.session_id = s.id) as expected,
     (select count(*) from register g where g.session_id = s.id and g.status in ('present', 'late')) as attended
     from sessions s join rooms r on r.id = s.room_id join sites i on i.id = r.site_id
     left join courses c on c.id = s.course_id";
@@ -135,31 +138,35 @@ impl Store {
         after: Option<&(WallTime, Uuid)>,
         limit: u32,
     ) -> Result<Vec<SessionDetail>, StoreError> {
-        let (sites, rooms) = scope.places();
-        let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
-            "select {SESSION} where {IN_SCOPE}
-               and ($3::text is null or r.site_id = $3) and ($4::text is null or s.room_id = $4)
-               and ($5::uuid is null or s.course_id = $5) and ($6::date is null or s.local_date = $6)
-               and ($7::timestamptz is null or s.ends_at > $7) and ($8::timestamptz is null or s.starts_at < $8)
-               and ($9::text is null or s.state = $9) and ($10::text is null or s.kind = $10)
-               and ($11::timestamptz is null or (s.starts_at, s.id) > ($11, $12))
-             order by s.starts_at, s.id limit $13"
-        )))
-        .bind(sites)
-        .bind(rooms)
-        .bind(&filter.site)
-        .bind(&filter.room)
-        .bind(filter.course)
-        .bind(filter.date)
-        .bind(filter.from)
-        .bind(filter.to)
-        .bind(&filter.state)
-        .bind(&filter.kind)
-        .bind(after.map(|(at, _)| *at))
-        .bind(after.map(|(_, id)| *id))
-        .bind(and_one(limit))
-        .fetch_all(&self.pool)
-        .await?;
+        // The conditions that are there, and no others: so the plan that is kept can use the indexes.
+        let mut q = QueryBuilder::<Postgres>::new(format!("select {SESSION} where true"));
+        if let (Some(sites), Some(rooms)) = scope.places() {
+            q.push(" and (r.site_id = any(").push_bind(sites).push(") or r.id = any(").push_bind(rooms).push("))");
+        }
+        let texts = [("r.site_id", &filter.site), ("s.room_id", &filter.room), ("s.state", &filter.state)];
+        for (column, value) in texts.into_iter().chain([("s.kind", &filter.kind)]) {
+            if let Some(value) = value {
+                q.push(format_args!(" and {column} = ")).push_bind(value);
+            }
+        }
+        if let Some(course) = filter.course {
+            q.push(" and s.course_id = ").push_bind(course);
+        }
+        if let Some(date) = filter.date {
+            q.push(" and s.local_date = ").push_bind(date);
+        }
+        if let Some(from) = filter.from {
+            q.push(" and s.ends_at > ").push_bind(from);
+        }
+        if let Some(to) = filter.to {
+            q.push(" and s.starts_at < ").push_bind(to);
+        }
+        if let Some((at, id)) = after {
+            q.push(" and (s.starts_at, s.id) > (").push_bind(*at).push(", ").push_bind(*id).push(")");
+        }
+        // Written out and not bound: a plan for whatever limit is one for many rows.
+        q.push(" order by s.starts_at, s.id limit ").push(and_one(limit));
+        let rows = q.build().fetch_all(&self.pool).await?;
         all(&rows, SessionDetail::read)
     }
 
@@ -343,7 +350,8 @@ impl Change<'_> {
     ) -> Result<SessionDetail, StoreError> {
         sqlx::query(
             "update sessions set name = $2, room_id = $3, starts_at = $4, ends_at = $5, local_date = $6, substitute_id = $7,
-                 early_s = $8, grace_s = $9, leave_s = $10, note = $11, fixed = $12, version = version + 1
+                 early_s = $8, grace_s = $9, leave_s = $10, note = $11, fixed = $12, version = version + 1,
+                 released_at = case when (room_id, starts_at, ends_at) = ($3, $4, $5) then released_at end
              where id = $1",
         )
         .bind(before.id)
@@ -392,6 +400,25 @@ impl Change<'_> {
             .await?;
         let session = self.session_now(before.id).await?;
         self.audit(Entry::changed("session.close", "session", session.id, before, &session)).await?;
+        Ok(session)
+    }
+
+    /// Writes the absences of a locked session, once it is over, without waiting for cameras.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn release_session(
+        &mut self,
+        before: &SessionDetail,
+        now: WallTime,
+    ) -> Result<SessionDetail, StoreError> {
+        sqlx::query("update sessions set released_at = $2, version = version + 1 where id = $1")
+            .bind(before.id)
+            .bind(now)
+            .execute(self.connection())
+            .await?;
+        let session = self.session_now(before.id).await?;
+        self.audit(Entry::changed("session.release", "session", session.id, before, &session)).await?;
         Ok(session)
     }
 

@@ -27,6 +27,22 @@ row! {
 }
 
 row! {
+    /// A time through which a camera had pictures, and all that it saw is written.
+    pub struct CameraWatch {
+        /// Which.
+        pub camera_id: String,
+        /// The room it looked into.
+        pub room_id: String,
+        /// Since when.
+        pub since: WallTime,
+        /// Until when; it may still go on.
+        pub until: WallTime,
+        /// Why there were no pictures before.
+        pub away_for: Option<String>,
+    }
+}
+
+row! {
     /// A session that is over. Rules in seconds, its own or its course's.
     pub struct EndedSession {
         /// Id.
@@ -39,8 +55,14 @@ row! {
         pub starts_at: WallTime,
         /// End as planned.
         pub ends_at: WallTime,
+        /// When it was opened by hand.
+        pub opened_at: Option<WallTime>,
         /// When it was closed by hand.
         pub closed_at: Option<WallTime>,
+        /// When somebody decided that its absences wait for no camera.
+        pub released_at: Option<WallTime>,
+        /// Since when it was known that it would be held, if that is known.
+        pub known_since: Option<WallTime>,
         /// `planned`, `open` or `closed`.
         pub state: String,
         /// What it waits for so far.
@@ -90,8 +112,8 @@ pub struct Finding {
 }
 
 const ENDED: &str =
-    "s.id, s.room_id, coalesce(r.time_zone, i.time_zone) as time_zone, s.starts_at, s.ends_at, s.closed_at,
-    s.state, s.waits_for, coalesce(s.early_s, c.early_s) as early_s, coalesce(s.grace_s, c.grace_s) as grace_s,
+    "s.id, s.room_id, coalesce(r.time_zone, i.time_zone) as time_zone, s.starts_at, s.ends_at, s.opened_at,
+    s.closed_at, s.released_at, case when s.origin = 'one_off' then s.created_at end as known_since, s.state, s.waits_for, coalesce(s.early_s, c.early_s) as early_s, coalesce(s.grace_s, c.grace_s) as grace_s,
     coalesce(s.leave_s, c.leave_s) as leave_s, c.early_exit_s, c.min_presence_percent, c.absent_after_s
     from sessions s join rooms r on r.id = s.room_id join sites i on i.id = r.site_id
     left join courses c on c.id = s.course_id";
@@ -165,6 +187,57 @@ impl Store {
         .fetch_all(&self.pool)
         .await?;
         all(&rows, Delivery::read)
+    }
+
+    /// Writes what cameras watched; what was begun goes on.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn put_watches(&self, watches: &[CameraWatch]) -> Result<(), StoreError> {
+        if watches.is_empty() {
+            return Ok(());
+        }
+        fn column<T>(rows: &[CameraWatch], value: impl Fn(&CameraWatch) -> T) -> Vec<T> {
+            rows.iter().map(value).collect()
+        }
+        sqlx::query(
+            "insert into camera_watches as w (camera_id, room_id, since, until, away_for)
+             select * from unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::text[])
+             on conflict (camera_id, since) do update set until = greatest(w.until, excluded.until)",
+        )
+        .bind(column(watches, |w| w.camera_id.clone()))
+        .bind(column(watches, |w| w.room_id.clone()))
+        .bind(column(watches, |w| w.since))
+        .bind(column(watches, |w| w.until))
+        .bind(column(watches, |w| w.away_for.clone()))
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// What the cameras of these rooms watched after a moment, by camera and time.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn watches(&self, rooms: &[String], after: WallTime) -> Result<Vec<CameraWatch>, StoreError> {
+        let rows = sqlx::query(
+            "select camera_id, room_id, since, until, away_for from camera_watches
+             where room_id = any($1) and until > $2 order by camera_id, since",
+        )
+        .bind(rooms)
+        .bind(after)
+        .fetch_all(&self.pool)
+        .await?;
+        all(&rows, CameraWatch::read)
+    }
+
+    /// Forgets what was watched up to a moment.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn forget_watches(&self, before: WallTime) -> Result<(), StoreError> {
+        sqlx::query("delete from camera_watches where until < $1").bind(before).execute(&self.pool).await?;
+        Ok(())
     }
 
     /// The sessions that are over, leave window included, and not closed; by end, at most `limit`.

@@ -72,7 +72,7 @@ pub use calendar::{RosterRow, SessionDetail, SessionFilter};
 pub use camera_minutes::CameraMinute;
 pub use cameras::{Camera, CameraCredentials, CameraFields, StoredCamera};
 pub use change::{Actor, ActorKind, Change, Entry};
-pub use closing::{Delivery, EndedSession, Finding, Seen, Settling};
+pub use closing::{CameraWatch, Delivery, EndedSession, Finding, Seen, Settling};
 pub use cluster::Cluster;
 pub use consents::{Consent, NewConsent};
 pub use corrections::{Correction, NewCorrection, Standing};
@@ -98,9 +98,7 @@ pub use people_import::{ImportError, Imported, ImportedPerson, MAX_ATTRIBUTES, M
 pub use places::{PlaceChanges, PlaceEnrolment, PlaceRoom, PlaceSession, Places};
 pub use planning::{FileRoom, Origin, PlanChange, PlannedEntry, PlannedSession, Planning};
 pub use record::{CandidateRecord, EventRecord, MarkRecord, RECORD_VERSION, Scores, SessionRecord};
-pub use register::{
-    BoardCount, BoardPerson, FindingRow, OriginalMark, RegisterFilter, RegisterKey, RegisterRow, Stand,
-};
+pub use register::{BoardCount, BoardPerson, FindingRow, OriginalMark, RegisterFilter, RegisterKey, RegisterRow};
 pub use review::{ReviewFilter, ReviewItem, ReviewKey, ReviewRow};
 pub use rooms::Room;
 pub use scope::Scope;

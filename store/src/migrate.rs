@@ -7,7 +7,7 @@ use sqlx::{Acquire, SqlSafeStr};
 
 use crate::{Store, StoreError};
 
-const MIGRATIONS: [(&str, &str); 15] = [
+const MIGRATIONS: [(&str, &str); 17] = [
     ("people", include_str!("../../migrations/0001_people.sql")),
     ("attendance", include_str!("../../migrations/0002_attendance.sql")),
     ("events", include_str!("../../migrations/0003_events.sql")),
@@ -23,6 +23,8 @@ const MIGRATIONS: [(&str, &str); 15] = [
     ("order", include_str!("../../migrations/0013_order.sql")),
     ("forgotten_answers", include_str!("../../migrations/0014_forgotten_answers.sql")),
     ("late_voids", include_str!("../../migrations/0015_late_voids.sql")),
+    ("watches", include_str!("../../migrations/0016_watches.sql")),
+    ("runs", include_str!("../../migrations/0017_runs.sql")),
 ];
 
 fn migrator() -> Migrator {

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::change::Entry;
 use crate::row::{all, and_one, one, row};
-use crate::{Change, Scope, Store, StoreError};
+use crate::{Actor, Change, Scope, Store, StoreError};
 
 /// Somebody who can be recognised.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -235,33 +235,18 @@ impl Store {
         Ok(names)
     }
 
-    /// The person of that name, added if there is none; the flag tells which. Two calls at once add one person.
+    /// The person of that name, added on behalf of the system if there is none; the flag tells which.
     ///
     /// # Errors
     /// When several people have the name, or the database is away.
     pub async fn upsert_person_by_name(&self, name: &str) -> Result<(PersonId, bool), StoreError> {
-        let mut tx = self.pool.begin().await?;
-        // Names are not unique, so no constraint would stop two enrolments of one folder.
-        sqlx::query("select pg_advisory_xact_lock(hashtextextended('rollcall.person.' || $1, 0))")
-            .bind(name)
-            .execute(&mut *tx)
-            .await?;
-        let found: Vec<Uuid> =
-            sqlx::query_scalar("select id from people where name = $1").bind(name).fetch_all(&mut *tx).await?;
-        match found.as_slice() {
-            [] => {
-                let id = Uuid::now_v7();
-                sqlx::query("insert into people (id, name) values ($1, $2)")
-                    .bind(id)
-                    .bind(name)
-                    .execute(&mut *tx)
-                    .await?;
-                tx.commit().await?;
-                Ok((PersonId(id), true))
-            }
-            [id] => Ok((PersonId(*id), false)),
-            several => Err(StoreError::AmbiguousName { name: name.to_owned(), count: several.len() }),
+        let mut change = self.change(Actor::system("rollcall")).await?;
+        if let Some(person) = change.person_named(name).await? {
+            return Ok((person, false));
         }
+        let person = change.add_person(&PersonFields { name: name.to_owned(), ..PersonFields::default() }).await?;
+        change.commit().await?;
+        Ok((PersonId(person.id), true))
     }
 }
 
@@ -290,6 +275,26 @@ impl Change<'_> {
             .fetch_one(self.connection())
             .await?;
         Ok(PersonDetail::read(&row)?)
+    }
+
+    /// The person of that name, if there is one. Until the end of the change nobody else adds one by name: two changes at
+    /// once add one person.
+    ///
+    /// # Errors
+    /// When several people have the name, or the database is away.
+    pub async fn person_named(&mut self, name: &str) -> Result<Option<PersonId>, StoreError> {
+        // Names are not unique, so no constraint would stop two enrolments of one folder.
+        sqlx::query("select pg_advisory_xact_lock(hashtextextended('rollcall.person.' || $1, 0))")
+            .bind(name)
+            .execute(self.connection())
+            .await?;
+        let found: Vec<Uuid> =
+            sqlx::query_scalar("select id from people where name = $1").bind(name).fetch_all(self.connection()).await?;
+        match found.as_slice() {
+            [] => Ok(None),
+            [id] => Ok(Some(PersonId(*id))),
+            several => Err(StoreError::AmbiguousName { name: name.to_owned(), count: several.len() }),
+        }
     }
 
     /// Adds a person.

@@ -57,20 +57,12 @@ row! {
         pub camera: Option<String>,
         /// Similarity to the best template.
         pub similarity: Option<f32>,
+        /// Of an absence by closing: the cameras that it did not wait for any longer.
+        pub waits_for: Option<serde_json::Value>,
         /// When the row last changed.
         pub updated_at: WallTime,
         /// Grows with each change.
         pub version: i64,
-    }
-}
-
-row! {
-    /// How one person's session counts, for figures.
-    pub struct Stand {
-        /// What counts.
-        pub status: String,
-        /// From the start to the arrival.
-        pub minutes_from_start: Option<f32>,
     }
 }
 
@@ -140,11 +132,17 @@ pub struct RegisterFilter {
 /// What the next page begins after.
 pub type RegisterKey = (WallTime, Uuid, Uuid);
 
+/// Each of some sessions by itself, and the array where the planner does not see how long it is: it would make another plan
+/// for each, which takes longer than to carry one out.
+const EACH_SESSION: &str = "unnest((select $1::uuid[])) s(id) cross join lateral";
+/// Who is expected in the session `s`, or has a row in its register.
+const ON_THE_BOARD: &str = "(select person_id from expected_people where session_id = s.id) e
+    full join (select * from register where session_id = s.id and status <> 'void') g on g.person_id = e.person_id";
 const ORDER: &str = " order by g.starts_at desc, g.session_id, g.person_id limit ";
 const NAMED: &str = "select g.session_id, g.person_id, p.name, p.external_id, coalesce(s.name, c.name) as session_name,
     g.site_id, g.room_id, r.name as room_name, g.course_id, c.name as course_name, g.starts_at, s.ends_at, g.local_date,
     g.status, g.source, g.reason, g.arrived_at, g.left_at, g.minutes_from_start, g.left_early, g.event_id, g.camera,
-    g.similarity, g.updated_at, g.version
+    g.similarity, case when g.source = 'closing' then s.waits_for end as waits_for, g.updated_at, g.version
     from page g join people p on p.id = g.person_id join sessions s on s.id = g.session_id join rooms r on r.id = g.room_id
     left join courses c on c.id = g.course_id";
 
@@ -270,7 +268,7 @@ impl Store {
         Ok(self.register(scope, &filter, None, 1).await?.into_iter().next())
     }
 
-    /// How a person's sessions count, in the order in which they were held.
+    /// How a person's sessions count, in the order in which they were held: the first letter of each status.
     ///
     /// # Errors
     /// When the database is away.
@@ -279,13 +277,13 @@ impl Store {
         scope: &Scope,
         person: PersonId,
         filter: &RegisterFilter,
-    ) -> Result<Vec<Stand>, StoreError> {
+    ) -> Result<String, StoreError> {
         let filter = RegisterFilter { person: Some(person), ..filter.clone() };
-        let mut q = QueryBuilder::new("select g.status, g.minutes_from_start from register g");
+        let mut q = QueryBuilder::new(
+            "select coalesce(string_agg(left(g.status, 1), '' order by g.starts_at, g.session_id), '') from register g",
+        );
         filter.push(&mut q, scope, None);
-        q.push(" order by g.starts_at, g.session_id");
-        let rows = q.build().fetch_all(&self.pool).await?;
-        all(&rows, Stand::read)
+        Ok(q.build_query_scalar().fetch_one(&self.pool).await?)
     }
 
     /// Whether a caller who sees `scope` may know of a person: everybody, themselves, or whoever is expected or was seen in
@@ -313,19 +311,16 @@ impl Store {
     /// # Errors
     /// When the database is away.
     pub async fn board_people(&self, sessions: &[Uuid], limit: u32) -> Result<Vec<BoardPerson>, StoreError> {
-        let rows = sqlx::query(
-            "select session_id, person_id, name, external_id, expected, status, source, arrived_at, left_at from (
-                 select b.*, p.name, p.external_id, row_number() over (partition by b.session_id order by p.name, p.id) as nth
-                 from (select session_id, person_id, e.person_id is not null as expected, g.status, g.source, g.arrived_at,
-                              g.left_at
-                       from (select session_id, person_id from expected_people where session_id = any($1)) e
-                       full join (select * from register where session_id = any($1) and status <> 'void') g
-                           using (session_id, person_id)) b
-                 join people p on p.id = b.person_id) n
-             where nth <= $2 order by session_id, nth",
-        )
+        let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "select s.id as session_id, b.* from {EACH_SESSION} (
+                 select p.id as person_id, p.name, p.external_id, e.person_id is not null as expected, g.status, g.source,
+                        g.arrived_at, g.left_at
+                 from {ON_THE_BOARD} join people p on p.id = coalesce(e.person_id, g.person_id)
+                 order by p.name, p.id limit {}) b
+             order by s.id, b.name, b.person_id",
+            and_one(limit)
+        )))
         .bind(sessions)
-        .bind(and_one(limit))
         .fetch_all(&self.pool)
         .await?;
         all(&rows, BoardPerson::read)
@@ -336,13 +331,11 @@ impl Store {
     /// # Errors
     /// When the database is away.
     pub async fn board_counts(&self, sessions: &[Uuid]) -> Result<Vec<BoardCount>, StoreError> {
-        let rows = sqlx::query(
-            "select session_id, e.person_id is not null as expected, g.status, count(*) as people
-             from (select session_id, person_id from expected_people where session_id = any($1)) e
-             full join (select session_id, person_id, status from register where session_id = any($1) and status <> 'void') g
-                 using (session_id, person_id)
-             group by 1, 2, 3",
-        )
+        let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "select s.id as session_id, b.* from {EACH_SESSION} (
+                 select e.person_id is not null as expected, g.status, count(*) as people from {ON_THE_BOARD}
+                 group by 1, 2) b"
+        )))
         .bind(sessions)
         .fetch_all(&self.pool)
         .await?;

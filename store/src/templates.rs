@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::change::Entry;
 use crate::row::{all, and_one, row};
 use crate::seal::Bound;
-use crate::{Change, Store, StoreError};
+use crate::{Actor, Change, Store, StoreError};
 
 /// A template to be stored.
 #[derive(Clone, Debug)]
@@ -38,41 +38,16 @@ pub(crate) fn from_bytes(bytes: &[u8]) -> Vec<f32> {
 }
 
 impl Store {
-    /// Stores a template, unless the same picture of the same person is there for the same model. Whether it was new.
+    /// Stores a template on behalf of the system, unless the same picture of the same person is there for the same model.
+    /// Whether it was new.
     ///
     /// # Errors
     /// When the person does not exist, or the database is away.
     pub async fn insert_template_if_new(&self, template: &NewTemplate<'_>) -> Result<bool, StoreError> {
-        let id = Uuid::now_v7();
-        let (person, model) = (template.person.0, template.embedding.model().as_str());
-        let sealed = self.sealer.seal(&place(id, person, model), &to_bytes(template.embedding.values()));
-        // Asked first and not left to the conflict: the trigger counts statements, and a repeated enrolment of everybody
-        // should not make every daemon load the gallery again.
-        let known: bool = sqlx::query_scalar(
-            "select exists (select from templates where person_id = $1 and model_id = $2 and source_sha256 = $3)",
-        )
-        .bind(person)
-        .bind(model)
-        .bind(template.source_sha256.as_slice())
-        .fetch_one(&self.pool)
-        .await?;
-        if known {
-            return Ok(false);
-        }
-        let done = sqlx::query(
-            "insert into templates (id, person_id, model_id, model_licence, sealed, quality, source_sha256)
-             values ($1, $2, $3, $4, $5, $6, $7) on conflict (person_id, model_id, source_sha256) do nothing",
-        )
-        .bind(id)
-        .bind(person)
-        .bind(model)
-        .bind(template.model_licence)
-        .bind(sealed)
-        .bind(template.quality)
-        .bind(template.source_sha256.as_slice())
-        .execute(&self.pool)
-        .await?;
-        Ok(done.rows_affected() > 0)
+        let mut change = self.change(Actor::system("rollcall")).await?;
+        let new = change.add_folder(template.person, std::slice::from_ref(template)).await?;
+        change.commit().await?;
+        Ok(!new.is_empty())
     }
 }
 
@@ -106,9 +81,9 @@ const TEMPLATE: &str = "id, person_id, model_id, model_licence, quality,
 /// Where a template comes from, and what was measured.
 #[derive(Clone, Debug)]
 pub struct TemplateOrigin<'a> {
-    /// `picture`, `camera` or `review`.
+    /// `picture`, `camera`, `review` or `folder`.
     pub source: &'a str,
-    /// What the quality gates measured.
+    /// What the quality gates measured; null: nobody wrote it down.
     pub report: serde_json::Value,
 }
 
@@ -206,7 +181,7 @@ impl Change<'_> {
         .bind(new.iter().map(|(t, _)| t.quality).collect::<Vec<_>>())
         .bind(new.iter().map(|(t, _)| t.source_sha256.as_slice()).collect::<Vec<_>>())
         .bind(new.iter().map(|(_, o)| o.source).collect::<Vec<_>>())
-        .bind(new.iter().map(|(_, o)| Json(&o.report)).collect::<Vec<_>>())
+        .bind(new.iter().map(|(_, o)| (!o.report.is_null()).then_some(Json(&o.report))).collect::<Vec<_>>())
         .fetch_all(self.connection())
         .await?;
         let made = all(&rows, TemplateRow::read)?;
@@ -215,6 +190,30 @@ impl Change<'_> {
             self.audit(Entry { person: Some(person), ..entry }).await?;
         }
         Ok(made)
+    }
+
+    /// Stores templates of pictures in a folder; those that are there already make none. Returns those that are new.
+    ///
+    /// # Errors
+    /// When the person does not exist, or the database is away.
+    pub async fn add_folder(
+        &mut self,
+        person: PersonId,
+        templates: &[NewTemplate<'_>],
+    ) -> Result<Vec<TemplateRow>, StoreError> {
+        // Asked first and not left to the conflict: the trigger counts statements, and a repeated enrolment of everybody
+        // should not make every daemon load the gallery again.
+        let known: Vec<(String, Vec<u8>)> =
+            sqlx::query_as("select model_id, source_sha256 from templates where person_id = $1")
+                .bind(person.0)
+                .fetch_all(self.connection())
+                .await?;
+        let is_known = |new: &NewTemplate<'_>| {
+            known.iter().any(|(model, sha)| *model == new.embedding.model().as_str() && *sha == new.source_sha256)
+        };
+        let origin = TemplateOrigin { source: "folder", report: serde_json::Value::Null };
+        let new = templates.iter().filter(|template| !is_known(template)).map(|new| (new.clone(), origin.clone()));
+        self.add_templates(person, &new.collect::<Vec<_>>()).await
     }
 
     /// Erases one template of a locked person, or all of them. Returns how many there were.

@@ -4,7 +4,7 @@
 use chrono::{DateTime, Datelike, Days, NaiveDate, TimeDelta, Timelike, Utc};
 use chrono_tz::Europe::Berlin;
 use rollcall_attendance::analytics::weeks::monday;
-use rollcall_attendance::analytics::{Arrivals, AttendanceRow, Streak, Summary, standings};
+use rollcall_attendance::analytics::{Arrivals, AttendanceRow, Summary, standings};
 use rollcall_attendance::{AttendanceStatus, Tally};
 use rollcall_pipeline::{PersonId, SessionId};
 use rollcall_store::testing::{KEY, current_database, store};
@@ -191,7 +191,7 @@ async fn nobody_sees_figures_of_other_places() {
         assert_eq!(summary(&store, &places(&["b"], &[]), &other).await, RegisterSummary::default());
     }
     let scope = places(&["b"], &[]);
-    let standings = store.standings(&scope, &everything(), true).await.unwrap();
+    let standings = store.standings(&scope, &everything()).await.unwrap();
     let tally: Tally = standings.iter().map(|row| row.standing.tally).sum();
     assert_eq!(tally, expected(&rows, at(2)).summary.tally);
     let mut reading = store.read_figures(scope, everything()).await.unwrap();
@@ -244,18 +244,74 @@ async fn tallies_follow_the_register() {
 async fn standings_are_those_of_the_rules() {
     let store = store().await;
     let Seed { rows, .. } = seed(&store).await;
-    let theirs = standings(&rows);
-    let ours = store.standings(&Scope::Everywhere, &everything(), true).await.unwrap();
-    assert_eq!(ours.len(), theirs.len());
-    for row in &ours {
-        let standing = theirs[&row.person];
-        assert_eq!((row.standing.tally, row.standing.arrivals), (standing.tally, standing.arrivals));
-        assert_eq!(row.standing.streak.current(), standing.streak.current(), "{}", row.name);
-        assert_eq!(row.standing.streak.best(), standing.streak.best(), "{}", row.name);
+    let check = async |scope: Scope, filter: FiguresFilter, chosen: &dyn Fn(&AttendanceRow) -> bool| {
+        let theirs = standings(&rows.iter().filter(|row| chosen(row)).copied().collect::<Vec<_>>());
+        let ours = store.standings(&scope, &filter).await.unwrap();
+        assert_eq!(ours.len(), theirs.len(), "{filter:?}");
+        for row in &ours {
+            let standing = theirs[&row.person];
+            assert_eq!((row.standing.tally, row.standing.arrivals), (standing.tally, standing.arrivals));
+            assert_eq!(row.standing.streak.current(), standing.streak.current(), "{}", row.name);
+            assert_eq!(row.standing.streak.best(), standing.streak.best(), "{}", row.name);
+        }
+    };
+    let (all, at_a) = (everything(), FiguresFilter { site: Some("a".to_owned()), ..everything() });
+    let room = |room: u128| move |row: &AttendanceRow| row.course == Some(course(room));
+    let is_at_a = |row: &AttendanceRow| !room(2)(row);
+    // Of two sites, of one, and of a part of one.
+    check(Scope::Everywhere, all.clone(), &|_| true).await;
+    check(Scope::Everywhere, at_a.clone(), &is_at_a).await;
+    check(Scope::Everywhere, FiguresFilter { course: Some(course(1)), ..all.clone() }, &room(1)).await;
+    let places = |sites: &[&str], rooms: &[&str]| Scope::Places {
+        sites: sites.iter().map(|&s| s.to_owned()).collect(),
+        rooms: rooms.iter().map(|&s| s.to_owned()).collect(),
+    };
+    check(places(&["b"], &[]), all.clone(), &room(2)).await;
+    check(places(&["b"], &["room-0"]), all.clone(), &|row| room(2)(row) || room(0)(row)).await;
+    check(places(&["b"], &[]), at_a.clone(), &|_| false).await;
+    // A few days, and some over the end of a month.
+    for (from, to) in [(3, 5), (12, 18), (16, 16)] {
+        let (from, to) = (first_day() + Days::new(from), first_day() + Days::new(to));
+        let days = |row: &AttendanceRow| (from..=to).contains(&row.local_date);
+        check(Scope::Everywhere, FiguresFilter { from, to, ..at_a.clone() }, &|row| days(row) && is_at_a(row)).await;
+        check(Scope::Everywhere, FiguresFilter { from, to, ..all.clone() }, &days).await;
     }
-    let without = store.standings(&Scope::Everywhere, &everything(), false).await.unwrap();
-    assert!(without.iter().all(|row| row.standing.streak == Streak::default()));
-    assert!(without.iter().zip(&ours).all(|(a, b)| a.standing.tally == b.standing.tally));
+    let somebody = PersonId(Uuid::from_u128(3));
+    let theirs = |row: &AttendanceRow| row.person == somebody && is_at_a(row);
+    check(Scope::Person(somebody), at_a.clone(), &theirs).await;
+    check(Scope::Everywhere, FiguresFilter { person: Some(somebody), ..at_a.clone() }, &theirs).await;
+    check(Scope::Everywhere, FiguresFilter { group: Some(group()), ..at_a }, &is_at_a).await;
+}
+
+#[tokio::test]
+async fn runs_follow_the_register() {
+    let store = store().await;
+    let Seed { connection: mut db, .. } = seed(&store).await;
+    let changes = [
+        "update register set status = 'excused', version = version + 1 where room_id = 'room-1' and status = 'absent'",
+        "update register set status = 'void' where room_id = 'room-0' and status = 'late'",
+        "update register set minutes_from_start = 7 where status = 'present'",
+        "update register set local_date = local_date + 17, starts_at = starts_at + interval '17 days' where room_id = 'room-2'",
+        "delete from register where room_id = 'room-0'",
+        "delete from people where name = 'P1'",
+    ];
+    for change in changes {
+        sqlx::query(change).execute(&mut db).await.unwrap();
+        let differences: i64 = sqlx::query_scalar(
+            "select count(*) from person_runs r
+             full join (select person_id, site_id, date_trunc('month', local_date)::date as month,
+                               string_agg(run_entry(local_date, status, minutes_from_start), ''
+                                          order by starts_at, session_id) as run
+                        from register where status in ('present', 'late', 'absent', 'excused') group by 1, 2, 3) x
+                 using (person_id, site_id, month)
+             where r.run is distinct from x.run",
+        )
+        .fetch_one(&mut db)
+        .await
+        .unwrap();
+        assert_eq!(differences, 0, "{change}");
+    }
+    db.close().await.unwrap();
 }
 
 #[tokio::test]

@@ -161,7 +161,7 @@ async fn pages_hold_every_row_once_and_statuses_add_up() {
         BTreeSet::from([day, day.succ_opt().unwrap()])
     );
     let standing = store.standing(&Scope::Everywhere, PersonId(people[0]), &RegisterFilter::default()).await.unwrap();
-    assert_eq!(standing.len(), 10);
+    assert_eq!(standing.len(), 10, "{standing}");
 }
 
 #[tokio::test]

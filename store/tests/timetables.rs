@@ -5,7 +5,7 @@ use chrono::{NaiveTime, TimeDelta, TimeZone, Utc};
 use rollcall_pipeline::{PersonId, WallTime};
 use rollcall_store::testing::store;
 use rollcall_store::{
-    Actor, Course, Delivery, EventRecord, FileRoom, Finding, MarkRecord, NewEnrolment, Origin, PlanChange,
+    Actor, CameraWatch, Course, Delivery, EventRecord, FileRoom, Finding, MarkRecord, NewEnrolment, Origin, PlanChange,
     PlannedSession, Scope, SessionDetail, SessionRecord, Store, TimetableEntry,
 };
 use uuid::Uuid;
@@ -325,6 +325,30 @@ async fn what_a_camera_delivered_stays_delivered() {
     assert_eq!(store.deliveries().await.unwrap().len(), 1);
     store.forget_deliveries(&[], at(2, 8, 4)).await.unwrap();
     assert_eq!(store.deliveries().await.unwrap(), [], "no daemon runs it any more");
+}
+
+#[tokio::test]
+async fn what_a_camera_watched_goes_on_and_is_forgotten_in_time() {
+    let store = store().await;
+    let watch = |since: WallTime, until: WallTime, away_for: Option<&str>| CameraWatch {
+        camera_id: "door-1".to_owned(),
+        room_id: "hall".to_owned(),
+        since,
+        until,
+        away_for: away_for.map(str::to_owned),
+    };
+    let (first, second) = (at(2, 8, 0), at(2, 9, 0));
+    store.put_watches(&[watch(first, at(2, 8, 10), None)]).await.unwrap();
+    store.put_watches(&[watch(first, at(2, 8, 30), None), watch(second, second, Some("unplugged"))]).await.unwrap();
+    // What was written by then stays, whatever comes later.
+    store.put_watches(&[watch(first, at(2, 8, 20), Some("else"))]).await.unwrap();
+    let hall = ["hall".to_owned()];
+    let all = [watch(first, at(2, 8, 30), None), watch(second, second, Some("unplugged"))];
+    assert_eq!(store.watches(&hall, first).await.unwrap(), all);
+    assert_eq!(store.watches(&hall, at(2, 8, 30)).await.unwrap(), all[1..]);
+    assert_eq!(store.watches(&["room-1".to_owned()], first).await.unwrap(), []);
+    store.forget_watches(at(2, 8, 31)).await.unwrap();
+    assert_eq!(store.watches(&hall, first).await.unwrap(), all[1..]);
 }
 
 #[tokio::test]

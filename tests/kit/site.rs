@@ -23,8 +23,10 @@ pub(crate) const PASSWORD: &str = "correct horse battery staple";
 
 /// A daemon with an admin, of whom it is the client. One a test file, in a `LazyLock`: starting one takes seconds.
 pub(crate) struct Site {
-    daemon: Mutex<Daemon>,
+    /// Away only while it is restarted.
+    daemon: Mutex<Option<Daemon>>,
     admin: Client,
+    env: Vec<(String, String)>,
     dir: TempDir,
     made: AtomicU32,
 }
@@ -64,7 +66,18 @@ impl Site {
         make_admin(&data, &file, "admin");
         let guest = Client::new(&daemon.address);
         let admin = guest.log_in("admin");
-        Self { daemon: Mutex::new(daemon), admin, dir, made: AtomicU32::new(0) }
+        let env = all.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Self { daemon: Mutex::new(Some(daemon)), admin, env, dir, made: AtomicU32::new(0) }
+    }
+
+    /// Ends its daemon in an orderly way, and starts it again.
+    pub(crate) fn restart(&mut self) {
+        let daemon = self.daemon.get_mut().unwrap();
+        assert!(daemon.take().unwrap().terminate().success());
+        let env: Vec<(&str, &str)> = self.env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let again = Daemon::start_with(&self.dir.path().join("data"), &self.dir.path().join("rollcall.toml"), &env);
+        self.admin.base = format!("http://{}", again.address);
+        *daemon = Some(again);
     }
 
     /// Somebody who has not logged in.
@@ -120,13 +133,13 @@ impl Site {
 
     /// Sends it a signal.
     pub(crate) fn signal(&self, signal: nix::sys::signal::Signal) {
-        self.daemon.lock().unwrap().signal(signal);
+        self.daemon.lock().unwrap().as_ref().unwrap().signal(signal);
     }
 
     /// The next line of its log that is as wished.
     #[track_caller]
     pub(crate) fn wait_for(&self, wished: impl Fn(&Value) -> bool) -> Value {
-        self.daemon.lock().unwrap().wait_for(wished)
+        self.daemon.lock().unwrap().as_ref().unwrap().wait_for(wished)
     }
 }
 

@@ -1,10 +1,13 @@
 //! Which absences are written when a session closes.
 
 use std::collections::{BTreeSet, HashSet};
+use std::ops::Range;
 
 use chrono::TimeDelta;
 use proptest::prelude::*;
-use rollcall_attendance::{ByHand, CameraProgress, Closing, Roster, ToClose, close};
+use rollcall_attendance::{
+    ByHand, CameraProgress, Closing, CourseRules, Roster, SHORT_GAP, ToClose, Watched, arrivals, close,
+};
 use rollcall_pipeline::{CameraId, PersonId, WallTime};
 
 use crate::fixture::{BERLIN, minutes, people, person, utc};
@@ -16,16 +19,30 @@ fn at(minute: i64) -> WallTime {
 
 fn camera(name: &str, delivered: Option<i64>, offline: Option<i64>) -> CameraProgress {
     let (delivered_until, offline_since) = (delivered.map(at), offline.map(at));
-    CameraProgress { camera: CameraId::new(name), delivered_until, offline_since }
+    // Whatever it delivered, it saw without a break.
+    let watched = delivered.map(|delivered| watched(-9_999..delivered, None)).into_iter().collect();
+    CameraProgress { camera: CameraId::new(name), delivered_until, offline_since, watched }
+}
+
+fn watched(minutes: Range<i64>, away_for: Option<&str>) -> Watched {
+    Watched { time: at(minutes.start)..at(minutes.end), away_for: away_for.map(str::to_owned) }
+}
+
+/// A camera that has delivered everything, and watched these minutes.
+fn watching(minutes: &[Range<i64>]) -> CameraProgress {
+    let watched = minutes.iter().map(|m| watched(m.clone(), Some("unplugged"))).collect();
+    CameraProgress { watched, ..camera("a", Some(90), None) }
 }
 
 /// Closes the lesson of 1 to 4, of whom 2 is marked and 3 excused, with 15 minutes to leave.
 fn close_lesson(now: i64, by_hand: ByHand, cameras: &[CameraProgress]) -> Closing {
     let settled = HashSet::from([person(2), person(3)]);
     let (held, roster) = (by_hand.held(&(at(0)..at(60))), people([4, 3, 2, 1]));
+    let arrivals = arrivals(&held.clone().unwrap_or(at(0)..at(0)), &CourseRules::default());
     close(&ToClose {
         held: held.as_ref(),
         leave: minutes(15),
+        arrivals: &arrivals,
         roster: &roster,
         settled: &settled,
         cameras,
@@ -85,6 +102,63 @@ fn a_camera_that_was_offline_delays_the_absence_and_says_so() {
 }
 
 #[test]
+fn nobody_is_absent_whom_a_camera_could_not_have_seen() {
+    let check = |watched: &[Range<i64>], expected: &str| check(80, ByHand::default(), &[watching(watched)], expected);
+    check(&[-20..75], "absent: [1, 4]");
+    check(&[-15..60], "absent: [1, 4]");
+    // Down for the whole lesson and back at the bell.
+    check(&[-900..-16, 61..90], "wait for 75; a saw nothing from 2026-03-02 08:45 to 2026-03-02 10:00 (unplugged)");
+    check(
+        &[-10..20, 25..40, 41..90],
+        "wait for 75; a saw nothing from 2026-03-02 08:45 to 2026-03-02 08:50 (unplugged)\
+         ; a saw nothing from 2026-03-02 09:20 to 2026-03-02 09:25 (unplugged)\
+         ; a saw nothing from 2026-03-02 09:40 to 2026-03-02 09:41 (unplugged)",
+    );
+    check(
+        &[-20..30],
+        "wait for 75; a saw nothing from 2026-03-02 09:30 to 2026-03-02 10:00 (it was switched off or removed)",
+    );
+    // Away only before one could come and after the end.
+    check(&[-30..-16, -15..60, 70..90], "absent: [1, 4]");
+    // What two daemons saw one after the other, or at once.
+    check(&[-20..30, 10..20, 30..90], "absent: [1, 4]");
+}
+
+#[test]
+fn a_moment_without_pictures_is_no_gap() {
+    let mut camera = watching(&[-20..30, 30..90]);
+    camera.watched[1].time.start = at(30) + SHORT_GAP;
+    check(80, ByHand::default(), std::slice::from_ref(&camera), "absent: [1, 4]");
+    camera.watched[1].time.start += TimeDelta::milliseconds(1);
+    let told = told(&close_lesson(80, ByHand::default(), &[camera]));
+    assert_eq!(told, "wait for 75; a saw nothing from 2026-03-02 09:30 to 2026-03-02 09:30 (unplugged)");
+}
+
+#[test]
+fn a_camera_that_is_still_away_is_told_with_what_it_missed_before() {
+    let camera = CameraProgress {
+        watched: vec![watched(-20..10, None), watched(20..30, Some("unplugged"))],
+        ..camera("a", Some(30), Some(30))
+    };
+    check(
+        80,
+        ByHand::default(),
+        &[camera],
+        "wait for 75; a offline since 2026-03-02 09:30; what it saw is known up to 2026-03-02 09:30\
+         ; a saw nothing from 2026-03-02 09:10 to 2026-03-02 09:20 (unplugged)",
+    );
+}
+
+#[test]
+fn one_can_come_until_whoever_comes_is_absent_all_the_same() {
+    let held = at(0)..at(60);
+    let rules = |after: Option<u64>| CourseRules { absent_after: after.map(minutes), ..CourseRules::default() };
+    assert_eq!(arrivals(&held, &rules(None)), at(-15)..at(60));
+    assert_eq!(arrivals(&held, &rules(Some(20))), at(-15)..at(20));
+    assert_eq!(arrivals(&held, &rules(Some(90))), at(-15)..at(60));
+}
+
+#[test]
 fn a_session_by_hand_ends_when_it_was_closed() {
     let camera = [camera("a", Some(200), None)];
     check(50, closed(30), &camera, "absent: [1, 4]");
@@ -106,9 +180,15 @@ fn what_is_not_held_has_no_absences() {
 #[test]
 fn where_everybody_is_welcome_nobody_is_absent() {
     let (held, settled) = (at(0)..at(60), HashSet::new());
-    let roster = Roster::Everybody;
-    let lesson =
-        ToClose { held: Some(&held), leave: minutes(15), roster: &roster, settled: &settled, cameras: &[], now: at(0) };
+    let lesson = ToClose {
+        held: Some(&held),
+        leave: minutes(15),
+        arrivals: &held,
+        roster: &Roster::Everybody,
+        settled: &settled,
+        cameras: &[],
+        now: at(0),
+    };
     assert_eq!(close(&lesson), Closing::Write(vec![]));
 }
 
@@ -128,7 +208,8 @@ proptest! {
     ) {
         let (held, roster_) = (at(0)..at(60), Roster::people(roster.iter().copied()));
         let lesson = ToClose {
-            held: Some(&held), leave: minutes(15), roster: &roster_, settled: &settled, cameras: &cameras, now: at(now),
+            held: Some(&held), leave: minutes(15), arrivals: &held, roster: &roster_, settled: &settled,
+            cameras: &cameras, now: at(now),
         };
         let delivered = |c: &CameraProgress| c.delivered_until.is_some_and(|d| d >= at(75));
         match close(&lesson) {
@@ -150,7 +231,11 @@ proptest! {
     fn what_could_be_written_can_be_written_later(cameras in cameras(), now in 60..90i64, more in 0..30i64) {
         if let Closing::Write(absent) = close_lesson(now, ByHand::default(), &cameras) {
             let later: Vec<_> = cameras.into_iter()
-                .map(|c| CameraProgress { delivered_until: c.delivered_until.map(|d| d + TimeDelta::minutes(more)), ..c })
+                .map(|mut c| {
+                    let more = TimeDelta::minutes(more);
+                    c.watched.iter_mut().for_each(|w| w.time.end += more);
+                    CameraProgress { delivered_until: c.delivered_until.map(|d| d + more), ..c }
+                })
                 .collect();
             prop_assert_eq!(close_lesson(now + more, ByHand::default(), &later), Closing::Write(absent));
         }

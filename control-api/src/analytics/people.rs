@@ -102,15 +102,10 @@ fn page_of<T>(list: Vec<T>, limit: Option<u32>, cursor: Option<&str>) -> Answer<
     Ok(Page::of(rows, limit, |_| begun.saturating_add(limit)))
 }
 
-async fn standings(
-    api: &Api,
-    caller: &Caller,
-    asked: crate::figures::Asked<'_>,
-    streaks: bool,
-) -> Answer<Vec<StandingRow>> {
+async fn standings(api: &Api, caller: &Caller, asked: crate::figures::Asked<'_>) -> Answer<Vec<StandingRow>> {
     of_everybody(caller)?;
     let part = asked.part(api, caller).await?;
-    Ok(api.store.standings(&caller.scope, &part.filter, streaks).await?)
+    Ok(api.store.standings(&caller.scope, &part.filter).await?)
 }
 
 /// Who attends most
@@ -128,7 +123,7 @@ pub(super) async fn leaderboard(
     if !(1..=MAX_AT_LEAST).contains(&at_least) {
         return Err(Problem::invalid(vec![FieldError::query("at_least", format!("must be 1 to {MAX_AT_LEAST}"))]));
     }
-    let rows = standings(&api, &caller, params.asked(), false).await?;
+    let rows = standings(&api, &caller, params.asked()).await?;
     let page = page_of(ranked(rows, at_least), params.limit, params.cursor.as_deref())?;
     Ok(Json(page.map(|(ranked, row)| RankedView {
         rank: ranked.rank,
@@ -157,7 +152,7 @@ pub(super) async fn streaks(
     Params(params): Params<StandingsParams>,
 ) -> Answer<Json<Page<StreakView>>> {
     caller.need(Right::ReportsRead)?;
-    let mut rows = standings(&api, &caller, params.asked(), true).await?;
+    let mut rows = standings(&api, &caller, params.asked()).await?;
     // By name among those that tie, as they come.
     rows.sort_by_key(|row| Reverse((row.standing.streak.current(), row.standing.streak.best())));
     let page = page_of(rows, params.limit, params.cursor.as_deref())?;
@@ -181,7 +176,7 @@ pub(super) async fn badges(
     Params(params): Params<StandingsParams>,
 ) -> Answer<Json<Page<BadgesView>>> {
     caller.need(Right::ReportsRead)?;
-    let rows = standings(&api, &caller, params.asked(), true).await?;
+    let rows = standings(&api, &caller, params.asked()).await?;
     let with = rows.into_iter().map(|row| (badge_names(&row.standing), row)).filter(|(badges, _)| !badges.is_empty());
     let page = page_of(with.collect(), params.limit, params.cursor.as_deref())?;
     Ok(Json(page.map(|(badges, row)| BadgesView {

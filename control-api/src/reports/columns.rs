@@ -6,6 +6,7 @@ use rollcall_reports::{Cell, Column, Kind, Row, Tone};
 use rollcall_store::{FiguresRow, RegisterLine};
 
 use super::attendance::ByParam;
+use crate::sessions::WaitsFor;
 
 /// Columns of a tally.
 pub(super) fn of_tally() -> [Column; 7] {
@@ -133,7 +134,9 @@ pub(super) fn line(line: RegisterLine) -> Row {
         "absent" => Tone::Bad,
         _ => Tone::Neutral,
     };
-    let remark = line.reason.or_else(|| line.left_early.then(|| "left_early".to_owned()));
+    let found = line.reason.or_else(|| line.left_early.then(|| "left_early".to_owned()));
+    let gaps = WaitsFor::all(line.waits_for).into_iter().map(|gap| format!("{} {}", gap.camera, gap.reason));
+    let remark = found.into_iter().chain(gaps).reduce(|all, more| format!("{all}; {more}"));
     vec![
         Cell::Date(line.local_date),
         Cell::DateTime(line.starts_at),

@@ -56,7 +56,7 @@ pub(super) async fn standings(
     of_everybody(&caller)?;
     let part = params.asked().part(&api, &caller).await?;
     let place = reports.place()?;
-    let rows = ranked(api.store.standings(&caller.scope, &part.filter, true).await?, 1);
+    let rows = ranked(api.store.standings(&caller.scope, &part.filter).await?, 1);
     let report = head::plain("Standings", &part, columns(), api.clock.wall());
     let lines = rows.into_iter().map(line).collect();
     place.answer(format(params.format, params.separator), report, |to| all_at_once(lines, to)).await

@@ -1,4 +1,4 @@
-//! Opening, closing, cancelling and restoring a session by hand.
+//! Opening, closing, releasing, cancelling and restoring a session by hand.
 
 use std::sync::Arc;
 
@@ -83,6 +83,36 @@ pub(super) async fn close(
         Phase::Cancelled => return Err(Problem::conflict("it is cancelled")),
     }
     let session = change.close_session(&before, now).await?;
+    change.commit().await?;
+    Ok(Versioned(session.version, SessionView::of(session, now)))
+}
+
+/// Write the absences of a session that is over without waiting for cameras
+///
+/// Whoever was not seen is absent, with what `waits_for` says as a remark.
+#[utoipa::path(post, path = "/sessions/{id}/release", tag = "sessions", security(("token" = []), ("key" = [])),
+    params(("id" = Uuid, Path, description = "The session")),
+    responses((status = 200, body = SessionView), Problems))]
+pub(super) async fn release(
+    caller: Caller,
+    State(api): State<Arc<Api>>,
+    PathOf(id): PathOf<Uuid>,
+) -> Answer<Versioned<SessionView>> {
+    caller.need(Right::AttendanceCorrect)?;
+    let now = api.clock.wall();
+    let mut change = api.store.change(caller.actor()).await?;
+    // Also one of the configuration file: nothing of it is changed.
+    let before = change.lock_session(&caller.scope, id).await?.ok_or_else(|| Problem::not_found("session"))?;
+    match phase(&before, now) {
+        Phase::Over if before.kind == "timetabled" => {}
+        Phase::Over => {
+            return Err(Problem::conflict("this is a day, not a session of a timetable: it has no absences"));
+        }
+        Phase::Upcoming | Phase::On => return Err(Problem::conflict("it is not over")),
+        Phase::Closed => return Err(Problem::conflict("its absences are written: correct them instead")),
+        Phase::Cancelled => return Err(Problem::conflict("it is cancelled")),
+    }
+    let session = change.release_session(&before, now).await?;
     change.commit().await?;
     Ok(Versioned(session.version, SessionView::of(session, now)))
 }

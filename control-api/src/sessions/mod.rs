@@ -24,7 +24,7 @@ use crate::rights::Right;
 use crate::sites::ListParams;
 use crate::state::Api;
 
-pub(crate) use view::{Phase, RosterView, SessionView};
+pub(crate) use view::{Phase, RosterView, SessionView, WaitsFor};
 
 /// State of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
@@ -92,6 +92,7 @@ pub(crate) fn router() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(roster))
         .routes(routes!(by_hand::open))
         .routes(routes!(by_hand::close))
+        .routes(routes!(by_hand::release))
         .routes(routes!(by_hand::cancel))
         .routes(routes!(by_hand::restore))
 }

@@ -211,6 +211,7 @@ pub(super) async fn create(
         leave_s: new.leave_s,
         opened_at: None,
         closed_at: None,
+        released_at: None,
         settled_at: None,
         waits_for: None,
         note: new.note,

@@ -3,6 +3,7 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use rollcall_store::{RosterRow, SessionDetail};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -22,13 +23,26 @@ pub(crate) enum Phase {
     Cancelled,
 }
 
-/// What absences wait for.
+/// A camera that did not see all of the time in which one could come, or whose pictures are not all judged yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct WaitsFor {
     /// The camera.
     pub camera: String,
     /// Why, in plain words.
     pub reason: String,
+    /// From when on it is not known what was before it.
+    #[serde(default)]
+    pub from: Option<DateTime<Utc>>,
+    /// Until when; null: it still is not.
+    #[serde(default)]
+    pub to: Option<DateTime<Utc>>,
+}
+
+impl WaitsFor {
+    /// As they are kept.
+    pub(crate) fn all(json: Option<Value>) -> Vec<Self> {
+        json.and_then(|json| serde_json::from_value(json).ok()).unwrap_or_default()
+    }
 }
 
 /// A session.
@@ -76,6 +90,8 @@ pub(crate) struct SessionView {
     pub opened_at: Option<DateTime<Utc>>,
     /// When it was closed by hand.
     pub closed_at: Option<DateTime<Utc>>,
+    /// When somebody decided that its absences wait for no camera.
+    pub released_at: Option<DateTime<Utc>>,
     /// When its absences were written.
     pub settled_at: Option<DateTime<Utc>>,
     /// What its absences wait for although it is over; of a closed one, what was not waited for any longer.
@@ -94,7 +110,7 @@ impl SessionView {
     /// As it is at a moment.
     pub(crate) fn of(session: SessionDetail, now: DateTime<Utc>) -> Self {
         let phase = phase(&session, now);
-        let waits_for = session.waits_for.and_then(|json| serde_json::from_value(json).ok()).unwrap_or_default();
+        let waits_for = WaitsFor::all(session.waits_for);
         Self {
             phase,
             waits_for,
@@ -118,6 +134,7 @@ impl SessionView {
             leave_s: session.leave_s,
             opened_at: session.opened_at,
             closed_at: session.closed_at,
+            released_at: session.released_at,
             settled_at: session.settled_at,
             note: session.note,
             version: session.version,

@@ -121,13 +121,18 @@ impl Source {
             }
         }
         if self == Self::Rows {
-            if let Some(id) = filter.person {
-                query.push(" and x.person_id = ").push_bind(id.0);
-            }
-            if let Some(id) = filter.group {
-                query.push(" and x.person_id in (select person_id from group_members where group_id = ");
-                query.push_bind(id).push(")");
-            }
+            Self::of_people(query, filter);
+        }
+    }
+
+    /// The conditions on people alone, of whatever `x` is.
+    pub(super) fn of_people(query: &mut QueryBuilder<Postgres>, filter: &FiguresFilter) {
+        if let Some(id) = filter.person {
+            query.push(" and x.person_id = ").push_bind(id.0);
+        }
+        if let Some(id) = filter.group {
+            query.push(" and x.person_id in (select person_id from group_members where group_id = ");
+            query.push_bind(id).push(")");
         }
     }
 }

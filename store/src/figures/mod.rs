@@ -1,7 +1,7 @@
 //! Figures over the register: summaries, tables by something, standings of people, and what the cameras made of it.
 //!
-//! What concerns everybody is made of the tallies of sessions, which triggers keep; what concerns some people, of the
-//! register's rows. Both give the same figures, and a test compares them.
+//! What concerns everybody is made of the tallies of sessions, or of the runs of people's months, which triggers keep; what
+//! concerns some people or some rooms, of the register's rows. Both give the same figures, and a test compares them.
 
 mod filter;
 mod names;

@@ -48,6 +48,8 @@ row! {
         pub source: String,
         /// Of a correction: why. Of closing: what was found.
         pub reason: Option<String>,
+        /// Of an absence by closing: the cameras that it did not wait for any longer.
+        pub waits_for: Option<serde_json::Value>,
     }
 }
 
@@ -124,7 +126,8 @@ impl FiguresReading {
             "declare report no scroll cursor for
              select x.session_id, x.local_date, x.starts_at, coalesce(s.name, c.name) as course,
                     coalesce(r.name, r.id) as room, x.person_id, p.name, p.external_id, x.status, x.arrived_at,
-                    x.minutes_from_start, x.left_at, x.left_early, x.source, x.reason
+                    x.minutes_from_start, x.left_at, x.left_early, x.source, x.reason,
+                    case when x.source = 'closing' then s.waits_for end as waits_for
              from register x join people p on p.id = x.person_id join sessions s on s.id = x.session_id
              join rooms r on r.id = x.room_id left join courses c on c.id = x.course_id
              where x.status <> 'void'",

@@ -10,7 +10,7 @@ use super::{count, tally};
 use crate::{Scope, Store, StoreError};
 
 /// Buckets of arrivals.
-const BUCKETS: usize = Arrivals::EDGES.len() + 1;
+pub(super) const BUCKETS: usize = Arrivals::EDGES.len() + 1;
 
 /// What a part of the register comes to.
 #[derive(Clone, Debug, PartialEq, Default)]

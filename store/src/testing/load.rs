@@ -30,7 +30,7 @@ const COURSE: i32 = 50;
 const PEOPLE: i32 = 5_000;
 
 /// Fills the register with some `rows` rows up to `today`: 100 courses of 50 people each, a session a day. Triggers do not run;
-/// tallies are counted at the end.
+/// tallies and runs are made at the end.
 ///
 /// # Errors
 /// When the database does not want it.
@@ -97,6 +97,14 @@ pub async fn fill_register(store: &Store, rows: u64, today: NaiveDate) -> Result
                       from generate_series(0, 10) i, unnest(array_agg(arrival_bucket(minutes_from_start))) b group by i
                       order by i)
          from register where site_id = 'big' group by session_id",
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query(
+        "insert into person_runs (person_id, site_id, month, run)
+         select person_id, site_id, date_trunc('month', local_date)::date,
+                string_agg(run_entry(local_date, status, minutes_from_start), '' order by starts_at, session_id)
+         from register where site_id = 'big' group by 1, 2, 3",
     )
     .execute(&mut *tx)
     .await?;
