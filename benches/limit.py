@@ -77,8 +77,8 @@ def measured(options, clip, people, folder):
         detector = measure.run([options.bin / "detector_floor", clip]).figures()
         figures, by_part = lane(options, clip, people, folder)
         parts.append(by_part)
-        # What the lane passes on without a search is no work of the floor's either.
-        searched = figures["frames_searched"]
+        # What the lane does not search is no work of the floor's either.
+        searched = figures["pictures_searched"]
         of_detector = detector["cpu_seconds"] * searched / detector["frames"]
         rows.append((detector["frames"], searched, bare, of_detector, figures["cpu_seconds"], figures["faces"]))
     frames, searched, bare, detector, all_of_it, faces = (statistics.median(column) for column in zip(*rows))
@@ -106,7 +106,7 @@ def main():
         (folder / "people").mkdir()
         shutil.copy(CACHE / "demo/obama.jpg", folder / "people")
         results = [measured(options, clip, folder / "people", folder) for clip in clips]
-    print(f"CPU seconds, medians of {options.rounds} rounds in turn; the detector sees 640 pixels of each frame that the lane searches:\n")
+    print(f"CPU seconds, medians of {options.rounds} rounds in turn; the detector sees 640 pixels of as many frames as the parts that the lane searches add up to:\n")
     print("| clip | frames | searched | faces | bare decode | bare detector | floor | lane | lane ÷ floor |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     for r in results:

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Everything that `make bench` measures, in at most fifteen minutes after the build; prints it and keeps it, with pictures, in
+# Everything that `make bench` measures, in some twenty minutes after the build; prints it and keeps it, with pictures, in
 # benches/results. Extra words go to cargo bench: `benches/run.sh gallery` measures only those parts, and keeps nothing.
 #
 #   ROLLCALL_BENCH_QUICK        1: short measurements and one round of each comparison, to see that all of it works
 #   ROLLCALL_BENCH_SECONDS      how long each live camera is watched (60)
+#   ROLLCALL_BENCH_CAMERAS      how many cameras are watched at once, one number after the other (1,4,8)
 #   ROLLCALL_BENCH_ROUNDS       rounds of each comparison (3)
 #   ROLLCALL_BENCH_API_SECONDS  how long each path of the API is asked (5)
 #   ROLLCALL_BENCH_CLIP         another clip to hold against the limit, see benches/limit.py
@@ -18,6 +19,8 @@ SECONDS_LIVE=${ROLLCALL_BENCH_SECONDS:-${QUICK:+20}}
 SECONDS_LIVE=${SECONDS_LIVE:-60}
 ROUNDS=${ROLLCALL_BENCH_ROUNDS:-${QUICK:+1}}
 ROUNDS=${ROUNDS:-3}
+CAMERAS=${ROLLCALL_BENCH_CAMERAS:-${QUICK:+1}}
+CAMERAS=${CAMERAS:-1,4,8}
 SECONDS_API=${ROLLCALL_BENCH_API_SECONDS:-${QUICK:+1}}
 SECONDS_API=${SECONDS_API:-5}
 TARGET=${CARGO_TARGET_DIR:-target}
@@ -91,6 +94,12 @@ live() {
     fi
 }
 
+capacity() {
+    "$BIN/capacity" --cameras "$CAMERAS" --seconds "$SECONDS_LIVE" --scene busy || return
+    echo
+    "$BIN/capacity" --cameras "$CAMERAS" --seconds "$SECONDS_LIVE" --scene quiet
+}
+
 pictures() {
     "$BIN/charts" "$ROLLCALL_BENCH_DIR" "$RESULTS"
 }
@@ -105,6 +114,7 @@ everything() {
         python3 benches/peers/compare.py --rollcall "$BIN/rollcall" --rounds "$ROUNDS"
     part "The gallery, beside FAISS" "benches/peers/gallery.py --rounds $ROUNDS" beside_faiss
     part "A live camera" "live_latency --seconds $SECONDS_LIVE" live
+    part "How many cameras" "capacity --cameras $CAMERAS --seconds $SECONDS_LIVE" capacity
     part "The API over a million rows, and nine o'clock" "api_load --seconds $SECONDS_API" "$BIN/api_load" --seconds "$SECONDS_API"
     part "Pictures" "charts" pictures
     echo

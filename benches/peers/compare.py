@@ -129,7 +129,7 @@ def compare(options, case, python, data):
                 side.seconds = time.monotonic() - began
                 figures = run.figures()
                 analysed = figures.get("frames_analysed", figures.get("analysed"))
-                searched = figures.get("frames_searched", analysed)
+                searched = figures.get("pictures_searched", analysed)
                 pace = figures.get("analysed_per_cpu_second", figures.get("analysed_per_cpu_s"))
                 side.rounds.append((analysed, searched, figures["faces"], pace, run.cpu, run.rss))
                 if case and side.names_people:
@@ -139,7 +139,7 @@ def compare(options, case, python, data):
 
 def table(options, compared):
     print(f"\n{options.clip.name}, every frame, detector at 640 pixels, one thread, medians of {options.rounds} rounds in turn:\n")
-    print("| | analysed frames | of them searched | faces | named rightly / wrongly | frames a CPU second, without start-up | with start-up "
+    print("| | analysed frames | searched, in whole frames | faces | named rightly / wrongly | frames a CPU second, without start-up | with start-up "
           "| most memory, MB | rollcall does |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     ours, kept = None, []
@@ -151,7 +151,7 @@ def table(options, compared):
         name = side.name if len(side.rounds) == options.rounds else f"{side.name} (one round)"
         print(f"| {name} | {frames:.0f} | {searched:.0f} | {faces:.0f} | {who} | {pace:.1f} | {frames / cpu:.1f} | {rss:.0f} | {times} |")
         kept.append({"name": side.name, "pace": pace, "rounds": [r[3] for r in side.rounds]})
-    print("\nA frame in which nothing moved, and nobody was, is analysed without a search: that is the lane's doing, not the models'.")
+    print("\nOf each frame the lane searches what changed and where faces were; all of it every two seconds.")
     measure.keep("peers", {"clip": options.clip.name, "sides": kept})
 
 
