@@ -152,7 +152,7 @@ fn who_remembers_a_mark_is_told_that_it_will_never_be() {
     let ada = runtime.block_on(store.upsert_person_by_name("Ada")).unwrap().0;
     let (tell, told) = std::sync::mpsc::channel();
     let mut sink = sink(&store, &runtime, dir.path(), |options| {
-        options.refused = Refused::telling(move |person, event| drop(tell.send((person, event))));
+        options.refused = Refused::telling(move |person, event| tell.send((person, event)).unwrap());
     });
     let mut refused = event(1, EventKind::Recorded, Some(ada));
     refused.decision.key.camera = CameraId::new("door\0");

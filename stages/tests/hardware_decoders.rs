@@ -20,7 +20,7 @@ mod broken {
 
     /// Ranked before all others, and fails at the first picture.
     #[derive(Default)]
-    pub(super) struct Decoder;
+    pub struct Decoder;
 
     #[glib::object_subclass]
     impl ObjectSubclass for Decoder {
