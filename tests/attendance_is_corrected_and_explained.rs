@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use kit::{Answer, Client, Site};
+use rollcall_pipeline::{Clock, SystemClock};
 use rollcall_store::{Actor, CameraMinute, EventRecord, Scope};
 use serde_json::{Value, json};
 use uuid::Uuid;

@@ -332,7 +332,8 @@ pub fn log_panics() {
     std::panic::set_hook(Box::new(|info| {
         let thread = std::thread::current();
         let place = info.location().map(ToString::to_string).unwrap_or_default();
-        let message = info.payload_as_str().unwrap_or("panic without a message");
-        tracing::error!(thread = thread.name().unwrap_or("unnamed"), place, message, "thread panicked");
+        // Not `message`: that is the line's own.
+        let panic = info.payload_as_str().unwrap_or("panic without a message");
+        tracing::error!(thread = thread.name().unwrap_or("unnamed"), place, panic, "thread panicked");
     }));
 }

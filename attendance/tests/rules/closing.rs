@@ -102,6 +102,7 @@ fn a_camera_that_was_offline_delays_the_absence_and_says_so() {
 }
 
 #[test]
+#[expect(clippy::single_range_in_vec_init, reason = "one time that was watched")]
 fn nobody_is_absent_whom_a_camera_could_not_have_seen() {
     let check = |watched: &[Range<i64>], expected: &str| check(80, ByHand::default(), &[watching(watched)], expected);
     check(&[-20..75], "absent: [1, 4]");
