@@ -201,6 +201,11 @@ fn a_cancelled_session_is_restored_and_everybody_counts_as_before() {
     assert_eq!(SITE.json("POST", &at("restore"), &[("if-match", "*")], &why).expect(200)["state"], "open");
 }
 
+/// Asks while others do.
+fn apart<T: Send + 'static>(ask: impl FnOnce() -> T + Send + 'static) -> std::thread::JoinHandle<T> {
+    std::thread::Builder::new().spawn(ask).unwrap()
+}
+
 #[test]
 fn nobody_comes_to_count_in_a_session_that_is_being_cancelled() {
     let people = [(); 4].map(|()| person());
@@ -214,11 +219,10 @@ fn nobody_comes_to_count_in_a_session_that_is_being_cancelled() {
         let mut change = store.change(Actor::system("a test")).await.unwrap();
         let held = change.lock_session(&Scope::Everywhere, of.parse().unwrap()).await.unwrap().unwrap();
         change.cancel_session(&held, "fire").await.unwrap();
-        let deciding =
-            std::thread::spawn(move || SITE.post(&format!("/api/v1/review/{}/confirm", item.id), &json!({})));
+        let deciding = apart(move || SITE.post(&format!("/api/v1/review/{}/confirm", item.id), &json!({})));
         let correcting = people[1..].iter().cloned().map(|who| {
             let of = of.clone();
-            std::thread::spawn(move || correct(&SITE, &of, &who, "present", "*").status)
+            apart(move || correct(&SITE, &of, &who, "present", "*").status)
         });
         let correcting: Vec<_> = correcting.collect();
         assert_eq!(SITE.get(&format!("/api/v1/sessions/{of}")).expect(200)["state"], "planned");
