@@ -315,8 +315,9 @@ mod tests {
     #[test]
     fn a_window_is_a_part_of_the_whole() {
         for (width, height, longest) in [(300, 170, 200), (1000, 563, 640), (640, 480, 640), (97, 211, 160)] {
-            let rgb: Vec<u8> =
-                (0..width * height).flat_map(|i| [(i % 251) as u8, (i / width % 201) as u8, (i * i % 97) as u8]).collect();
+            let rgb: Vec<u8> = (0..width * height)
+                .flat_map(|i| [(i % 251) as u8, (i / width % 201) as u8, (i * i % 97) as u8])
+                .collect();
             let image = I420::from_rgb(width, height, &rgb);
             let (mut whole, mut part) = (Letterbox::default(), Letterbox::default());
             let layout = Layout::new(&image.view(), longest);
@@ -325,12 +326,8 @@ mod tests {
             for (left, top) in (0..columns).flat_map(|x| (0..rows).map(move |y| (x, y))) {
                 let window = Window { left, top, right: (left + 3).min(columns), bottom: (top + 2).min(rows) };
                 let boxed = part.fill_window(&image.view(), &layout, window).unwrap();
-                let expected = all.slice(ndarray::s![
-                    ..,
-                    ..,
-                    top * CELL..window.bottom * CELL,
-                    left * CELL..window.right * CELL
-                ]);
+                let expected =
+                    all.slice(ndarray::s![.., .., top * CELL..window.bottom * CELL, left * CELL..window.right * CELL]);
                 let apart = boxed.tensor.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
                 // The filter's weights are rounded: one level of luma or two of chroma.
                 assert!(apart < 6.0, "{width}x{height} at {longest}, {window:?}: {apart}");

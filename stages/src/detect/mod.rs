@@ -14,8 +14,8 @@ use rollcall_pipeline::ports::{FaceDetector, PartialSearch};
 use rollcall_pipeline::stage::{Outbox, Stage};
 use rollcall_pipeline::{CameraTuning, Detection, Fault, Frame, FrameFaces, Point, StreamKey};
 
-pub(crate) use letterbox::{Part, resize as resize_plane};
 pub use letterbox::{Letterbox, Letterboxed};
+pub(crate) use letterbox::{Part, resize as resize_plane};
 use motion::{Grids, Look, MotionGate};
 pub use yunet::{NMS_IOU, YuNetDetector, decode, suppress};
 

@@ -54,8 +54,7 @@ impl YuNetDetector {
     pub fn find_at(&mut self, image: &ImageView<'_>, longest: u32, places: &[Rect]) -> Result<PartialSearch, Fault> {
         let layout = Layout::new(image, longest);
         let (cells, scale) = (layout.cells(), layout.scale());
-        let in_tensor =
-            |r: &Rect| Rect { x: r.x / scale.0, y: r.y / scale.1, w: r.w / scale.0, h: r.h / scale.1 };
+        let in_tensor = |r: &Rect| Rect { x: r.x / scale.0, y: r.y / scale.1, w: r.w / scale.0, h: r.h / scale.1 };
         let Some(windows) = cover(places.iter().map(in_tensor), cells) else {
             return Ok(PartialSearch { faces: self.find(image, longest)?, part: 1.0 });
         };
