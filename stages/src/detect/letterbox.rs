@@ -247,6 +247,7 @@ pub(crate) fn resize(
 
 #[cfg(test)]
 mod tests {
+    use ndarray::{Axis, Slice};
     use proptest::prelude::*;
     use rollcall_pipeline::PixelBuffer as _;
     use rollcall_pipeline::image::I420;
@@ -326,8 +327,9 @@ mod tests {
             for (left, top) in (0..columns).flat_map(|x| (0..rows).map(move |y| (x, y))) {
                 let window = Window { left, top, right: (left + 3).min(columns), bottom: (top + 2).min(rows) };
                 let boxed = part.fill_window(&image.view(), &layout, window).unwrap();
-                let expected =
-                    all.slice(ndarray::s![.., .., top * CELL..window.bottom * CELL, left * CELL..window.right * CELL]);
+                let span = |from: usize, to: usize| Slice::from(from * CELL..to * CELL);
+                let lines = all.slice_axis(Axis(2), span(top, window.bottom));
+                let expected = lines.slice_axis(Axis(3), span(left, window.right));
                 let apart = boxed.tensor.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
                 // The filter's weights are rounded: one level of luma or two of chroma.
                 assert!(apart < 6.0, "{width}x{height} at {longest}, {window:?}: {apart}");
