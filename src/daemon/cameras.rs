@@ -185,8 +185,8 @@ impl Cameras {
         for at in 0..self.running.len() {
             let Running { config, worker, .. } = &self.running[at];
             match worker.as_ref().map(|worker| worker.health().and_then(|health| health.exit)) {
-                Some(Some(Exit::Panic(message))) => {
-                    tracing::error!(camera = %config.id, message, "the camera's thread panicked; starting it again");
+                Some(Some(Exit::Panic(panic))) => {
+                    tracing::error!(camera = %config.id, panic, "the camera's thread panicked; starting it again");
                 }
                 Some(_) => continue,
                 None => {}

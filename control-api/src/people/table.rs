@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use csv::{ByteRecord, ReaderBuilder, Trim};
+use csv::{ByteRecord, Position, ReaderBuilder, Trim};
 use rollcall_store::{ImportedPerson, MAX_ATTRIBUTES, PersonDetail};
 
 use crate::problem::FieldError;
@@ -56,7 +56,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vec<(u64, ImportedPerson)>, Vec<Field
                 break;
             }
         }
-        let line = record.position().map_or(0, csv::Position::line);
+        let line = record.position().map_or(0, |from| line_of(bytes, from));
         if people.len() as u64 >= MAX_LINES {
             told.add(mistake(line, "", format!("at most {MAX_LINES} people: import in parts")));
             break;
@@ -74,6 +74,13 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vec<(u64, ImportedPerson)>, Vec<Field
         people.push((line, person));
     }
     told.done(people)
+}
+
+/// The line of a record that is looked for from there on: ends of lines before it are skipped.
+fn line_of(bytes: &[u8], from: &Position) -> u64 {
+    let rest = usize::try_from(from.byte()).ok().and_then(|at| bytes.get(at..)).unwrap_or_default();
+    let skipped = rest.iter().take_while(|b| b"\r\n".contains(b)).filter(|b| **b == b'\n').count();
+    from.line() + skipped as u64
 }
 
 fn columns(record: &ByteRecord) -> Result<Vec<Column>, Vec<FieldError>> {
@@ -297,6 +304,8 @@ mod tests {
         ]) {
             assert!(told.starts_with(begin), "{told}");
         }
+        let told = wrong(b"external_id,name\r\n1,Ada\r\n\r\n2,\r\n");
+        assert!(told[0].starts_with("line 4, name") && told.len() == 1, "{told:?}");
         assert!(wrong(b"")[0].contains("empty"));
         assert!(wrong(b"external_id,name,salary\n")[0].starts_with("line 1, salary: no column"));
         let told = wrong(format!("id,name\n{0},Ada\nx,Ben\n{0},Cid\n", Uuid::nil()).as_bytes());
