@@ -11,7 +11,7 @@ pub struct ShotSettings {
     pub min_weight: f32,
     /// Time between the first two shots while none was usable (see `chip::is_usable`), seconds of media time.
     pub poor_gap_s: f32,
-    /// Time between the first usable shots …
+    /// Time between the first usable shots (less than between two frames at five a second, which are not quite evenly apart) …
     pub first_gap_s: f32,
     /// … so many of them.
     pub first_shots: u32,
@@ -28,7 +28,7 @@ impl Default for ShotSettings {
         Self {
             min_weight: 0.02,
             poor_gap_s: 0.3,
-            first_gap_s: 0.2,
+            first_gap_s: 0.15,
             first_shots: 6,
             gap_growth: 1.6,
             max_gap_s: 1.0,
@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn a_usable_face_gets_all_of_its_first_second_and_costs_ever_less_if_it_stays() {
         assert_eq!(shots(5, 1, |_| usable(0.5)), [0, 200, 400, 600, 800], "the first second");
-        assert_eq!(shots(5, 60, |_| usable(0.5)).len(), 66, "then one a second");
+        assert_eq!(shots(5, 60, |_| usable(0.5)).len(), 67, "then one a second");
     }
 
     #[test]
