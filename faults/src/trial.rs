@@ -150,6 +150,11 @@ impl<'a> Trial<'a> {
         self.open(Plan { more_cameras: plan.more_cameras + self.matrix.options.more_cameras, ..plan })?;
         self.start()?;
         self.until_events_of_all(EVENTS_EACH)?;
+        self.hold_to_now()
+    }
+
+    /// What the daemon holds now is what it has to come back to.
+    pub(crate) fn hold_to_now(&mut self) -> anyhow::Result<()> {
         self.before = Some(self.holdings()?);
         Ok(())
     }

@@ -382,13 +382,13 @@ fn who_is_blurred_is_neither_called_a_picture_nor_alive_until_a_sharp_view_tells
     let blurred: Vec<_> = (0..20).flat_map(|_| door.see_as(BLURRED, shown(0.01))).collect();
     assert_eq!(names(&blurred), [Some(ADA)]);
     assert_eq!(blurred[0].liveness, LivenessVerdict::Undecided(UndecidedReason::Unclear));
-    assert_eq!(clock_ms(&blurred[0]), 1600, "twice what a name waits: it might have become a picture");
+    assert_eq!(clock_ms(&blurred[0]), 1800, "three times what a name waits: it might have become a picture");
     let sharp: Vec<_> = (0..3).flat_map(|_| door.see_as(NEAR, shown(0.2))).collect();
     assert!(matches!(sharp[..], [Decision { liveness: LivenessVerdict::Spoof(_), .. }]), "{sharp:?}");
 
     // Somebody who looks like a picture while they are blurred is alive once three sharp views say so.
     let mut door = Door::with(None, LivenessSettings::default());
-    let blurred: Vec<_> = (0..9).flat_map(|_| door.see_as(BLURRED, shown(0.01))).collect();
+    let blurred: Vec<_> = (0..10).flat_map(|_| door.see_as(BLURRED, shown(0.01))).collect();
     assert_eq!(blurred.len(), 1);
     let said: Vec<_> = (0..3).flat_map(|_| door.see_as(NEAR, shown(0.9))).collect();
     assert!(matches!(said[..], [Decision { liveness: LivenessVerdict::Live(_), .. }]), "{said:?}");

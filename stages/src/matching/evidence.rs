@@ -23,7 +23,7 @@ const BLINK_PATIENCE: Duration = Duration::from_secs(6);
 const NEAR: f32 = 0.75;
 
 /// How many times longer than for a name is waited for the evidence by which somebody is called a picture.
-const ACCUSING_PATIENCE: u64 = 2;
+const ACCUSING_PATIENCE: u64 = 3;
 
 /// Scores of the liveness model, summed up.
 #[derive(Clone, Copy, Debug, Default)]

@@ -165,7 +165,8 @@ fn what_changed_is_searched_and_nothing_else() {
     let there = patched(&hall(), (200, 60), 48, 60);
     let found = around(&places(door.look(&there, &[])));
     let patch = Rect { x: 200.0, y: 60.0, w: 48.0, h: 48.0 };
-    assert!(found.iou(&patch) > 0.6 && found.intersection(&patch) > 0.8 * patch.area(), "{found:?}");
+    // To the blocks at its edges.
+    assert!(found.iou(&patch) > 0.5 && found.intersection(&patch) > 0.9 * patch.area(), "{found:?}");
     assert_eq!(door.sees(&there), "still", "it was searched");
 }
 
@@ -216,8 +217,7 @@ fn whoever_comes_slowly_adds_up() {
     door.sees(&hall());
     // One level of contrast more in each frame: no two frames in a row differ by enough.
     let looks: Vec<_> = (1..9).map(|by| door.sees(&patched(&hall(), (100, 60), 40, by))).collect();
-    assert_eq!(looks.iter().filter(|l| **l == "motion").count(), 1, "{looks:?}");
-    assert_eq!(looks[0], "still");
+    assert_eq!(looks[..5], ["still", "still", "still", "still", "motion"]);
 }
 
 #[test]
