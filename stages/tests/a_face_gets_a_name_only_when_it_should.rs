@@ -401,6 +401,16 @@ fn who_is_blurred_is_neither_called_a_picture_nor_alive_until_a_sharp_view_tells
 }
 
 #[test]
+fn a_blurred_view_that_looks_alive_does_not_hide_a_picture() {
+    let shown = |live| Seen { track: 1, face: face(0.9, 0.0), live: Some(live), x: 0.0 };
+    let mut door = Door::with(None, LivenessSettings::default());
+    let mut said: Vec<_> = (0..2).flat_map(|_| door.see_as(BLURRED, shown(1.0))).collect();
+    said.extend((0..3).flat_map(|_| door.see_as(NEAR, shown(0.01))).collect::<Vec<_>>());
+    assert!(matches!(said[..], [Decision { liveness: LivenessVerdict::Spoof(_), .. }]), "{said:?}");
+    assert_eq!(clock_ms(&said[0]), 800, "with the third sharp view, though a name waits less");
+}
+
+#[test]
 fn one_bad_check_of_a_living_face_accuses_nobody() {
     let mut door = Door::with(None, LivenessSettings::default());
     door.see(Seen { track: 1, face: somebody_else(), live: Some(0.02), x: 0.0 });

@@ -286,9 +286,11 @@ impl Evidence {
         if full && mean <= settings.spoof_below {
             return Some(LivenessVerdict::Spoof(mean));
         }
-        // Short of full evidence the most that comes of a low score is a review, and that can wait for the rest of it.
+        // Short of full evidence the most that comes of a low score is a review, and that can wait for the rest of it. A blurred
+        // view that looks alive does not outweigh the sharp ones that do not.
+        let accused = live.accusing.checks > 0 && live.accusing.mean() <= settings.spoof_below;
         let more = Duration::from_millis(settings.patience_ms * ACCUSING_PATIENCE);
-        if !full && mean <= settings.spoof_below && !over && waited < more {
+        if !full && (accused || mean <= settings.spoof_below) && !over && waited < more {
             return None;
         }
         if mean < settings.live_from {
