@@ -18,12 +18,12 @@ const MAX_VOTED: usize = 16;
 /// People blink every three to four seconds: a missing blink says nothing before this.
 const BLINK_PATIENCE: Duration = Duration::from_secs(6);
 
-/// Who walks comes nearer by 0.85 m in the time a name waits, and grows from this part of the gate to all of it (at 80 of
+/// Who walks comes nearer by a metre in the time a name waits, and grows from this part of the gate to all of it (at 80 of
 /// 1920 pixels, 2.7 m from a camera that sees 70°).
-const NEAR: f32 = 0.75;
+const NEAR: f32 = 0.7;
 
 /// How many times longer than for a name is waited for the evidence by which somebody is called a picture.
-const ACCUSING_PATIENCE: u64 = 3;
+const ACCUSING_PATIENCE: u64 = 2;
 
 /// Scores of the liveness model, summed up.
 #[derive(Clone, Copy, Debug, Default)]
