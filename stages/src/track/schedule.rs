@@ -11,7 +11,7 @@ pub struct ShotSettings {
     pub min_weight: f32,
     /// Time between the first two shots while none was usable (see `chip::is_usable`), seconds of media time.
     pub poor_gap_s: f32,
-    /// Time between the first usable shots (less than between two frames at five a second, which are not quite evenly apart) …
+    /// Time between the first usable shots …
     pub first_gap_s: f32,
     /// … so many of them.
     pub first_shots: u32,
@@ -28,9 +28,9 @@ impl Default for ShotSettings {
         Self {
             min_weight: 0.02,
             poor_gap_s: 0.3,
-            first_gap_s: 0.15,
+            first_gap_s: 0.12,
             first_shots: 6,
-            gap_growth: 1.6,
+            gap_growth: 1.3,
             max_gap_s: 1.0,
             better: 1.5,
         }
@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn a_usable_face_gets_all_of_its_first_second_and_costs_ever_less_if_it_stays() {
         assert_eq!(shots(5, 1, |_| usable(0.5)), [0, 200, 400, 600, 800], "the first second");
-        assert_eq!(shots(5, 60, |_| usable(0.5)).len(), 67, "then one a second");
+        assert_eq!(shots(5, 60, |_| usable(0.5)).len(), 69, "then one a second");
     }
 
     #[test]
@@ -124,7 +124,7 @@ mod tests {
     fn a_useless_view_is_not_taken_and_a_better_one_does_not_wait() {
         assert_eq!(shots(25, 1, |ms| poor(if ms < 500 { 0.0 } else { 0.5 }))[0], 520);
         let next = |shots: Vec<u64>| shots.into_iter().find(|&ms| ms > 320);
-        assert_eq!(next(shots(25, 2, |_| poor(0.1))), Some(800));
-        assert_eq!(next(shots(25, 2, |ms| poor(if ms < 400 { 0.1 } else { 0.9 }))), Some(560));
+        assert_eq!(next(shots(25, 2, |_| poor(0.1))), Some(720));
+        assert_eq!(next(shots(25, 2, |ms| poor(if ms < 400 { 0.1 } else { 0.9 }))), Some(520));
     }
 }
