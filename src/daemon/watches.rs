@@ -15,10 +15,9 @@ pub(super) struct Watches {
     over: Vec<CameraWatch>,
     /// Everything that was seen before this is written.
     written: Option<WallTime>,
-    begun: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Watching {
     now: Option<Watch>,
     away_for: Option<String>,
@@ -42,8 +41,8 @@ impl Watches {
         let at = |then: MonoTime| wall - chrono::TimeDelta::from_std(mono.since(then)).unwrap_or_default();
         for (config, camera) in cameras {
             let watching = self.cameras.entry(config.id.to_string()).or_insert_with(|| Watching {
-                away_for: (!self.begun).then(|| "Rollcall did not run".to_owned()),
-                ..Watching::default()
+                now: None,
+                away_for: Some("Rollcall or this camera did not run".to_owned()),
             });
             let (seen, phase) = match (camera.state, camera.last_frame) {
                 _ if trouble.is_some() => (None, None),
@@ -81,7 +80,6 @@ impl Watches {
         for (_, gone) in self.cameras.extract_if(|id, _| !here.contains(id.as_str())) {
             self.over.extend(gone.now.map(|watch| watch.row));
         }
-        self.begun = true;
     }
 
     /// Everything that was seen before this is written.
