@@ -246,7 +246,7 @@ impl Taken {
             return Err(LiveRefusal::NoPicture);
         }
         let gates = &settings.gates;
-        let mut people = people(self.tracks.into_values().collect(), settings.recognition.rejoin_far_similarity);
+        let mut people = people(self.tracks, settings.recognition.rejoin_far_similarity);
         if people.is_empty() {
             // Faces without a single shot are far away or turned from the camera.
             let faint = RefusedPicture::TooSmall { eye_distance_px: 0.0, min: gates.min_eye_distance_px };
@@ -353,11 +353,15 @@ fn template(shot: &LiveShot, gates: &EnrolGates) -> LiveTemplate {
     }
 }
 
-/// Joins motion tracks that look alike: somebody who turned away for a moment is one person. Nearest first.
-fn people(mut tracks: Vec<Track>, alike: f32) -> Vec<Track> {
-    tracks.sort_by(|a, b| b.area.total_cmp(&a.area));
+/// Joins motion tracks that look alike: somebody who turned away for a moment is one person. Nearest first; of those who are
+/// as near, who was seen more often, then earlier.
+fn people(tracks: HashMap<(Epoch, TrackId), Track>, alike: f32) -> Vec<Track> {
+    let mut tracks: Vec<_> = tracks.into_iter().collect();
+    tracks.sort_by(|((_, a_id), a), ((_, b_id), b)| {
+        b.area.total_cmp(&a.area).then(b.shots.cmp(&a.shots)).then(a_id.cmp(b_id))
+    });
     let mut people: Vec<Track> = Vec::new();
-    for track in tracks {
+    for (_, track) in tracks {
         match people.iter_mut().find(|person| person.likeness(&track) >= alike) {
             Some(person) => person.join(track),
             None => people.push(track),
