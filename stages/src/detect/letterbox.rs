@@ -237,8 +237,11 @@ pub(crate) fn resize(
     };
     let (left, crop_width) = span(width, part.of.0, part.at.0, to_width);
     let (top, crop_height) = span(height, part.of.1, part.at.1, to_height);
+    // The mean of what a pixel stands for has half the taps of a bilinear filter, and the detector finds the same in it; where
+    // a pixel stands for less than two, means are uneven.
+    let filter = if width >= 2 * part.of.0 { FilterType::Box } else { FilterType::Bilinear };
     let options = ResizeOptions::new()
-        .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
+        .resize_alg(ResizeAlg::Convolution(filter))
         .crop(left, top, crop_width, crop_height)
         // Two channels are U and V here, not luma and alpha.
         .use_alpha(false);
