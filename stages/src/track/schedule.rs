@@ -9,15 +9,17 @@ use rollcall_pipeline::MediaTime;
 pub struct ShotSettings {
     /// Least weight (0 to 1, see `chip::quality`) of a view.
     pub min_weight: f32,
-    /// Time between the first two shots while none was usable (see `chip::is_usable`), seconds of media time.
+    /// Time between the first two shots while none was usable (see `chip::is_usable`), seconds of media time …
     pub poor_gap_s: f32,
+    /// … and each gap is longer than the last by this factor.
+    pub poor_growth: f32,
     /// Time between the first usable shots …
     pub first_gap_s: f32,
     /// … so many of them.
     pub first_shots: u32,
-    /// Then, and among those that are not usable, each gap is longer than the last by this factor …
+    /// Then each gap is longer than the last by this factor.
     pub gap_growth: f32,
-    /// … up to this many seconds.
+    /// No gap is longer, seconds.
     pub max_gap_s: f32,
     /// A view this many times better than the best so far waits only half the gap.
     pub better: f32,
@@ -28,9 +30,10 @@ impl Default for ShotSettings {
         Self {
             min_weight: 0.02,
             poor_gap_s: 0.3,
-            first_gap_s: 0.12,
+            poor_growth: 1.3,
+            first_gap_s: 0.15,
             first_shots: 6,
-            gap_growth: 1.3,
+            gap_growth: 1.6,
             max_gap_s: 1.0,
             better: 1.5,
         }
@@ -63,11 +66,11 @@ impl ShotSchedule {
         if view.usable && self.usable == 0 {
             return true;
         }
-        let (first, longer) = match self.usable {
-            0 => (settings.poor_gap_s, self.taken - 1),
-            usable => (settings.first_gap_s, usable.saturating_sub(settings.first_shots)),
+        let (first, growth, longer) = match self.usable {
+            0 => (settings.poor_gap_s, settings.poor_growth, self.taken - 1),
+            usable => (settings.first_gap_s, settings.gap_growth, usable.saturating_sub(settings.first_shots)),
         };
-        let gap = (first * settings.gap_growth.powi(longer.min(64) as i32)).min(settings.max_gap_s);
+        let gap = (first * growth.powi(longer.min(64) as i32)).min(settings.max_gap_s);
         let wait = if view.weight > settings.better * self.best { gap / 2.0 } else { gap };
         // Frames do not fall on the gap to the nanosecond.
         now.since(last).as_secs_f32() >= wait - 1e-3
@@ -110,7 +113,7 @@ mod tests {
     #[test]
     fn a_usable_face_gets_all_of_its_first_second_and_costs_ever_less_if_it_stays() {
         assert_eq!(shots(5, 1, |_| usable(0.5)), [0, 200, 400, 600, 800], "the first second");
-        assert_eq!(shots(5, 60, |_| usable(0.5)).len(), 69, "then one a second");
+        assert_eq!(shots(5, 60, |_| usable(0.5)).len(), 67, "then one a second");
     }
 
     #[test]
