@@ -22,8 +22,8 @@ const BLINK_PATIENCE: Duration = Duration::from_secs(6);
 /// 1920 pixels, 2.7 m from a camera that sees 70°).
 const NEAR: f32 = 0.7;
 
-/// How many times longer than for a name is waited for the evidence by which somebody is called a picture.
-const ACCUSING_PATIENCE: u64 = 2;
+/// How many times longer is waited for a verdict while what was checked is not clearly alive.
+const UNCLEAR_PATIENCE: u64 = 2;
 
 /// Scores of the liveness model, summed up.
 #[derive(Clone, Copy, Debug, Default)]
@@ -286,15 +286,15 @@ impl Evidence {
         if full && mean <= settings.spoof_below {
             return Some(LivenessVerdict::Spoof(mean));
         }
-        // Short of full evidence the most that comes of a low score is a review, and that can wait for the rest of it. A blurred
-        // view that looks alive does not outweigh the sharp ones that do not.
-        let accused = live.accusing.checks > 0 && live.accusing.mean() <= settings.spoof_below;
-        let more = Duration::from_millis(settings.patience_ms * ACCUSING_PATIENCE);
-        if !full && (accused || mean <= settings.spoof_below) && !over && waited < more {
+        // The most that comes of scores that are not clearly alive is a review, and that can wait for better views. A blurred
+        // view that looks alive does not outweigh sharp ones that do not.
+        let accused = !full && live.accusing.checks > 0 && live.accusing.mean() <= settings.spoof_below;
+        let longer = Duration::from_millis(settings.patience_ms * UNCLEAR_PATIENCE);
+        if (accused || mean < settings.live_from) && !over && waited < longer {
             return None;
         }
         if mean < settings.live_from {
-            return if out_of_time { undecided(UndecidedReason::Unclear) } else { None };
+            return undecided(UndecidedReason::Unclear);
         }
         if settings.blink_required && !blinked {
             return if over || waited >= BLINK_PATIENCE { undecided(UndecidedReason::NoBlink) } else { None };
