@@ -56,6 +56,20 @@ pub(crate) struct BoardCounts {
     pub unexpected: i64,
 }
 
+impl BoardCounts {
+    fn add(&mut self, expected: bool, status: Option<&str>, people: i64) {
+        *(if expected { &mut self.expected } else { &mut self.unexpected }) += people;
+        match status {
+            Some("present") => self.present += people,
+            Some("late") => self.late += people,
+            Some("absent") => self.absent += people,
+            Some("excused") => self.excused += people,
+            Some(_) => {}
+            None => self.pending += people,
+        }
+    }
+}
+
 /// Somebody on the board.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub(crate) struct BoardPersonView {
@@ -138,27 +152,26 @@ async fn board(
     let mut sessions = api.store.sessions(&caller.scope, &filter, None, MAX_SESSIONS).await?;
     sessions.truncate(MAX_SESSIONS as usize);
     let ids: Vec<Uuid> = sessions.iter().map(|session| session.id).collect();
-    let mut counts: HashMap<Uuid, BoardCounts> = HashMap::new();
-    for row in api.store.board_counts(&ids).await? {
-        let counts = counts.entry(row.session_id).or_default();
-        counts.expected += if row.expected { row.people } else { 0 };
-        match row.status.as_deref() {
-            Some("present") => counts.present += row.people,
-            Some("late") => counts.late += row.people,
-            Some("absent") => counts.absent += row.people,
-            Some("excused") => counts.excused += row.people,
-            Some(_) => {}
-            None => counts.pending += row.people,
-        }
-        counts.unexpected += if row.expected { 0 } else { row.people };
-    }
     let mut people: HashMap<Uuid, Vec<BoardPersonView>> = HashMap::new();
     for row in api.store.board_people(&ids, MAX_PEOPLE).await? {
         people.entry(row.session_id).or_default().push(row.into());
     }
+    let go_on = |people: &[BoardPersonView]| people.len() > MAX_PEOPLE as usize;
+    let mut counts: HashMap<Uuid, BoardCounts> = HashMap::new();
+    // Where all are there, they are counted here: to ask once more would cost as much as all the rest.
+    for (session, people) in people.iter().filter(|(_, people)| !go_on(people)) {
+        let counts = counts.entry(*session).or_default();
+        people.iter().for_each(|person| counts.add(person.expected, person.status.as_deref(), 1));
+    }
+    let large: Vec<Uuid> = people.iter().filter(|(_, people)| go_on(people)).map(|(session, _)| *session).collect();
+    if !large.is_empty() {
+        for row in api.store.board_counts(&large).await? {
+            counts.entry(row.session_id).or_default().add(row.expected, row.status.as_deref(), row.people);
+        }
+    }
     let sessions = sessions.into_iter().map(|session| {
         let mut people = people.remove(&session.id).unwrap_or_default();
-        let people_go_on = people.len() > MAX_PEOPLE as usize;
+        let people_go_on = go_on(&people);
         people.truncate(MAX_PEOPLE as usize);
         let counts = counts.remove(&session.id).unwrap_or_default();
         BoardSession { session: SessionView::of(session, at), counts, people, people_go_on }
