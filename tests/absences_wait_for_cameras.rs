@@ -75,6 +75,13 @@ fn released(site: &Site, session: &str) -> Value {
     row
 }
 
+/// The sessions whose absences wait, or do not.
+fn that_wait(site: &Site, waiting: bool) -> Vec<String> {
+    let listed = site.get(&format!("/api/v1/sessions?waiting={waiting}")).expect(200);
+    let ids = listed["items"].as_array().unwrap().iter().map(|session| session["id"].as_str().unwrap());
+    ids.map(|id| format!("/api/v1/sessions/{id}")).collect()
+}
+
 fn closed(site: &Site, session: &str) -> Value {
     until(site, session, |session| session["state"] == "closed");
     let id = session.rsplit('/').next().unwrap();
@@ -102,7 +109,9 @@ fn an_absence_waits_for_a_camera_and_for_a_human_if_the_camera_missed_something(
     let reason = gap["reason"].as_str().unwrap();
     assert!(reason.starts_with("saw nothing from ") && gap["camera"] == "door-1" && gap["from"].is_string(), "{gap}");
     site.as_role("viewer").post(&format!("{missed}/release"), &json!({})).expect(403);
+    assert_eq!((that_wait(&site, true), that_wait(&site, false).len()), (vec![missed.clone()], 0));
     let row = released(&site, &missed);
+    assert_eq!((that_wait(&site, true).len(), that_wait(&site, false)), (0, vec![missed.clone()]));
     assert_eq!((&row["reason"], &row["gaps"][0]["camera"]), (&json!("not_seen"), &json!("door-1")), "{row}");
     site.post(&format!("{missed}/release"), &json!({})).expect(409);
     let audit = site.get("/api/v1/audit?object_kind=session&limit=20").expect(200);

@@ -114,6 +114,8 @@ pub struct SessionFilter {
     pub state: Option<String>,
     /// Of this kind.
     pub kind: Option<String>,
+    /// Whose absences wait, or do not.
+    pub waiting: Option<bool>,
 }
 
 const SESSION: &str =
@@ -124,6 +126,8 @@ const SESSION: &str =
     (select count(*) from register g where g.session_id = s.id and g.status in ('present', 'late')) as attended
     from sessions s join rooms r on r.id = s.room_id join sites i on i.id = r.site_id
     left join courses c on c.id = s.course_id";
+/// As in the index `sessions_waiting`.
+const WAITING: &str = "s.waits_for is not null and s.settled_at is null and s.released_at is null";
 const IN_SCOPE: &str = "($1::text[] is null or r.site_id = any($1) or r.id = any($2))";
 
 impl Store {
@@ -148,6 +152,10 @@ impl Store {
             if let Some(value) = value {
                 q.push(format_args!(" and {column} = ")).push_bind(value);
             }
+        }
+        if let Some(waiting) = filter.waiting {
+            let not = if waiting { "" } else { "not " };
+            q.push(format_args!(" and {not}({WAITING})"));
         }
         if let Some(course) = filter.course {
             q.push(" and s.course_id = ").push_bind(course);

@@ -77,6 +77,8 @@ pub(crate) struct SessionParams {
     /// Of this kind.
     #[param(inline)]
     pub kind: Option<Kind>,
+    /// Whether their absences wait for a camera, or for a human: see `waits_for`.
+    pub waiting: Option<bool>,
     /// Most rows of the answer.
     #[param(minimum = 1, maximum = 500, default = 50)]
     pub limit: Option<u32>,
@@ -129,6 +131,7 @@ async fn list(
         to: params.to,
         state: state.map(str::to_owned),
         kind: kind.map(str::to_owned),
+        waiting: params.waiting,
     };
     let now = api.clock.wall();
     let rows = api.store.sessions(&caller.scope, &filter, after.as_ref(), limit).await?;

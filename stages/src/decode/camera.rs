@@ -319,8 +319,9 @@ impl Camera {
         self.enter(CameraState::Backoff);
         let until = MonoTime(self.clock.mono().0 + wait);
         self.shared.status.update(|s| s.retry_at = Some(until));
-        let door = Door::of(&self.source).filter(|_| wait > knock::EVERY);
-        let mut answered = door.is_none_or(Door::answers);
+        let mut door = if wait > knock::EVERY { Door::of(&self.source) } else { None };
+        // Until it is known where to knock it counts as one that answers: it is not to be tried for that.
+        let mut answered = door.as_mut().and_then(Door::answers).unwrap_or(true);
         loop {
             let now = self.clock.mono();
             if let Some(last) = self.last_frame {
@@ -333,8 +334,7 @@ impl Camera {
             if self.shared.stop.wait(left.min(TICK)) || self.mux.is_closed() {
                 return Waited::Stopped;
             }
-            if let Some(door) = door {
-                let answers = door.answers();
+            if let Some(answers) = door.as_mut().and_then(Door::answers) {
                 if answers && !answered {
                     tracing::info!(camera = %self.id, "answers again");
                     return Waited::Answered;

@@ -5,7 +5,8 @@
 //! still gives no video (a wrong password, another codec) is left to its waits.
 
 use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::time::Duration;
 
 use rollcall_pipeline::config::CameraSource;
@@ -19,35 +20,79 @@ const ANSWER_WITHIN: Duration = Duration::from_millis(400);
 const QUESTION: &[u8] = b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\nUser-Agent: rollcall\r\n\r\n";
 const ANSWER: &[u8] = b"RTSP/";
 
-/// Where to knock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The door of a camera.
+#[derive(Debug)]
 pub(super) struct Door {
-    address: SocketAddr,
+    place: Place,
     /// Nothing can be asked without a handshake: that somebody opens has to do.
     encrypted: bool,
 }
 
-impl Door {
-    /// The door of a source, if it has one that can be found without asking for its name: a name server that does not answer
-    /// would hold up the camera's thread.
-    pub(super) fn of(source: &CameraSource) -> Option<Self> {
+/// Where it is.
+#[derive(Debug)]
+enum Place {
+    Known(SocketAddr),
+    /// Its name is being looked up.
+    Asked(Receiver<Option<SocketAddr>>),
+    /// Nobody knows its name.
+    Nowhere,
+}
+
+/// Where a source says that its door is.
+#[derive(Debug, PartialEq, Eq)]
+enum Sign {
+    Address(SocketAddr),
+    Name(String, u16),
+}
+
+impl Sign {
+    /// The sign, and whether it is a door that takes no plain word.
+    fn of(source: &CameraSource) -> Option<(Self, bool)> {
         let CameraSource::Rtsp { url, .. } = source else { return None };
         let (scheme, rest) = url.split_once("://")?;
         let encrypted = scheme == "rtsps";
         let authority = rest.split(['/', '?', '#']).next()?;
         let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
         let usual = if encrypted { 322 } else { 554 };
-        let address = match (host.parse::<SocketAddr>(), host.trim_matches(['[', ']']).parse::<IpAddr>()) {
-            (Ok(address), _) => address,
-            (_, Ok(ip)) => SocketAddr::new(ip, usual),
-            _ => return None,
+        let sign = match (host.parse::<SocketAddr>(), host.trim_matches(['[', ']']).parse::<IpAddr>()) {
+            (Ok(address), _) => Self::Address(address),
+            (_, Ok(ip)) => Self::Address(SocketAddr::new(ip, usual)),
+            _ => {
+                let (name, port) = host.rsplit_once(':').unwrap_or((host, ""));
+                let port = if port.is_empty() { usual } else { port.parse().ok()? };
+                (!name.is_empty()).then(|| Self::Name(name.to_owned(), port))?
+            }
         };
-        Some(Self { address, encrypted })
+        Some((sign, encrypted))
+    }
+}
+
+impl Door {
+    /// The door of a source, if it has one. A name is looked up meanwhile, anew for each door: addresses change.
+    pub(super) fn of(source: &CameraSource) -> Option<Self> {
+        let (sign, encrypted) = Sign::of(source)?;
+        let place = match sign {
+            Sign::Address(address) => Place::Known(address),
+            Sign::Name(name, port) => look_up(name, port),
+        };
+        Some(Self { place, encrypted })
     }
 
-    /// Whether a camera answers there. Blocks for less than a second.
-    pub(super) fn answers(self) -> bool {
-        let Ok(mut stream) = TcpStream::connect_timeout(&self.address, ANSWER_WITHIN) else { return false };
+    /// Whether a camera answers there; `None` while nobody knows where it is. Blocks for less than a second.
+    pub(super) fn answers(&mut self) -> Option<bool> {
+        if let Place::Asked(answer) = &self.place {
+            self.place = match answer.try_recv() {
+                Ok(Some(address)) => Place::Known(address),
+                Ok(None) | Err(TryRecvError::Disconnected) => Place::Nowhere,
+                Err(TryRecvError::Empty) => return None,
+            };
+        }
+        let Place::Known(address) = self.place else { return None };
+        Some(self.answers_at(address))
+    }
+
+    fn answers_at(&self, address: SocketAddr) -> bool {
+        let Ok(mut stream) = TcpStream::connect_timeout(&address, ANSWER_WITHIN) else { return false };
         if self.encrypted {
             return true;
         }
@@ -60,6 +105,23 @@ impl Door {
     }
 }
 
+/// On a thread of its own, which nobody waits for: a name server that does not answer would hold up the camera's. It ends when
+/// the system gives up, after half a minute at most.
+fn look_up(name: String, port: u16) -> Place {
+    let (tell, answer) = sync_channel(1);
+    let ask = move || {
+        // One address, so that a knock is short; few cameras speak IPv6, and those who do speak the other, too.
+        let found = (name.as_str(), port).to_socket_addrs().ok();
+        let found = found.and_then(|addresses| addresses.min_by_key(SocketAddr::is_ipv6));
+        // Nobody hears it once the wait is over.
+        tell.send(found).unwrap_or(());
+    };
+    match std::thread::Builder::new().name("look-up".to_owned()).spawn(ask) {
+        Ok(_) => Place::Asked(answer),
+        Err(_) => Place::Nowhere,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -68,27 +130,33 @@ mod tests {
 
     use super::*;
 
-    fn door(url: &str) -> Option<Door> {
-        let url = url.to_owned();
-        Door::of(&CameraSource::Rtsp { url, transport: RtspTransport::Auto, username: None, password: None })
+    fn source(url: &str) -> CameraSource {
+        CameraSource::Rtsp { url: url.to_owned(), transport: RtspTransport::Auto, username: None, password: None }
+    }
+
+    fn sign(url: &str) -> Option<(Sign, bool)> {
+        Sign::of(&source(url))
     }
 
     #[test]
     fn the_door_is_where_the_address_says() {
-        let at = |address: &str, encrypted| Some(Door { address: address.parse().unwrap(), encrypted });
-        assert_eq!(door("rtsp://192.0.2.7/stream?a=b"), at("192.0.2.7:554", false));
-        assert_eq!(door("rtsp://192.0.2.7:8554"), at("192.0.2.7:8554", false));
-        assert_eq!(door("rtsp://me:pass@192.0.2.7:8554/x"), at("192.0.2.7:8554", false));
-        assert_eq!(door("rtsps://[2001:db8::1]/x"), at("[2001:db8::1]:322", true));
-        assert_eq!(door("rtsp://[2001:db8::1]:8554/x"), at("[2001:db8::1]:8554", false));
-        assert_eq!(door("rtsp://camera.example.org/x"), None);
-        assert_eq!(door("192.0.2.7"), None);
+        let at = |address: &str, encrypted| Some((Sign::Address(address.parse().unwrap()), encrypted));
+        let named = |name: &str, port| Some((Sign::Name(name.to_owned(), port), false));
+        assert_eq!(sign("rtsp://192.0.2.7/stream?a=b"), at("192.0.2.7:554", false));
+        assert_eq!(sign("rtsp://192.0.2.7:8554"), at("192.0.2.7:8554", false));
+        assert_eq!(sign("rtsp://me:pass@192.0.2.7:8554/x"), at("192.0.2.7:8554", false));
+        assert_eq!(sign("rtsps://[2001:db8::1]/x"), at("[2001:db8::1]:322", true));
+        assert_eq!(sign("rtsp://[2001:db8::1]:8554/x"), at("[2001:db8::1]:8554", false));
+        assert_eq!(sign("rtsp://camera.example.org/x"), named("camera.example.org", 554));
+        assert_eq!(sign("rtsp://me:pass@camera:8554/x"), named("camera", 8554));
+        assert_eq!(sign("rtsp://camera:port/x"), None);
+        assert_eq!(sign("192.0.2.7"), None);
     }
 
     proptest! {
         #[test]
         fn any_address_is_survived(url in "(rtsps?://)?[ -~]{0,60}") {
-            door(&url);
+            sign(&url);
         }
     }
 
@@ -97,15 +165,25 @@ mod tests {
         let clip = Clip::pattern(Format { width: 320, height: 240, fps: 5, codec: Codec::H264 }).unwrap();
         let credentials = Some(("me".to_owned(), "secret".to_owned()));
         let mut camera = TestCamera::start(clip, Options { credentials, ..Options::default() }).unwrap();
-        let door = door(&camera.url()).unwrap();
-        assert!(door.answers(), "without a password, too");
+        let mut door = Door::of(&source(&camera.url())).unwrap();
+        assert_eq!(door.answers(), Some(true), "without a password, too");
         camera.kill();
-        assert!(!door.answers(), "refused");
+        assert_eq!(door.answers(), Some(false), "refused");
         camera.garbage().unwrap();
-        assert!(!door.answers(), "noise");
+        assert_eq!(door.answers(), Some(false), "noise");
         camera.silence().unwrap();
-        assert!(!door.answers(), "no answer");
+        assert_eq!(door.answers(), Some(false), "no answer");
         camera.restart().unwrap();
-        assert!(door.answers());
+        assert_eq!(door.answers(), Some(true));
+    }
+
+    #[test]
+    fn a_camera_is_found_by_its_name() {
+        let clip = Clip::pattern(Format { width: 320, height: 240, fps: 5, codec: Codec::H264 }).unwrap();
+        let camera = TestCamera::start(clip, Options::default()).unwrap();
+        let mut door = Door::of(&source(&camera.url().replace("127.0.0.1", "localhost"))).unwrap();
+        let Place::Asked(answer) = &door.place else { panic!("{door:?}") };
+        door.place = Place::Known(answer.recv().unwrap().unwrap());
+        assert_eq!(door.answers(), Some(true));
     }
 }
