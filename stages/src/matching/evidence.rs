@@ -217,8 +217,8 @@ impl Evidence {
     /// Who it is. `None` = more shots may tell; at the end of the track (`over`) there is always an answer.
     ///
     /// A name needs a similarity of `settled + (early − settled)·2/n` after `n` shots: two shots name only when they are
-    /// overwhelming, many shots when they are good. It needs `min_agreeing` shots that each say the same by themselves, and a
-    /// margin to the second-best person; the roster of the moment is searched first, so that the margin to people who are not
+    /// overwhelming, many shots when they are good. It needs `min_agreeing` shots that each say the same by themselves, the last
+    /// one among them, and a margin to the second-best person; the roster of the moment is searched first, so that the margin to people who are not
     /// expected may be half.
     pub(super) fn outcome(
         &self,
@@ -237,7 +237,9 @@ impl Evidence {
         let settled = settings.settled_similarity;
         let needed = settled + (settings.early_similarity - settled) * 2.0 / self.shots.max(2) as f32;
         let enough = best.similarity >= needed || (over && best.similarity >= settled && self.shots > 2);
-        let agreed = self.votes_for(best.person).is_some_and(|votes| votes.shots >= settings.min_agreeing);
+        // Not in a picture that shows somebody else: where people cross, a track may have gone over to the other one.
+        let shown = over || self.last_vote == Some(best.person);
+        let agreed = shown && self.votes_for(best.person).is_some_and(|votes| votes.shots >= settings.min_agreeing);
         let outcome = if enough && agreed && apart {
             MatchOutcome::Identified(Match { person: best.person, similarity: best.similarity, margin: margin_all })
         } else if !over {
@@ -293,7 +295,7 @@ impl Evidence {
         if (accused || mean < settings.live_from) && !over && waited < longer {
             return None;
         }
-        if mean < settings.live_from {
+        if accused || mean < settings.live_from {
             return undecided(UndecidedReason::Unclear);
         }
         if settings.blink_required && !blinked {

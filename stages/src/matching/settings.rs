@@ -69,7 +69,7 @@ impl Default for LivenessSettings {
             spoof_below: 0.3,
             min_face_px: 80.0,
             min_checks: 3,
-            patience_ms: 600,
+            patience_ms: 800,
             blink_required: false,
         }
     }
