@@ -19,6 +19,9 @@ use crate::schedule::delta;
 /// A shorter time without pictures is no gap: whoever comes through a door is before its camera about as long.
 pub const SHORT_GAP: TimeDelta = TimeDelta::seconds(5);
 
+/// Gaps of a camera that are told one by one; what is beyond is told as one.
+const MOST_GAPS: usize = 10;
+
 /// What was done to a session by hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct ByHand {
@@ -211,11 +214,16 @@ impl CameraProgress {
             let from = seen.map_or(of.start, |seen: WallTime| seen.max(of.start));
             let to = time.map_or(of.end, |time| time.start.min(of.end));
             if is_long && from < to {
-                gaps.push(BehindReason::Gap { time: from..to, away_for: away_for.cloned() });
+                gaps.push((from..to, away_for.cloned()));
             }
             seen = seen.max(time.map(|time| time.end));
         }
-        gaps
+        if gaps.len() > MOST_GAPS {
+            let rest = gaps.split_off(MOST_GAPS - 1);
+            let all = rest[0].0.start..rest[rest.len() - 1].0.end;
+            gaps.push((all, Some(format!("{} times", rest.len()))));
+        }
+        gaps.into_iter().map(|(time, away_for)| BehindReason::Gap { time, away_for }).collect()
     }
 
     /// Why it holds back what depends on everything before `until`, if it does.

@@ -125,6 +125,8 @@ pub struct SinkStatus {
     pub spool_bytes: u64,
     /// Events that the database refused for ever, since the spool directory was made.
     pub rejected: usize,
+    /// Whether nothing more can be put on disk: the lane stands still until it can.
+    pub full: bool,
     /// Why the last write failed, until one succeeds.
     pub trouble: Option<String>,
 }
@@ -146,6 +148,7 @@ impl Queues {
             spooled: self.spool.len(),
             spool_bytes: self.spool.bytes(),
             rejected: self.rejected.len(),
+            full: self.full.is_some(),
             trouble: self.full.clone().or_else(|| self.trouble.clone()),
         }
     }

@@ -86,13 +86,14 @@ impl Closer {
         rules: &AttendanceConfig,
         now: WallTime,
     ) -> Result<(), StoreError> {
-        let trouble = (self.lane.state() != LaneState::Running).then_some("the analysis is being restarted");
-        let all = match (trouble, self.sink.status().spooled) {
-            (Some(trouble), _) => Some(trouble.to_owned()),
-            (None, 0) => None,
-            (None, 1) => Some("one event waits to be written".to_owned()),
-            (None, waiting) => Some(format!("{waiting} events wait to be written")),
+        let sink = self.sink.status();
+        let trouble = match (self.lane.state(), sink.full) {
+            (LaneState::Running, false) => None,
+            (LaneState::Running, true) => Some("events can be written neither to the database nor to disk"),
+            _ => Some("the analysis is being restarted"),
         };
+        // Without their number: each session that waits for them would be written again with each of them.
+        let all = trouble.or((sink.spooled > 0).then_some("events wait to be written")).map(str::to_owned);
         let (snapshots, refused) = {
             let cameras = self.cameras.lock();
             (cameras.snapshots(), cameras.refused().to_vec())
@@ -259,7 +260,7 @@ fn until(session: &EndedSession, config: &AttendanceConfig) -> WallTime {
     ended_at(session) + TimeDelta::from_std(course_rules(session, config).leave).unwrap_or_default()
 }
 
-/// When one could come to a session: not before it was opened by hand, or known of.
+/// When one could come to a session: from when it was opened by hand, if that was earlier; not before it was known of.
 fn may_come(session: &EndedSession, config: &AttendanceConfig) -> Range<WallTime> {
     let held = session.starts_at..ended_at(session);
     let time = arrivals(&held, &course_rules(session, config));

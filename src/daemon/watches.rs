@@ -20,6 +20,8 @@ pub(super) struct Watches {
 #[derive(Debug)]
 struct Watching {
     now: Option<Watch>,
+    /// When the last one began that is over, and on which connection.
+    ended: Option<(WallTime, Option<MonoTime>)>,
     away_for: Option<String>,
 }
 
@@ -42,6 +44,7 @@ impl Watches {
         for (config, camera) in cameras {
             let watching = self.cameras.entry(config.id.to_string()).or_insert_with(|| Watching {
                 now: None,
+                ended: None,
                 away_for: Some("Rollcall or this camera did not run".to_owned()),
             });
             let (seen, phase) = match (camera.state, camera.last_frame) {
@@ -54,18 +57,24 @@ impl Watches {
             let room = config.tuning.room.as_str();
             let goes_on = |watch: &Watch| seen.is_some() && watch.phase == phase && watch.row.room_id == room;
             if let Some(ended) = watching.now.take_if(|watch| !goes_on(watch)) {
+                watching.ended = Some((ended.row.since, ended.phase));
                 self.over.push(ended.row);
             }
             match (seen, &mut watching.now) {
                 (Some(seen), Some(watch)) => watch.row.until = watch.row.until.max(seen),
                 (Some(seen), none) => {
-                    let since = phase.map_or(seen, at).min(seen);
+                    // A connection that goes on, after an interruption or in another room, was not watched since it began.
+                    let goes_on = watching.ended.is_some_and(|(_, ended)| ended == phase);
+                    let since = phase.filter(|_| !goes_on).map_or(seen, at).min(seen);
+                    // Two watches of a camera never begin at once.
+                    let after = watching.ended.map(|(since, _)| since + chrono::TimeDelta::microseconds(1));
+                    let since = after.map_or(since, |after| since.max(after));
                     let row = CameraWatch {
                         camera_id: config.id.to_string(),
                         room_id: room.to_owned(),
                         since,
-                        until: seen,
-                        away_for: watching.away_for.take().or_else(|| Some("it was connected anew".to_owned())),
+                        until: seen.max(since),
+                        away_for: watching.away_for.take().or_else(|| Some("its pictures broke off".to_owned())),
                     };
                     *none = Some(Watch { row, phase });
                 }

@@ -33,6 +33,8 @@ use super::stream::{Anew, DecodedFrame, Stream};
 
 /// A live camera that sends nothing for this long has stalled.
 pub const STALL_LIMIT: Duration = Duration::from_secs(2);
+/// After this long without a picture a camera counts as live from the next one on, though its connection lasted.
+const BROKEN_OFF: Duration = Duration::from_secs(5);
 /// While waiting, the age of the last frame is published this often.
 const TICK: Duration = knock::EVERY;
 
@@ -231,9 +233,21 @@ impl Camera {
         self.metrics.decoded();
         let first = self.live.is_none();
         let came = MonoTime(frame.received.0.saturating_sub(frame.behind));
-        self.last_frame = Some(came);
         let since = self.live.map_or(frame.received, |(first, _)| first);
         self.live = Some((since, frame.received));
+        let broke_off = self.last_frame.filter(|_| !first).is_some_and(|last| came.since(last) > BROKEN_OFF);
+        self.last_frame = Some(came);
+        // Before it is live: whoever sees that it is sees since when there are pictures, too.
+        self.shared.status.update(|s| {
+            s.decoded += 1;
+            s.last_frame = Some(came);
+            if first || frame.anew == Some(Anew::Size) {
+                s.info = stream.info().clone();
+            }
+            if broke_off {
+                s.since = Some(came);
+            }
+        });
         if first {
             self.metrics.up(true);
             self.enter(CameraState::Live);
@@ -243,13 +257,6 @@ impl Camera {
                 width = info.width, height = info.height, fps = info.fps, "live"
             );
         }
-        self.shared.status.update(|s| {
-            s.decoded += 1;
-            s.last_frame = Some(came);
-            if first || frame.anew == Some(Anew::Size) {
-                s.info = stream.info().clone();
-            }
-        });
     }
 
     /// Notes what was thrown away undecoded.
