@@ -2,6 +2,7 @@
 
 use rollcall_store::seal::Bound;
 use rollcall_store::{EventRecord, RECORD_VERSION, SealError, Sealer};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// Records of this version end before the faces of strangers.
@@ -37,18 +38,7 @@ pub(crate) fn encode(sealer: &Sealer, record: &EventRecord) -> Result<Vec<u8>, C
 }
 
 pub(crate) fn decode(sealer: &Sealer, payload: &[u8]) -> Result<EventRecord, CodecError> {
-    match payload.split_first() {
-        Some((&RECORD_VERSION, sealed)) => {
-            Ok(postcard::from_bytes(&sealer.open(&place("spool", RECORD_VERSION), sealed)?)?)
-        }
-        // Without the last field, which is a zero where there is nothing in it.
-        Some((&BEFORE_STRANGERS, sealed)) => {
-            let mut packed = sealer.open(&place("spool", BEFORE_STRANGERS), sealed)?;
-            packed.push(0);
-            Ok(postcard::from_bytes(&packed)?)
-        }
-        other => Err(CodecError::Version(other.map(|(version, _)| *version))),
-    }
+    unpack(sealer, "spool", payload)
 }
 
 pub(crate) fn encode_rejected(sealer: &Sealer, rejected: &Rejected) -> Result<Vec<u8>, CodecError> {
@@ -56,9 +46,20 @@ pub(crate) fn encode_rejected(sealer: &Sealer, rejected: &Rejected) -> Result<Ve
 }
 
 pub(crate) fn decode_rejected(sealer: &Sealer, payload: &[u8]) -> Result<Rejected, CodecError> {
+    unpack(sealer, "rejected", payload)
+}
+
+/// Reads a value that ends with a record.
+fn unpack<T: DeserializeOwned>(sealer: &Sealer, purpose: &str, payload: &[u8]) -> Result<T, CodecError> {
     match payload.split_first() {
         Some((&RECORD_VERSION, sealed)) => {
-            Ok(postcard::from_bytes(&sealer.open(&place("rejected", RECORD_VERSION), sealed)?)?)
+            Ok(postcard::from_bytes(&sealer.open(&place(purpose, RECORD_VERSION), sealed)?)?)
+        }
+        // Without the record's last field, which is a zero where there is nothing in it.
+        Some((&BEFORE_STRANGERS, sealed)) => {
+            let mut packed = sealer.open(&place(purpose, BEFORE_STRANGERS), sealed)?;
+            packed.push(0);
+            Ok(postcard::from_bytes(&packed)?)
         }
         other => Err(CodecError::Version(other.map(|(version, _)| *version))),
     }
