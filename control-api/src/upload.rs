@@ -120,7 +120,8 @@ impl<O> Upload<O> {
 /// # Errors
 /// When something is too large, too much, of the wrong type or not known, or too much is being sent by all at once.
 pub async fn read<O: DeserializeOwned>(api: &Api, request: Request, limits: UploadLimits) -> Answer<Upload<O>> {
-    let held = api.access.space.hold(request.headers(), LARGEST)?;
+    let held =
+        api.access.space.hold(request.headers(), UploadLimits::body(limits.files * limits.file_bytes).min(LARGEST))?;
     let media_type = request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let (files, options) = match essence.as_str() {
