@@ -127,7 +127,8 @@ const SESSION: &str =
     from sessions s join rooms r on r.id = s.room_id join sites i on i.id = r.site_id
     left join courses c on c.id = s.course_id";
 /// As in the index `sessions_waiting`.
-const WAITING: &str = "s.waits_for is not null and s.settled_at is null and s.released_at is null";
+const WAITING: &str =
+    "s.waits_for is not null and s.settled_at is null and s.released_at is null and s.state in ('planned', 'open')";
 const IN_SCOPE: &str = "($1::text[] is null or r.site_id = any($1) or r.id = any($2))";
 
 impl Store {
@@ -359,7 +360,8 @@ impl Change<'_> {
         sqlx::query(
             "update sessions set name = $2, room_id = $3, starts_at = $4, ends_at = $5, local_date = $6, substitute_id = $7,
                  early_s = $8, grace_s = $9, leave_s = $10, note = $11, fixed = $12, version = version + 1,
-                 released_at = case when (room_id, starts_at, ends_at) = ($3, $4, $5) then released_at end
+                 released_at = case when (room_id, starts_at, ends_at) = ($3, $4, $5) then released_at end,
+                 waits_for = case when settled_at is not null or (room_id, starts_at, ends_at) = ($3, $4, $5) then waits_for end
              where id = $1",
         )
         .bind(before.id)
@@ -439,7 +441,8 @@ impl Change<'_> {
         // Whatever is voided from then on is voided by it, since nobody corrects a cancelled session. So it is the time now,
         // with the session in hand, and not that at which the transaction began.
         sqlx::query(
-            "update sessions set state = 'cancelled', cancelled_at = clock_timestamp(), version = version + 1
+            "update sessions set state = 'cancelled', cancelled_at = clock_timestamp(), version = version + 1,
+                 waits_for = case when settled_at is not null then waits_for end
              where id = $1",
         )
         .bind(before.id)

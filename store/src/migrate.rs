@@ -7,7 +7,7 @@ use sqlx::{Acquire, SqlSafeStr};
 
 use crate::{Store, StoreError};
 
-const MIGRATIONS: [(&str, &str); 17] = [
+const MIGRATIONS: [(&str, &str); 18] = [
     ("people", include_str!("../../migrations/0001_people.sql")),
     ("attendance", include_str!("../../migrations/0002_attendance.sql")),
     ("events", include_str!("../../migrations/0003_events.sql")),
@@ -25,6 +25,7 @@ const MIGRATIONS: [(&str, &str); 17] = [
     ("late_voids", include_str!("../../migrations/0015_late_voids.sql")),
     ("watches", include_str!("../../migrations/0016_watches.sql")),
     ("runs", include_str!("../../migrations/0017_runs.sql")),
+    ("waiting", include_str!("../../migrations/0018_waiting.sql")),
 ];
 
 fn migrator() -> Migrator {
