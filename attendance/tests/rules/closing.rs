@@ -136,6 +136,16 @@ fn a_moment_without_pictures_is_no_gap() {
 }
 
 #[test]
+fn many_gaps_are_told_as_one_from_the_tenth_on() {
+    let flapping: Vec<_> = (0..12).map(|n| n * 5..n * 5 + 4).chain(std::iter::once(60..90)).collect();
+    let told = told(&close_lesson(80, ByHand::default(), &[watching(&flapping)]));
+    let gaps: Vec<_> = told.split("; ").skip(1).collect();
+    assert_eq!(gaps.len(), 10, "{told}");
+    assert_eq!(gaps[8], "a saw nothing from 2026-03-02 09:39 to 2026-03-02 09:40 (unplugged)");
+    assert_eq!(gaps[9], "a saw nothing from 2026-03-02 09:44 to 2026-03-02 10:00 (4 times)");
+}
+
+#[test]
 fn a_camera_that_is_still_away_is_told_with_what_it_missed_before() {
     let camera = CameraProgress {
         watched: vec![watched(-20..10, None), watched(20..30, Some("unplugged"))],
