@@ -117,5 +117,13 @@ mod tests {
         payload.extend(sealer.seal(&place("spool", BEFORE_STRANGERS), &packed));
         assert_eq!(decode(&sealer, &payload).expect("it is read"), record);
         assert_eq!(decode(&sealer, &encode(&sealer, &record).expect("it is written")).expect("it is read"), record);
+
+        let rejected = Rejected { reason: "too long".to_owned(), record };
+        let mut packed = postcard::to_stdvec(&rejected).expect("it packs");
+        assert_eq!(packed.pop(), Some(0), "the record comes last");
+        let mut payload = vec![BEFORE_STRANGERS];
+        payload.extend(sealer.seal(&place("rejected", BEFORE_STRANGERS), &packed));
+        let read = decode_rejected(&sealer, &payload).expect("it is read");
+        assert_eq!((read.reason, read.record), (rejected.reason, rejected.record));
     }
 }
