@@ -57,6 +57,9 @@ impl Watches {
             let room = config.tuning.room.as_str();
             let goes_on = |watch: &Watch| seen.is_some() && watch.phase == phase && watch.row.room_id == room;
             if let Some(ended) = watching.now.take_if(|watch| !goes_on(watch)) {
+                if ended.row.room_id != room {
+                    watching.away_for = Some("it looked into another room".to_owned());
+                }
                 watching.ended = Some((ended.row.since, ended.phase));
                 self.over.push(ended.row);
             }
@@ -64,8 +67,8 @@ impl Watches {
                 (Some(seen), Some(watch)) => watch.row.until = watch.row.until.max(seen),
                 (Some(seen), none) => {
                     // A connection that goes on, after an interruption or in another room, was not watched since it began.
-                    let goes_on = watching.ended.is_some_and(|(_, ended)| ended == phase);
-                    let since = phase.filter(|_| !goes_on).map_or(seen, at).min(seen);
+                    let is_same = watching.ended.is_some_and(|(_, ended)| ended == phase);
+                    let since = phase.filter(|_| !is_same).map_or(seen, at).min(seen);
                     // Two watches of a camera never begin at once.
                     let after = watching.ended.map(|(since, _)| since + chrono::TimeDelta::microseconds(1));
                     let since = after.map_or(since, |after| since.max(after));
@@ -107,5 +110,98 @@ impl Watches {
     pub(super) fn forget_written(&mut self) {
         let written = self.written;
         self.over.retain(|row| written.is_none_or(|written| row.until > written));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use rollcall_pipeline::RoomId;
+    use rollcall_pipeline::config::Config;
+
+    use super::*;
+
+    /// A camera that came to life in second 10, looked at every other second.
+    struct Door {
+        watches: Watches,
+        config: CameraConfig,
+        second: u64,
+    }
+
+    impl Door {
+        fn new() -> Self {
+            let text = "[[rooms]]\nid = \"hall\"\n[[cameras]]\nid = \"door\"\nroom = \"hall\"\n\
+                        streams.detect = \"rtsp://192.0.2.7/\"\n";
+            let config = Config::parse(text, Path::new("rollcall.toml"), HashMap::new())
+                .expect("a configuration")
+                .cameras
+                .remove(0);
+            Self { watches: Watches::default(), config, second: 10 }
+        }
+
+        fn look(&mut self, trouble: Option<&str>) {
+            self.second += 2;
+            let at = |second| MonoTime(Duration::from_secs(second));
+            let live = CameraSnapshot {
+                state: CameraState::Live,
+                since: Some(at(10)),
+                last_frame: Some(at(self.second)),
+                ..CameraSnapshot::default()
+            };
+            let wall = WallTime::UNIX_EPOCH + Duration::from_secs(self.second);
+            self.watches.look(&[(self.config.clone(), live)], trouble, (wall, at(self.second)));
+            self.watches.is_written(wall);
+        }
+
+        /// Room, seconds from and to, and why not before.
+        fn rows(&self) -> Vec<(String, i64, i64, Option<String>)> {
+            let rows = self.watches.rows().into_iter();
+            rows.map(|row| (row.room_id, row.since.timestamp(), row.until.timestamp(), row.away_for)).collect()
+        }
+    }
+
+    fn row(room: &str, since: i64, until: i64, why: &str) -> (String, i64, i64, Option<String>) {
+        (room.to_owned(), since, until, Some(why.to_owned()))
+    }
+
+    #[test]
+    fn what_was_not_analysed_was_not_watched_though_the_connection_lasted() {
+        let mut door = Door::new();
+        door.look(None);
+        door.look(None);
+        (0..4).for_each(|_| door.look(Some("restarting")));
+        door.look(None);
+        door.look(None);
+        let began = row("hall", 10, 14, "Rollcall or this camera did not run");
+        assert_eq!(door.rows(), [began, row("hall", 24, 26, "restarting")]);
+    }
+
+    #[test]
+    fn a_room_was_not_watched_before_its_camera_looked_into_it() {
+        let mut door = Door::new();
+        door.look(None);
+        door.config.tuning.room = RoomId::new("gate");
+        door.look(None);
+        door.look(None);
+        let began = row("hall", 10, 12, "Rollcall or this camera did not run");
+        assert_eq!(door.rows(), [began, row("gate", 14, 16, "it looked into another room")]);
+    }
+
+    #[test]
+    fn no_two_watches_of_a_camera_begin_at_once() {
+        let mut door = Door::new();
+        for _ in 0..6 {
+            door.second -= 2;
+            door.look(None);
+            door.second -= 2;
+            door.look(Some("restarting"));
+        }
+        let mut begun: Vec<_> = door.watches.rows().into_iter().map(|row| row.since).collect();
+        let all = begun.len();
+        begun.sort();
+        begun.dedup();
+        assert_eq!((begun.len(), all > 1), (all, true));
     }
 }
