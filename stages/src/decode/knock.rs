@@ -2,14 +2,15 @@
 //!
 //! An attempt builds a pipeline, so a camera that stays away is tried ever less. One that comes back is not to wait for that:
 //! it is knocked at every second, and tried at once when it answers after it had not. A camera that answers all the time and
-//! still gives no video (a wrong password, another codec) is left to its waits.
+//! still gives no video (a wrong password, another codec) is left to its waits, and so is one whose name nobody knows.
 
 use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::time::Duration;
 
 use rollcall_pipeline::config::CameraSource;
+use url::{Host, Url};
 
 /// How often one knocks.
 pub(super) const EVERY: Duration = Duration::from_secs(1);
@@ -49,19 +50,17 @@ impl Sign {
     /// The sign, and whether it is a door that takes no plain word.
     fn of(source: &CameraSource) -> Option<(Self, bool)> {
         let CameraSource::Rtsp { url, .. } = source else { return None };
-        let (scheme, rest) = url.split_once("://")?;
-        let encrypted = scheme == "rtsps";
-        let authority = rest.split(['/', '?', '#']).next()?;
-        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-        let usual = if encrypted { 322 } else { 554 };
-        let sign = match (host.parse::<SocketAddr>(), host.trim_matches(['[', ']']).parse::<IpAddr>()) {
-            (Ok(address), _) => Self::Address(address),
-            (_, Ok(ip)) => Self::Address(SocketAddr::new(ip, usual)),
-            _ => {
-                let (name, port) = host.rsplit_once(':').unwrap_or((host, ""));
-                let port = if port.is_empty() { usual } else { port.parse().ok()? };
-                (!name.is_empty()).then(|| Self::Name(name.to_owned(), port))?
-            }
+        let url = Url::parse(url).ok()?;
+        let encrypted = url.scheme() == "rtsps";
+        let port = url.port().unwrap_or(if encrypted { 322 } else { 554 });
+        let sign = match url.host()? {
+            Host::Ipv4(ip) => Self::Address(SocketAddr::new(ip.into(), port)),
+            Host::Ipv6(ip) => Self::Address(SocketAddr::new(ip.into(), port)),
+            // Only some schemes have their IPv4 addresses read.
+            Host::Domain(name) => match name.parse() {
+                Ok(ip) => Self::Address(SocketAddr::new(ip, port)),
+                Err(_) => Self::Name(name.to_owned(), port),
+            },
         };
         Some((sign, encrypted))
     }
