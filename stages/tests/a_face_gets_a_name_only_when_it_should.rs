@@ -308,6 +308,16 @@ fn a_name_does_not_go_along_when_a_track_goes_over_to_somebody_else() {
 }
 
 #[test]
+fn nobody_is_named_by_a_picture_that_shows_somebody_else() {
+    let mut door = Door::with(None, LivenessSettings::default());
+    let crossing = |face| Seen { track: 1, face, live: Some(0.9), x: 0.0 };
+    assert!(door.see(crossing(face(0.9, 0.0))).is_empty());
+    assert!(door.see(crossing(face(0.9, 0.0))).is_empty(), "liveness is not told yet");
+    assert!(door.see(crossing(face(0.0, 0.6))).is_empty(), "whoever it is, they are not in this picture");
+    assert_eq!(names(&door.see(crossing(face(0.9, 0.0)))), [Some(ADA)]);
+}
+
+#[test]
 fn a_name_waits_for_liveness_but_not_for_ever() {
     let mut door = Door::with(None, LivenessSettings::default());
     let shown = |live| Seen { track: 1, face: face(0.9, 0.0), live: Some(live), x: 0.0 };
