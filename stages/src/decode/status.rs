@@ -51,7 +51,7 @@ pub struct CameraError {
 pub struct CameraSnapshot {
     /// Where it is in its life.
     pub state: CameraState,
-    /// When it came into this state.
+    /// When it came into this state; of a live camera, when its pictures began that have not broken off since.
     pub since: Option<MonoTime>,
     /// What it sends; the last known while it is not live.
     pub info: StreamInfo,

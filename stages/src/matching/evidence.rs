@@ -218,8 +218,8 @@ impl Evidence {
     ///
     /// A name needs a similarity of `settled + (early − settled)·2/n` after `n` shots: two shots name only when they are
     /// overwhelming, many shots when they are good. It needs `min_agreeing` shots that each say the same by themselves, the last
-    /// one among them, and a margin to the second-best person; the roster of the moment is searched first, so that the margin to people who are not
-    /// expected may be half.
+    /// one among them, and a margin to the second-best person; the roster of the moment is searched first, so that the margin to
+    /// people who are not expected may be half.
     pub(super) fn outcome(
         &self,
         ranking: &Ranking,
