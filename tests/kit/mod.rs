@@ -156,3 +156,17 @@ impl Drop for Daemon {
 pub(crate) fn message(line: &serde_json::Value) -> &str {
     line["message"].as_str().unwrap_or_default()
 }
+
+/// Where the mistakes of a refused body are.
+pub(crate) fn pointers(problem: &serde_json::Value) -> Vec<&str> {
+    problem["errors"].as_array().unwrap().iter().map(|error| error["pointer"].as_str().unwrap()).collect()
+}
+
+/// Status and headers of an answer.
+pub(crate) fn head(stream: &mut impl BufRead) -> String {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        assert!(stream.read_line(&mut head).unwrap() > 0, "{head}");
+    }
+    head
+}
