@@ -10,8 +10,8 @@ use rollcall_benches::{Numbers, face, models, picture};
 use rollcall_models::{FaceMesh, FrLiveness, Models, SFace, YuNet};
 use rollcall_pipeline::ports::{Embedder, LivenessModel};
 use rollcall_pipeline::{
-    CameraId, CameraTuning, Detection, Epoch, FaceChip, Frame, FrameTime, Image, MediaTime, MonoTime, PixelBuffer,
-    Rect, RoomId, StreamKey, TimeSource, WallTime,
+    Attention, CameraId, CameraTuning, Detection, Epoch, FaceChip, Frame, FrameTime, Image, MediaTime, MonoTime,
+    PixelBuffer, Rect, RoomId, StreamKey, TimeSource, WallTime,
 };
 use rollcall_stages::chip;
 use rollcall_stages::detect::motion::{Grids, MotionGate};
@@ -62,6 +62,7 @@ fn gate(criterion: &mut Criterion) {
         },
         image: Image::new(picture(1920, 1080)),
         tuning: Arc::new(tuning),
+        attention: Attention::default(),
     };
     let (mut gate, mut grids) = (MotionGate::default(), Grids::default());
     let mut look = move || {

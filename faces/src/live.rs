@@ -206,6 +206,7 @@ impl LiveShots {
 impl Observer for LiveShots {
     fn observed(&self, frame: &Frame, tracks: &[TrackObservation]) {
         self.with(&frame.key.camera, |taken| {
+            frame.attention.asked();
             taken.frames += 1;
             taken.with_faces += u32::from(!tracks.is_empty());
         });

@@ -9,8 +9,8 @@ use rollcall_faces::{LiveEnrolment, LiveRefusal, LiveShots};
 use rollcall_pipeline::image::I420;
 use rollcall_pipeline::ports::Observer;
 use rollcall_pipeline::{
-    CameraId, CameraTuning, Chip, Embedding, Epoch, FaceChip, Frame, FrameTime, Image, LiveShot, MediaTime, ModelId,
-    MonoTime, Pose, Rect, RoomId, ShotQuality, StreamKey, TimeSource, TrackId, TrackShot, WallTime,
+    Attention, CameraId, CameraTuning, Chip, Embedding, Epoch, FaceChip, Frame, FrameTime, Image, LiveShot, MediaTime,
+    ModelId, MonoTime, Pose, Rect, RoomId, ShotQuality, StreamKey, TimeSource, TrackId, TrackShot, WallTime,
 };
 use uuid::Uuid;
 
@@ -85,7 +85,10 @@ fn stand(shots: &[Shot]) -> Result<LiveEnrolment, LiveRefusal> {
     let live = LiveShots::new();
     let capture = live.begin(&CameraId::new("door")).expect("room for one");
     let image = Image::new(I420::filled(4, 4, [0, 128, 128]));
-    live.observed(&Frame { key: key("door"), seq: 1, time: time(), image, tuning: tuning() }, &[]);
+    live.observed(
+        &Frame { key: key("door"), seq: 1, time: time(), image, tuning: tuning(), attention: Attention::default() },
+        &[],
+    );
     for s in shots {
         live.shot(&shot("door", *s));
         live.shot(&shot("elsewhere", Shot { face: 90.0, track: 9, width: 500.0, ..*s }));

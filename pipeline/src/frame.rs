@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::attention::Attention;
 use crate::geometry::Polygon;
 use crate::ids::{RoomId, StreamKey};
 use crate::image::Image;
@@ -62,4 +63,6 @@ pub struct Frame {
     pub image: Image,
     /// The camera's tuning at the time the frame was taken.
     pub tuning: Arc<CameraTuning>,
+    /// Where to tell its camera's thread that there is something to look at.
+    pub attention: Attention,
 }

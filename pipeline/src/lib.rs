@@ -4,6 +4,7 @@
 //! (one type a concept), the ports that the outside is plugged into, the one lossy edge (the mux), the loop that runs
 //! every stage and the order of the stages.
 
+pub mod attention;
 pub mod clock;
 pub mod config;
 pub mod decision;
@@ -23,6 +24,7 @@ pub mod stage;
 pub mod supervisor;
 pub mod time;
 
+pub use attention::Attention;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use decision::{Candidate, Decision, LivenessVerdict, Match, MatchOutcome, UndecidedReason};
 pub use error::{ErrorClass, Fault};

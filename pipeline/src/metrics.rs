@@ -97,6 +97,7 @@ names! {
     /// What only grows.
     CounterName {
         CameraFramesDecoded = "rollcall_camera_frames_decoded_total", Count, ["camera"], "Frames that the decoder gave, before the analysis rate is applied.";
+        CameraFramesDozed = "rollcall_camera_frames_dozed_total", Count, ["camera"], "Frames between key frames that were not decoded: nothing happened before the camera.";
         CameraFramesLate = "rollcall_camera_frames_late_total", Count, ["camera"], "Frames that were thrown away undecoded: the decoder was more than two seconds behind the camera.";
         CameraFramesReceived = "rollcall_camera_frames_received_total", Count, ["camera"], "Frames that were chosen for analysis and handed to the lane.";
         CameraFramesEvicted = "rollcall_camera_frames_evicted_total", Count, ["camera", "reason"], "Frames that were handed to the lane and not analysed: pushed out by newer ones (full), or thrown away by a restart (restart).";
@@ -223,6 +224,7 @@ pub struct CameraMetrics {
     frame_age: Gauge,
     clock_skew: Gauge,
     decoded: Counter,
+    dozed: Counter,
     late: Counter,
     faces: Counter,
     pub(crate) received: Counter,
@@ -242,6 +244,7 @@ impl CameraMetrics {
             frame_age: gauge(GaugeName::CameraFrameAge, &[id]),
             clock_skew: gauge(GaugeName::CameraClockSkew, &[id]),
             decoded: counter(CounterName::CameraFramesDecoded, &[id]),
+            dozed: counter(CounterName::CameraFramesDozed, &[id]),
             late: counter(CounterName::CameraFramesLate, &[id]),
             faces: counter(CounterName::FacesDetected, &[id]),
             received: counter(CounterName::CameraFramesReceived, &[id]),
@@ -266,9 +269,10 @@ impl CameraMetrics {
         self.clock_skew.set((camera - local).as_seconds_f64());
     }
 
-    /// A frame came from the decoder, whether it is analysed or not.
-    pub fn decoded(&self) {
+    /// A frame came from the decoder, whether it is analysed or not, after `dozed` that were not decoded.
+    pub fn decoded(&self, dozed: u64) {
         self.decoded.increment(1);
+        self.dozed.increment(dozed);
     }
 
     /// Frames were thrown away undecoded.

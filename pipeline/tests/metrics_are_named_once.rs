@@ -85,7 +85,7 @@ fn what_is_recorded_arrives() {
     let door = CameraId::new("door-1");
     with_local_recorder(&book, || {
         let camera = CameraMetrics::new(&door);
-        camera.decoded();
+        camera.decoded(0);
         camera.face_rejected("blur");
         SinkMetrics::new().marked(&door, MarkStatus::Late);
     });

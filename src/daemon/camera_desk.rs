@@ -159,6 +159,7 @@ impl CameraDesk {
             height: known.then_some(now.info.height),
             fps: (now.state == CameraState::Live).then_some(now.fps),
             frame_age_ms: now.frame_age(mono).map(millis),
+            dozing: now.dozing,
             frames: now.decoded,
             reconnects: now.disconnects,
             retry_in_ms: now.retry_at.map(|at| millis(at.since(mono))),
@@ -226,7 +227,9 @@ impl port::Cameras for CameraDesk {
             Overlay::Boxes => preview::Overlay::Boxes,
             Overlay::Names => preview::Overlay::Names,
         };
-        Ok(Box::new(Viewer(self.preview.watch(id, fps, overlay).map_err(no_picture)?)))
+        let watch = self.preview.watch(id, fps, overlay).map_err(no_picture)?;
+        self.cameras.lock().rouse(id);
+        Ok(Box::new(Viewer(watch)))
     }
 
     fn discover(&self, time: Duration, at: Option<Ipv4Addr>) -> Later<'_, Result<Vec<FoundDevice>, NoPicture>> {

@@ -134,6 +134,13 @@ impl Cameras {
         self.running.iter().find(|r| r.config.id == *id).map(|r| r.control.snapshot())
     }
 
+    /// Has a camera decode all that it sends for a while, if it runs.
+    pub(super) fn rouse(&self, id: &CameraId) {
+        if let Some(running) = self.running.iter().find(|r| r.config.id == *id) {
+            running.control.attention().asked();
+        }
+    }
+
     fn spawn(&self, config: CameraConfig) -> Running {
         let clock: Arc<dyn Clock> = Arc::clone(self.supervisor.clock());
         let camera = Camera::new(&config, self.mux.clone(), clock);

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use rollcall_pipeline::packet::CloseReason;
 use rollcall_pipeline::{
-    CameraId, CameraTuning, Clock, Epoch, Frame, FrameMux, FrameTime, Image, MediaTime, MonoTime, MuxError, MuxSender,
-    StreamKey, TimeSource, WallTime,
+    Attention, CameraId, CameraTuning, Clock, Epoch, Frame, FrameMux, FrameTime, Image, MediaTime, MonoTime, MuxError,
+    MuxSender, StreamKey, TimeSource, WallTime,
 };
 use rollcall_stages::decode::{DecodedFrame, DisconnectReason, Sampler, VideoFile};
 use uuid::Uuid;
@@ -58,6 +58,7 @@ impl Feed {
             wall,
             behind: Duration::ZERO,
             ntp: None,
+            dozed: 0,
             image: image.clone(),
             anew: None,
         };
@@ -122,7 +123,14 @@ impl Feed {
         };
         // The mux sets the key.
         let key = StreamKey { camera: self.camera.clone(), epoch: Epoch(Uuid::nil()) };
-        sender.push(Frame { key, seq: decoded.index, time, image: decoded.image, tuning: Arc::clone(&self.tuning) })
+        sender.push(Frame {
+            key,
+            seq: decoded.index,
+            time,
+            image: decoded.image,
+            tuning: Arc::clone(&self.tuning),
+            attention: Attention::default(),
+        })
     }
 
     fn wait_until(&self, at: MonoTime) {

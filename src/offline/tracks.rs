@@ -182,7 +182,7 @@ mod tests {
 
     use rollcall_pipeline::image::I420;
     use rollcall_pipeline::{
-        CameraId, CameraTuning, Epoch, FrameTime, Image, MediaTime, MonoTime, RoomId, TimeSource, WallTime,
+        Attention, CameraId, CameraTuning, Epoch, FrameTime, Image, MediaTime, MonoTime, RoomId, TimeSource, WallTime,
     };
     use uuid::Uuid;
 
@@ -206,7 +206,7 @@ mod tests {
             source: TimeSource::File,
         };
         let image = Image::new(I420::filled(2, 2, [0, 128, 128]));
-        Frame { key: key.clone(), seq, time, image, tuning: Arc::new(tuning) }
+        Frame { key: key.clone(), seq, time, image, tuning: Arc::new(tuning), attention: Attention::default() }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use rollcall_models::{FaceMesh, YuNet};
 use rollcall_pipeline::image::{I420, PixelFormat};
 use rollcall_pipeline::ports::{FaceDetector as _, NoObserver};
 use rollcall_pipeline::{
-    Frame, FrameFaces, FrameTime, Image, MediaTime, Outbox, Stage as _, SystemClock, TrackId, Tracked,
+    Attention, Frame, FrameFaces, FrameTime, Image, MediaTime, Outbox, Stage as _, SystemClock, TrackId, Tracked,
 };
 use rollcall_stages::decode::{Sampler, VideoFile};
 use rollcall_stages::detect::YuNetDetector;
@@ -36,7 +36,14 @@ fn blinks(frames: impl Iterator<Item = (MediaTime, Image)>) -> Vec<u64> {
     let (mut blinks, mut looks, mut told) = (Blinks::default(), 0, Vec::new());
     for (seq, (media, image)) in frames.enumerate() {
         let time = FrameTime { media, ..vision::at(0) };
-        let frame = Frame { key: vision::stream(1), seq: seq as u64, time, image, tuning: Arc::clone(&tuning) };
+        let frame = Frame {
+            key: vision::stream(1),
+            seq: seq as u64,
+            time,
+            image,
+            tuning: Arc::clone(&tuning),
+            attention: Attention::default(),
+        };
         let faces = detector.detect(&frame).expect("the detector runs");
         track.process(vec![FrameFaces { frame, faces, searched: 1.0 }], &mut out).expect("the frame is tracked");
         for item in out.take() {

@@ -14,8 +14,8 @@ use rollcall_pipeline::config::RtspTransport;
 use rollcall_pipeline::image::I420;
 use rollcall_pipeline::ports::Observer;
 use rollcall_pipeline::{
-    CameraId, Epoch, Frame, FrameTime, Image, MediaTime, MonoTime, PersonId, Point, Polygon, Rect, StreamKey,
-    Supervisor, SystemClock, TimeSource, TrackId, TrackObservation, WallTime,
+    Attention, CameraId, Epoch, Frame, FrameTime, Image, MediaTime, MonoTime, PersonId, Point, Polygon, Rect,
+    StreamKey, Supervisor, SystemClock, TimeSource, TrackId, TrackObservation, WallTime,
 };
 use rollcall_stages::preview::{self, Overlay, Picture, PreviewError, PreviewHub, PreviewLimits, Watch};
 use rollcall_test_camera::{Clip, Codec, Format, Options, TestCamera};
@@ -96,6 +96,7 @@ fn frame(key: &StreamKey, seq: u64, image: Image) -> Frame {
         },
         image,
         tuning: Arc::new(decode_kit::tuning(0.0)),
+        attention: Attention::default(),
     }
 }
 

@@ -229,6 +229,8 @@ pub struct CameraStatus {
     pub fps: Option<f64>,
     /// Milliseconds since the last frame.
     pub frame_age_ms: Option<u64>,
+    /// Nothing happens before it: its key frames alone are decoded.
+    pub dozing: bool,
     /// Frames decoded since the daemon started or the camera was opened anew.
     pub frames: u64,
     /// Connections that ended in that time.

@@ -11,11 +11,11 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use parking_lot::Mutex;
 use rollcall_pipeline::image::I420;
 use rollcall_pipeline::{
-    Activity, AttendanceEvent, CameraId, CameraTuning, Chip, Decision, EmbeddedShot, Embedding, Epoch, EventId,
-    EventKind, FaceChip, Fault, Frame, FrameFaces, FrameMux, FrameTime, GalleryVersion, Image, Lane, LaneError,
-    LaneFactory, LaneOptions, LaneStages, LiveShot, LivenessVerdict, ManualClock, MatchOutcome, MediaTime, ModelId,
-    MonoTime, MuxMode, Outbox, Pose, Rect, RoomId, ShotQuality, Stage, StreamKey, Supervisor, ThreadHealth, TimeSource,
-    TrackId, TrackShot, Tracked, UndecidedReason, WallTime, ports::EventSink,
+    Activity, AttendanceEvent, Attention, CameraId, CameraTuning, Chip, Decision, EmbeddedShot, Embedding, Epoch,
+    EventId, EventKind, FaceChip, Fault, Frame, FrameFaces, FrameMux, FrameTime, GalleryVersion, Image, Lane,
+    LaneError, LaneFactory, LaneOptions, LaneStages, LiveShot, LivenessVerdict, ManualClock, MatchOutcome, MediaTime,
+    ModelId, MonoTime, MuxMode, Outbox, Pose, Rect, RoomId, ShotQuality, Stage, StreamKey, Supervisor, ThreadHealth,
+    TimeSource, TrackId, TrackShot, Tracked, UndecidedReason, WallTime, ports::EventSink,
 };
 
 /// Longer than anything here takes; only a broken lane waits so long.
@@ -46,6 +46,7 @@ pub fn frame(seq: u64) -> Frame {
         time: time(seq),
         image: Image::new(I420::filled(2, 2, [0, 0, 0])),
         tuning: Arc::new(tuning),
+        attention: Attention::default(),
     }
 }
 

@@ -12,7 +12,8 @@
 //!
 //! Waits: see [`Backoff`]; a camera that comes back meanwhile is heard by knocking (`knock`). Silence for [`STALL_LIMIT`] while live is a failure, because a frozen camera keeps its connection
 //! and no layer below notices for half a minute. The camera's thread decodes every frame (video is made of differences),
-//! and hands on those that are to be analysed; the mux is the only place that drops.
+//! but for those of a scene in which nothing happens (`doze`), and hands on those that are to be analysed; the mux is the only
+//! place that drops.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +21,9 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use rollcall_pipeline::config::{CameraConfig, CameraSource, Mounting};
 use rollcall_pipeline::metrics::CameraMetrics;
-use rollcall_pipeline::{CameraId, CameraTuning, Clock, CloseReason, Fault, FrameMux, MonoTime, MuxError, WallTime};
+use rollcall_pipeline::{
+    Attention, CameraId, CameraTuning, Clock, CloseReason, Fault, FrameMux, MonoTime, MuxError, WallTime,
+};
 
 use super::backoff::Backoff;
 use super::capture_time::CaptureClock;
@@ -61,6 +64,7 @@ pub struct Camera {
 #[derive(Clone, Debug)]
 pub struct CameraControl {
     tuning: Arc<ArcSwap<CameraTuning>>,
+    attention: Attention,
     status: Arc<CameraStatus>,
     stop: Arc<Stop>,
 }
@@ -69,6 +73,11 @@ impl CameraControl {
     /// Swaps the tuning; it is in force from the next frame on.
     pub fn retune(&self, tuning: CameraTuning) {
         self.tuning.store(Arc::new(tuning));
+    }
+
+    /// What keeps the camera from dozing.
+    pub fn attention(&self) -> &Attention {
+        &self.attention
     }
 
     /// Tells the camera to end. It does within a second, unless the lane blocks it.
@@ -100,6 +109,7 @@ impl Camera {
             over_udp: false,
             shared: CameraControl {
                 tuning: Arc::new(ArcSwap::from_pointee(config.tuning.clone())),
+                attention: Attention::default(),
                 status: Arc::default(),
                 stop: Arc::default(),
             },
@@ -179,7 +189,8 @@ impl Camera {
         if stop.is_told() || self.mux.is_closed() {
             return DisconnectReason::Shutdown;
         }
-        let opened = Stream::open(&self.source, self.mounting, self.over_udp, STALL_LIMIT, Arc::clone(&self.clock));
+        let (clock, attention) = (Arc::clone(&self.clock), &self.shared.attention);
+        let opened = Stream::open(&self.source, self.mounting, self.over_udp, STALL_LIMIT, clock, attention);
         let mut stream = match opened {
             Ok(stream) => stream,
             Err(reason) => return reason,
@@ -194,7 +205,7 @@ impl Camera {
                 }
                 stop.is_told() || self.mux.is_closed()
             });
-            self.dropped_late(stream.late().take());
+            self.dropped_late(stream.intake().take_late());
             let frame = match next {
                 Ok(frame) => frame,
                 Err(reason) => break reason,
@@ -230,7 +241,7 @@ impl Camera {
 
     /// Notes a decoded frame, whether it is analysed or not.
     fn seen(&mut self, frame: &DecodedFrame, stream: &Stream) {
-        self.metrics.decoded();
+        self.metrics.decoded(frame.dozed);
         let first = self.live.is_none();
         let came = MonoTime(frame.received.0.saturating_sub(frame.behind));
         let since = self.live.map_or(frame.received, |(first, _)| first);
@@ -240,6 +251,7 @@ impl Camera {
         // Before it is live: whoever sees that it is sees since when there are pictures, too.
         self.shared.status.update(|s| {
             s.decoded += 1;
+            s.dozing = stream.intake().is_dozing();
             s.last_frame = Some(came);
             if first || frame.anew == Some(Anew::Size) {
                 s.info = stream.info().clone();
@@ -293,7 +305,7 @@ impl Camera {
             CameraSource::File { .. } => Dating::Recording { start: begins },
             CameraSource::Rtsp { .. } | CameraSource::Usb { .. } => Dating::Live(CaptureClock::default()),
         };
-        Delivery::new(sender, dating).ok_or(DisconnectReason::Shutdown)
+        Delivery::new(sender, dating, self.shared.attention.clone()).ok_or(DisconnectReason::Shutdown)
     }
 
     fn enter(&self, state: CameraState) {
@@ -306,6 +318,7 @@ impl Camera {
             s.retry_at = None;
             if state != CameraState::Live {
                 s.fps = 0.0;
+                s.dozing = false;
             }
         });
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use rollcall_pipeline::{
-    CameraTuning, CloseReason, Frame, FrameTime, Image, MuxSender, StreamKey, TimeSource, WallTime,
+    Attention, CameraTuning, CloseReason, Frame, FrameTime, Image, MuxSender, StreamKey, TimeSource, WallTime,
 };
 
 use super::capture_time::CaptureClock;
@@ -33,6 +33,7 @@ pub(super) struct Delivery {
     dating: Dating,
     masks: MaskCache,
     rate: Rate,
+    attention: Attention,
 }
 
 /// What became of a frame.
@@ -47,7 +48,7 @@ pub(super) struct Note {
 
 impl Delivery {
     /// Begins an epoch; `None` when the lane has ended meanwhile.
-    pub(super) fn new(sender: MuxSender, dating: Dating) -> Option<Self> {
+    pub(super) fn new(sender: MuxSender, dating: Dating, attention: Attention) -> Option<Self> {
         let key = sender.key().ok()?;
         Some(Self {
             sender,
@@ -57,13 +58,14 @@ impl Delivery {
             dating,
             masks: MaskCache::default(),
             rate: Rate::default(),
+            attention,
         })
     }
 
     /// Hands a frame on, if it is to be analysed; `None` when the lane takes no more.
     pub(super) fn deliver(&mut self, frame: DecodedFrame, tuning: &Arc<CameraTuning>) -> Option<Note> {
-        let DecodedFrame { index, media, received, wall, ntp, image, .. } = frame;
-        let fps = self.rate.count(received);
+        let DecodedFrame { index, media, received, wall, ntp, dozed, image, .. } = frame;
+        let fps = self.rate.count(received, dozed.saturating_add(1));
         // A recording is one row of frames, whatever changes in it: track files count them.
         let seq = if matches!(self.dating, Dating::Recording { .. }) { index } else { self.seq };
         self.seq += 1;
@@ -81,7 +83,8 @@ impl Delivery {
         if sampled {
             let image = self.masks.apply(image, tuning);
             let time = FrameTime { media, received, captured, source };
-            let frame = Frame { key: self.key.clone(), seq, time, image, tuning: Arc::clone(tuning) };
+            let (key, tuning, attention) = (self.key.clone(), Arc::clone(tuning), self.attention.clone());
+            let frame = Frame { key, seq, time, image, tuning, attention };
             self.sender.push(frame).ok()?;
         }
         Some(Note { sampled, fps, source, skew, wall })

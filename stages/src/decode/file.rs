@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rollcall_pipeline::attention::Attention;
 use rollcall_pipeline::clock::Clock;
 use rollcall_pipeline::config::{CameraSource, Mounting};
 
@@ -26,7 +27,7 @@ impl VideoFile {
     /// When there is no such file, no decoder for it, or no picture in it.
     pub fn open(path: &Path, mounting: Mounting, clock: Arc<dyn Clock>) -> Result<Self, DisconnectReason> {
         let source = CameraSource::File { path: path.to_owned(), realtime: false, repeat: false };
-        let mut stream = Stream::open(&source, mounting, false, Duration::MAX, clock)?;
+        let mut stream = Stream::open(&source, mounting, false, Duration::MAX, clock, &Attention::default())?;
         let first = stream.next(&|| false)?;
         Ok(Self { stream, first: Some(first), ended: false })
     }

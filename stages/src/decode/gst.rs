@@ -11,10 +11,11 @@ use std::sync::{Arc, OnceLock};
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
+use rollcall_pipeline::attention::Attention;
 use rollcall_pipeline::config::{CameraSource, Mounting, Rotation, RtspTransport, Secret};
 
 use super::failure::{self, DisconnectReason, SourceKind};
-use super::late::{self, Late};
+use super::intake::{self, Intake};
 
 /// How long rtspsrc waits for a missing or late datagram; in order, nothing waits.
 const JITTER_MS: u32 = 200;
@@ -29,8 +30,8 @@ const SINK_BUFFERS: u32 = 2;
 pub(super) struct Built {
     pub(super) pipeline: gst::Pipeline,
     pub(super) sink: gst_app::AppSink,
-    /// What comes too late to be decoded; nothing does, of a source that waits for its decoder.
-    pub(super) late: Arc<Late>,
+    /// What of a live camera is not decoded; nothing is left out of a source that waits for its decoder.
+    pub(super) intake: Arc<Intake>,
 }
 
 /// Which kind of errors to expect of a source.
@@ -57,17 +58,22 @@ pub(super) fn init() -> Result<(), DisconnectReason> {
 }
 
 /// Builds the pipeline of a source. `over_udp` overrides [`RtspTransport::Auto`].
-pub(super) fn build(source: &CameraSource, mounting: Mounting, over_udp: bool) -> Result<Built, DisconnectReason> {
+pub(super) fn build(
+    source: &CameraSource,
+    mounting: Mounting,
+    over_udp: bool,
+    attention: &Attention,
+) -> Result<Built, DisconnectReason> {
     init()?;
     let pipeline = gst::Pipeline::new();
     let decode = decoder(&pipeline)?;
-    let late = Arc::default();
+    let intake = Arc::default();
     let realtime = match source {
         CameraSource::Rtsp { url, transport, username, password } => {
             let udp = over_udp || *transport == RtspTransport::Udp;
             let credentials = username.as_deref().zip(password.as_ref());
             rtsp(&pipeline, &decode, url, udp, credentials)?;
-            late::watch(&pipeline, &late);
+            intake::watch(&pipeline, &intake, attention);
             false
         }
         CameraSource::Usb { device, width, height, fps } => {
@@ -83,7 +89,7 @@ pub(super) fn build(source: &CameraSource, mounting: Mounting, over_udp: bool) -
         }
     };
     let sink = tail(&pipeline, &decode, mounting, matches!(source, CameraSource::File { .. }), realtime)?;
-    Ok(Built { pipeline, sink, late })
+    Ok(Built { pipeline, sink, intake })
 }
 
 fn make(factory: &str) -> Result<gst::Element, DisconnectReason> {
@@ -325,5 +331,5 @@ pub(super) fn webcam_stand_in(frames: i32, wanted: (u32, u32, u32)) -> Result<Bu
     let source = gst::parse::bin_from_description(&line, true).map_err(|e| DisconnectReason::Broken(e.to_string()))?;
     webcam(&pipeline, &decode, source.upcast(), Some(wanted.0), Some(wanted.1), Some(wanted.2))?;
     let sink = tail(&pipeline, &decode, Mounting::default(), false, false)?;
-    Ok(Built { pipeline, sink, late: Arc::default() })
+    Ok(Built { pipeline, sink, intake: Arc::default() })
 }

@@ -5,15 +5,10 @@
 //! and everything up to the next key frame is damaged by each. Here whole pictures are dropped, from the moment on at which
 //! one is [`TOO_OLD`], up to a key frame that is not; that costs nothing, so what waits is gone at once.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
-use parking_lot::Mutex;
-
-use super::gst::is_decoder;
 
 /// Compressed pictures that came longer ago are not decoded any more.
 pub(super) const TOO_OLD: Duration = Duration::from_secs(2);
@@ -25,25 +20,6 @@ const KEY_FRAME_PATIENCE: Duration = Duration::from_secs(6);
 /// No backlog grows as old as this: the camera's clock was set.
 const NO_BACKLOG: Duration = Duration::from_secs(30);
 
-/// What was thrown away of a stream, for those who count it.
-#[derive(Debug, Default)]
-pub(super) struct Late {
-    dropped: AtomicU64,
-    waiting: AtomicBool,
-}
-
-impl Late {
-    /// Pictures that were thrown away since this was asked last.
-    pub(super) fn take(&self) -> u64 {
-        self.dropped.swap(0, Ordering::Relaxed)
-    }
-
-    /// Whether nothing is decoded until a key frame comes.
-    pub(super) fn is_waiting(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed)
-    }
-}
-
 /// How long ago what is stamped `pts` should have come here; zero where that cannot be told.
 pub(super) fn age(at: &gst::Element, segment: &gst::Segment, pts: Option<gst::ClockTime>) -> Duration {
     let segment = segment.downcast_ref::<gst::ClockTime>();
@@ -52,45 +28,15 @@ pub(super) fn age(at: &gst::Element, segment: &gst::Segment, pts: Option<gst::Cl
     age.map(Duration::from).filter(|age| *age < NO_BACKLOG).unwrap_or_default()
 }
 
-/// Watches what goes into the decoders of a pipeline, those that are still to come included.
-pub(super) fn watch(pipeline: &gst::Pipeline, late: &Arc<Late>) {
-    let late = Arc::clone(late);
-    pipeline.connect_deep_element_added(move |_, _, element| {
-        if let Some(pad) = element.static_pad("sink").filter(|_| is_decoder(element)) {
-            watch_pad(&pad, Arc::clone(&late));
-        }
-    });
-}
-
-fn watch_pad(pad: &gst::Pad, late: Arc<Late>) {
-    let gate = Mutex::new(Gate::default());
-    pad.add_probe(gst::PadProbeType::BUFFER, move |pad, probe| {
-        let Some(gst::PadProbeData::Buffer(buffer)) = &probe.data else { return gst::PadProbeReturn::Ok };
-        let (Some(element), Some(event)) = (pad.parent_element(), pad.sticky_event::<gst::event::Segment>(0)) else {
-            return gst::PadProbeReturn::Ok;
-        };
-        let age = age(&element, event.segment(), buffer.pts().or(buffer.dts()));
-        let now = element.current_running_time().map(Duration::from).unwrap_or_default();
-        let is_key = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
-        let passes = gate.lock().passes(now, age, is_key);
-        late.waiting.store(!passes, Ordering::Relaxed);
-        if passes {
-            return gst::PadProbeReturn::Ok;
-        }
-        late.dropped.fetch_add(1, Ordering::Relaxed);
-        gst::PadProbeReturn::Handled
-    });
-}
-
 /// Open, or shut since some moment. Pure.
 #[derive(Debug, Default)]
-struct Gate {
+pub(super) struct Gate {
     shut_since: Option<Duration>,
 }
 
 impl Gate {
     /// Whether a picture of this `age` is decoded.
-    fn passes(&mut self, now: Duration, age: Duration, is_key: bool) -> bool {
+    pub(super) fn passes(&mut self, now: Duration, age: Duration, is_key: bool) -> bool {
         let Some(since) = self.shut_since else {
             if age > TOO_OLD {
                 self.shut_since = Some(now);

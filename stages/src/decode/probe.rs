@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rollcall_pipeline::config::{CameraSource, Mounting};
-use rollcall_pipeline::{Clock, Image, MediaTime, MonoTime, TimeSource};
+use rollcall_pipeline::{Attention, Clock, Image, MediaTime, MonoTime, TimeSource};
 
 use super::camera::STALL_LIMIT;
 use super::capture_time::CaptureClock;
@@ -83,7 +83,14 @@ struct Look<'a> {
 
 impl Look<'_> {
     fn once(&self, over_udp: bool) -> Result<Probe, DisconnectReason> {
-        let mut stream = Stream::open(self.source, self.mounting, over_udp, STALL_LIMIT, Arc::clone(self.clock))?;
+        let mut stream = Stream::open(
+            self.source,
+            self.mounting,
+            over_udp,
+            STALL_LIMIT,
+            Arc::clone(self.clock),
+            &Attention::default(),
+        )?;
         let over = || (self.stopped)() || self.passed() >= self.limits.time.min(LONGEST);
         let first = stream.next(&over).map_err(|reason| self.name(reason))?;
         let recorded = matches!(self.source, CameraSource::File { .. });

@@ -59,6 +59,8 @@ pub struct CameraSnapshot {
     pub fps: f64,
     /// When the last frame that was decoded came from the camera: earlier than it came out of a decoder that is behind.
     pub last_frame: Option<MonoTime>,
+    /// Nothing happens before it, and its key frames alone are decoded.
+    pub dozing: bool,
     /// Frames decoded since the daemon started.
     pub decoded: u64,
     /// Those of them that were handed to the lane.
@@ -144,22 +146,25 @@ impl Stop {
 /// Frames a second over a sliding window of about two seconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Rate {
-    window: Option<(MonoTime, u32)>,
+    window: Option<(MonoTime, u64)>,
     fps: f64,
 }
 
 impl Rate {
-    pub(super) fn count(&mut self, now: MonoTime) -> f64 {
-        let (start, frames) = self.window.get_or_insert((now, 0));
+    /// The rate, with `came` more frames that came until `now`.
+    pub(super) fn count(&mut self, now: MonoTime, came: u64) -> f64 {
+        let Some((start, frames)) = &mut self.window else {
+            self.window = Some((now, 0));
+            return self.fps;
+        };
+        *frames += came;
         let passed = now.since(*start);
+        let rate = *frames as f64 / passed.as_secs_f64();
         if passed >= Duration::from_secs(2) {
-            self.fps = f64::from(*frames) / passed.as_secs_f64();
-            self.window = Some((now, 1));
-        } else {
-            *frames += 1;
-            if self.fps == 0.0 && passed >= Duration::from_millis(500) {
-                return f64::from(*frames - 1) / passed.as_secs_f64();
-            }
+            self.fps = rate;
+            self.window = Some((now, 0));
+        } else if self.fps == 0.0 && passed >= Duration::from_millis(500) {
+            return rate;
         }
         self.fps
     }
@@ -174,12 +179,16 @@ mod tests {
         let mut rate = Rate::default();
         let mut last = 0.0;
         for i in 0..200u64 {
-            last = rate.count(MonoTime(Duration::from_millis(i * 40)));
+            last = rate.count(MonoTime(Duration::from_millis(i * 40)), 1);
         }
         assert!((last - 25.0).abs() < 0.01, "{last}");
         for i in 0..100u64 {
-            last = rate.count(MonoTime(Duration::from_millis(8_000 + i * 100)));
+            last = rate.count(MonoTime(Duration::from_millis(8_000 + i * 100)), 1);
         }
         assert!((last - 10.0).abs() < 0.01, "{last}");
+        for i in 0..10u64 {
+            last = rate.count(MonoTime(Duration::from_secs(18 + i)), 25);
+        }
+        assert!((last - 25.0).abs() < 0.01, "those that were not decoded came, too: {last}");
     }
 }

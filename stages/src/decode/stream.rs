@@ -9,13 +9,14 @@ use gstreamer_app as gst_app;
 use gstreamer_video as gst_video;
 use rollcall_pipeline::clock::Clock;
 use rollcall_pipeline::config::{CameraSource, Mounting};
-use rollcall_pipeline::{Image, MediaTime, MonoTime, WallTime};
+use rollcall_pipeline::{Attention, Image, MediaTime, MonoTime, WallTime};
 
 use super::buffer::GstImage;
 use super::container;
 use super::failure::{self, DisconnectReason, SourceKind};
 use super::gst as build;
-use super::late::{self, Late};
+use super::intake::Intake;
+use super::late;
 use super::timeline::Timeline;
 
 /// How long one pull blocks: the longest delay of a stop request and of an error message.
@@ -59,6 +60,8 @@ pub struct DecodedFrame {
     pub behind: Duration,
     /// The camera's own time of capture, where it sends one.
     pub ntp: Option<WallTime>,
+    /// How many frames before it were not decoded, because nothing happened.
+    pub dozed: u64,
     /// The pixels.
     pub image: Image,
     /// With this frame something began anew that makes it incomparable with those before it.
@@ -79,7 +82,7 @@ pub(super) struct Stream {
     pipeline: gst::Pipeline,
     bus: gst::Bus,
     sink: gst_app::AppSink,
-    late: Arc<Late>,
+    intake: Arc<Intake>,
     kind: SourceKind,
     path: Option<std::path::PathBuf>,
     stall_limit: Duration,
@@ -101,6 +104,7 @@ impl Stream {
         over_udp: bool,
         stall_limit: Duration,
         clock: Arc<dyn Clock>,
+        attention: &Attention,
     ) -> Result<Self, DisconnectReason> {
         let path = match source {
             CameraSource::File { path, .. } => {
@@ -116,7 +120,7 @@ impl Stream {
             }
             _ => None,
         };
-        let built = build::build(source, mounting, over_udp)?;
+        let built = build::build(source, mounting, over_udp, attention)?;
         Self::start(built, build::kind(source), path, stall_limit, clock)
     }
 
@@ -128,13 +132,13 @@ impl Stream {
         stall_limit: Duration,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, DisconnectReason> {
-        let build::Built { pipeline, sink, late } = built;
+        let build::Built { pipeline, sink, intake } = built;
         let bus = pipeline.bus().ok_or_else(|| DisconnectReason::Broken("a pipeline without a bus".to_owned()))?;
         let mut stream = Self {
             pipeline,
             bus,
             sink,
-            late,
+            intake,
             kind,
             path,
             stall_limit,
@@ -159,8 +163,10 @@ impl Stream {
     pub(super) fn next(&mut self, stopped: &dyn Fn() -> bool) -> Result<DecodedFrame, DisconnectReason> {
         // From here, not from the last frame: the caller may have been blocked by the lane since.
         let asked = self.clock.mono();
+        // While it dozes, what comes is a sign of life, though not decoded.
+        let (mut heard, mut came) = (asked, self.intake.came());
         loop {
-            let waits = self.frames == 0 || self.kind == SourceKind::File || self.late.is_waiting();
+            let waits = self.frames == 0 || self.kind == SourceKind::File || self.intake.is_waiting();
             let limit = if waits { FIRST_FRAME_LIMIT } else { self.stall_limit };
             if stopped() {
                 return Err(DisconnectReason::Shutdown);
@@ -172,11 +178,15 @@ impl Stream {
             if self.sink.is_eos() {
                 return Err(self.end());
             }
-            let silent = self.clock.mono().since(asked);
+            let now = self.clock.mono();
+            if self.intake.is_dozing() && std::mem::replace(&mut came, self.intake.came()) != came {
+                heard = now;
+            }
+            let silent = now.since(heard);
             if silent >= GIF_END && self.info.codec == "image/gst-libav-gif" {
                 return Err(DisconnectReason::Eos);
             }
-            if silent >= limit {
+            if silent >= limit || now.since(asked) >= limit.max(FIRST_FRAME_LIMIT) {
                 // Once in a while GStreamer waits for ever for what was cut off, instead of saying so.
                 return Err(self.cut().unwrap_or(DisconnectReason::Stalled(silent)));
             }
@@ -188,9 +198,9 @@ impl Stream {
         &self.info
     }
 
-    /// What comes too late to be decoded.
-    pub(super) fn late(&self) -> &Arc<Late> {
-        &self.late
+    /// What of it is not decoded.
+    pub(super) fn intake(&self) -> &Intake {
+        &self.intake
     }
 
     /// How many warnings GStreamer gave about this stream.
@@ -229,7 +239,8 @@ impl Stream {
         self.frames += 1;
         self.last_media = placed.media;
         let (media, image) = (placed.media, Image::new(image));
-        Ok(DecodedFrame { index, media, received, wall, behind, ntp, image, anew })
+        let dozed = self.intake.take_dozed();
+        Ok(DecodedFrame { index, media, received, wall, behind, ntp, dozed, image, anew })
     }
 
     /// Takes over the format of a frame; true when an earlier frame had another size or layout.
@@ -409,7 +420,7 @@ mod tests {
         let camera = TestCamera::start(Clip::pattern(format).unwrap(), Options::default()).unwrap();
         let source =
             CameraSource::Rtsp { url: camera.url(), transport: RtspTransport::Tcp, username: None, password: None };
-        let built = build::build(&source, Mounting::default(), false).unwrap();
+        let built = build::build(&source, Mounting::default(), false, &Attention::default()).unwrap();
         // A quarter of what is sent.
         slow_down(&built, Duration::from_millis(160));
         let clock = Arc::new(SystemClock);
@@ -419,7 +430,7 @@ mod tests {
         // Eight seconds that show two of the camera's, were nothing dropped.
         let bound = late::TOO_OLD + Duration::from_secs(1);
         assert!(oldest > Duration::from_millis(1_500) && oldest < bound, "{oldest:?}");
-        assert!(stream.late().take() > 25);
+        assert!(stream.intake().take_late() > 25);
         let shown = frames[49].media.since(frames[0].media);
         assert!(shown > Duration::from_secs(5), "{shown:?}");
         assert!(frames.iter().all(|frame| frame.anew.is_none()));

@@ -59,6 +59,9 @@ impl Stage for DetectStage {
             let look = stream.gate.look(&mut self.grids, &frame)?;
             let labels = [Label::Camera(&frame.key.camera), Label::Reason(look.as_str())];
             counter(CounterName::DetectorFrames, &labels).increment(1);
+            if look.is_stir() {
+                frame.attention.stirred();
+            }
             let PartialSearch { faces: found, part } = match look {
                 Look::Nowhere(_) => {
                     out.send(FrameFaces { frame, faces: Vec::new(), searched: 0.0 });
@@ -77,6 +80,9 @@ impl Stage for DetectStage {
                     None if faces.len() == MAX_FACES => metrics.face_rejected("too_many"),
                     None => faces.push(face),
                 }
+            }
+            if !faces.is_empty() {
+                frame.attention.stirred();
             }
             stream.gate.found(&frame, &faces);
             out.send(FrameFaces { frame, faces, searched: part });

@@ -79,6 +79,11 @@ pub enum Spared {
 }
 
 impl Look {
+    /// Whether something moved or somebody is there, or might be: the gate is off.
+    pub fn is_stir(&self) -> bool {
+        matches!(self, Self::Places(..) | Self::Everywhere(Cause::Always))
+    }
+
     /// The word used in metrics.
     pub fn as_str(&self) -> &'static str {
         match self {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use rollcall_pipeline::image::I420;
 use rollcall_pipeline::ports::FaceDetector;
 use rollcall_pipeline::{
-    CameraId, CameraTuning, Detection, Epoch, Fault, Frame, FrameTime, Image, ImageView, MediaTime, MonoTime,
-    PixelFormat, RoomId, StreamKey, TimeSource, WallTime,
+    Attention, CameraId, CameraTuning, Detection, Epoch, Fault, Frame, FrameTime, Image, ImageView, MediaTime,
+    MonoTime, PixelFormat, RoomId, StreamKey, TimeSource, WallTime,
 };
 use uuid::Uuid;
 
@@ -86,6 +86,7 @@ fn still(image: Image, detect_size: u32) -> Frame {
         },
         image,
         tuning: Arc::new(tuning),
+        attention: Attention::default(),
     }
 }
 

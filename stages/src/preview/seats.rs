@@ -139,6 +139,9 @@ impl Seats {
     pub(super) fn offer(&mut self, frame: &Frame, tracks: &[TrackObservation]) -> bool {
         let camera = &frame.key.camera;
         let Some(watched) = self.cameras.get_mut(camera) else { return false };
+        if !watched.seats.is_empty() {
+            frame.attention.asked();
+        }
         for seat in &mut watched.seats {
             if seat.epoch != Some(frame.key.epoch) {
                 (seat.epoch, seat.sampler) = (Some(frame.key.epoch), Sampler::default());

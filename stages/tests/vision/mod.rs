@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rollcall_models::Models;
 use rollcall_pipeline::{
-    CameraId, CameraTuning, Epoch, Frame, FrameTime, Image, MediaTime, MonoTime, Polygon, RoomId, StreamKey,
+    Attention, CameraId, CameraTuning, Epoch, Frame, FrameTime, Image, MediaTime, MonoTime, Polygon, RoomId, StreamKey,
     TimeSource, WallTime,
 };
 use rollcall_stages::picture;
@@ -54,5 +54,5 @@ pub(crate) fn tuning() -> CameraTuning {
 }
 
 pub(crate) fn frame(seq: u64, image: Image, tuning: CameraTuning) -> Frame {
-    Frame { key: stream(1), seq, time: at(seq * 200), image, tuning: Arc::new(tuning) }
+    Frame { key: stream(1), seq, time: at(seq * 200), image, tuning: Arc::new(tuning), attention: Attention::default() }
 }

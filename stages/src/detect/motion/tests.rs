@@ -3,7 +3,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use rollcall_pipeline::image::I420;
 use rollcall_pipeline::{
-    CameraId, Epoch, FrameTime, Image, MonoTime, Polygon, RoomId, StreamKey, TimeSource, WallTime,
+    Attention, CameraId, Epoch, FrameTime, Image, MonoTime, Polygon, RoomId, StreamKey, TimeSource, WallTime,
 };
 use uuid::Uuid;
 
@@ -72,6 +72,7 @@ impl Door {
             },
             image: Image::new(image),
             tuning: Arc::clone(&self.tuning),
+            attention: Attention::default(),
         };
         self.seq += 1;
         let look = self.gate.look(&mut self.grids, &frame).expect("the planes are whole");

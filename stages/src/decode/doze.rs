@@ -1,0 +1,349 @@
+//! A camera before which nothing goes on is decoded by its key frames alone.
+//!
+//! Decoding is most of what a camera costs, and most doors are quiet most of the time. A compressed picture says by its size
+//! how much it differs from the one before: while the search has seen nothing stir for [`QUIET`], what lies between two key
+//! frames is held undecoded, until a picture is clearly larger than quiet ones are. Then what is held is decoded first, so no
+//! picture is missing when somebody comes. A key frame throws away what was held before it, and is searched like any other.
+//!
+//! Not every camera tells by its sizes (one that fills up to a constant rate does not). So a camera is believed only once it
+//! has told: it dozes if the last time that something stirred after a quiet while a larger picture came with it. One that
+//! let somebody pass untold is decoded whole until it has told again.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use rollcall_pipeline::attention::Calls;
+
+/// Nothing stirs for so long before a camera dozes.
+const QUIET: Duration = Duration::from_secs(4);
+/// A larger picture belongs to what the search saw if it came so much earlier, at most (the lane takes its time) …
+const TOLD_WITHIN: Duration = Duration::from_millis(1_500);
+/// … or later: what begins to move moves little at first.
+const TOLD_AFTER: Duration = Duration::from_millis(500);
+/// Between two key frames nobody is noticed of whom the sizes do not tell: cameras that send them more seldom do not doze.
+const LONGEST_KEY_GAP: Duration = Duration::from_secs(4);
+/// Fewer quiet pictures say nothing about what is usual.
+const FEWEST: usize = 15;
+/// Pictures remembered: those of [`QUIET`] at 120 a second.
+const MOST: usize = 512;
+/// Bytes held undecoded, at most.
+const MOST_HELD: usize = 8 << 20;
+/// So much larger than the largest quiet picture, and so many bytes, is clearly larger.
+const LARGER: f64 = 1.5;
+const LARGER_BYTES: f64 = 256.0;
+
+/// A compressed picture.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unit {
+    /// When it came; running time of the stream.
+    pub(super) at: Duration,
+    /// Bytes.
+    pub(super) size: usize,
+    /// It can be decoded without those before it.
+    pub(super) is_key: bool,
+    /// When it is to be shown.
+    pub(super) shown: Option<Duration>,
+}
+
+/// What to do with a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Decode it; nothing that is held is needed any more.
+    Decode,
+    /// Hold it.
+    Hold,
+    /// Decode what is held, then it.
+    Wake,
+}
+
+/// The state of one connection. Pure.
+#[derive(Debug, Default)]
+pub(super) struct Doze {
+    calls: Calls,
+    /// Since when nothing has stirred.
+    quiet_since: Duration,
+    /// Since when everything is decoded.
+    awake_since: Duration,
+    /// Pictures between key frames that came within [`QUIET`] and [`TOLD_WITHIN`], oldest first.
+    recent: VecDeque<(Duration, usize)>,
+    last_key: Option<Duration>,
+    last_shown: Option<Duration>,
+    /// When a larger picture woke it last.
+    told_at: Option<Duration>,
+    /// Sizes told of what stirred last.
+    is_believed: bool,
+    /// Until when they may still tell of it, and by which size.
+    judged: Option<(Duration, usize)>,
+    asleep: Option<Asleep>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Asleep {
+    /// A picture of more bytes wakes it.
+    limit: usize,
+    held: usize,
+}
+
+impl Doze {
+    /// What to do with the next picture, in the order of decoding.
+    pub(super) fn take(&mut self, unit: Unit, calls: Calls) -> Verdict {
+        let Unit { at, size, is_key, shown } = unit;
+        let stirred = calls.stirred != self.calls.stirred;
+        let called = stirred || calls.asked != self.calls.asked;
+        self.calls = calls;
+        if stirred && at.saturating_sub(self.quiet_since) >= QUIET {
+            let woke = self.told_at.is_some_and(|told| at.saturating_sub(told) <= QUIET);
+            let limit = self.limit(at);
+            self.is_believed = woke || limit.is_some_and(|limit| self.largest_lately(at) > limit);
+            self.judged = limit.map(|limit| (at + TOLD_AFTER, limit));
+        }
+        if let Some((until, limit)) = self.judged {
+            self.is_believed |= !is_key && size > limit && at <= until;
+        }
+        if called {
+            self.quiet_since = at;
+        }
+        // Where pictures are not shown in the order of decoding, a key frame alone gives none.
+        let reorders = shown < self.last_shown;
+        self.last_shown = self.last_shown.max(shown);
+        let key_gap = self.last_key.map(|last| at.saturating_sub(last));
+        if is_key {
+            self.last_key = Some(at);
+        } else {
+            self.remember(at, size);
+        }
+        match &mut self.asleep {
+            Some(asleep) => {
+                let is_told = !is_key && size > asleep.limit;
+                asleep.held = if is_key { 0 } else { asleep.held + size };
+                let is_too_much = asleep.held > MOST_HELD || key_gap.is_some_and(|gap| gap > LONGEST_KEY_GAP);
+                if called || reorders || is_told || is_too_much {
+                    self.told_at = if is_told { Some(at) } else { self.told_at };
+                    self.wake(at);
+                    return Verdict::Wake;
+                }
+                if is_key { Verdict::Decode } else { Verdict::Hold }
+            }
+            None => {
+                if reorders {
+                    self.awake_since = at;
+                }
+                if is_key && key_gap.is_some_and(|gap| gap <= LONGEST_KEY_GAP) {
+                    self.asleep = self.may_sleep(at).map(|limit| Asleep { limit, held: 0 });
+                }
+                Verdict::Decode
+            }
+        }
+    }
+
+    /// Decodes everything from the next picture on; what is held is of no use any more.
+    pub(super) fn wake(&mut self, at: Duration) {
+        self.asleep = None;
+        self.awake_since = at;
+    }
+
+    /// Whether only key frames are decoded.
+    pub(super) fn is_asleep(&self) -> bool {
+        self.asleep.is_some()
+    }
+
+    /// The size that wakes it, if it may doze from here on.
+    fn may_sleep(&self, at: Duration) -> Option<usize> {
+        let is_quiet = [self.quiet_since, self.awake_since].iter().all(|since| at.saturating_sub(*since) >= QUIET);
+        let limit = self.limit(at).filter(|_| is_quiet && self.is_believed)?;
+        // Somebody may be coming of whom the search has not told yet.
+        (self.largest_lately(at) <= limit).then_some(limit)
+    }
+
+    /// The largest size that is usual while nothing stirs; `None` while too little is known.
+    fn limit(&self, at: Duration) -> Option<usize> {
+        let quiet = |(came, _): &&(Duration, usize)| *came > self.quiet_since && *came + TOLD_WITHIN < at;
+        let sizes = || self.recent.iter().filter(quiet).map(|(_, size)| *size);
+        let largest = sizes().max().filter(|_| sizes().count() >= FEWEST)?;
+        Some((largest as f64 * LARGER + LARGER_BYTES) as usize)
+    }
+
+    /// Of those that came within [`TOLD_WITHIN`].
+    fn largest_lately(&self, at: Duration) -> usize {
+        self.recent
+            .iter()
+            .filter(|(came, _)| *came + TOLD_WITHIN >= at)
+            .map(|(_, size)| *size)
+            .max()
+            .unwrap_or_default()
+    }
+
+    fn remember(&mut self, at: Duration, size: usize) {
+        let is_over = |came: Duration| came + QUIET + TOLD_WITHIN < at;
+        while self.recent.front().is_some_and(|(came, _)| is_over(*came)) || self.recent.len() >= MOST {
+            self.recent.pop_front();
+        }
+        self.recent.push_back((at, size));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A camera of 25 pictures a second, a key frame each second.
+    #[derive(Default)]
+    struct Camera {
+        doze: Doze,
+        calls: Calls,
+        n: u64,
+        key_every: u64,
+    }
+
+    impl Camera {
+        fn new() -> Self {
+            Self { key_every: 25, ..Self::default() }
+        }
+
+        fn at(&self) -> Duration {
+            Duration::from_millis(1_000 + self.n * 40)
+        }
+
+        fn send(&mut self, size: usize) -> Verdict {
+            let (at, is_key) = (self.at(), self.n.is_multiple_of(self.key_every));
+            self.n += 1;
+            let size = if is_key { 60_000 } else { size };
+            self.doze.take(Unit { at, size, is_key, shown: Some(at) }, self.calls)
+        }
+
+        fn run(&mut self, seconds: u64, size: usize) -> Vec<Verdict> {
+            (0..seconds * 25).map(|_| self.send(size)).collect()
+        }
+
+        /// Somebody passes for two seconds, of whom the search tells after five pictures.
+        fn pass(&mut self, size: usize) -> Vec<Verdict> {
+            let mut verdicts: Vec<_> = (0..5).map(|_| self.send(size)).collect();
+            for _ in 0..45 {
+                self.calls.stirred += 1;
+                verdicts.push(self.send(size));
+            }
+            verdicts
+        }
+
+        /// One before which somebody passed whom it told of, and that dozes since.
+        fn dozing() -> Self {
+            let mut camera = Self::new();
+            camera.run(8, 500);
+            camera.pass(9_000);
+            camera.run(8, 500);
+            assert!(camera.doze.is_asleep());
+            camera
+        }
+    }
+
+    fn decoded(verdicts: &[Verdict]) -> usize {
+        verdicts.iter().filter(|v| **v == Verdict::Decode).count()
+    }
+
+    #[test]
+    fn a_camera_that_never_told_is_decoded_whole() {
+        let mut camera = Camera::new();
+        assert_eq!(decoded(&camera.run(60, 500)), 60 * 25);
+    }
+
+    #[test]
+    fn a_camera_that_has_told_is_decoded_by_its_key_frames() {
+        let mut camera = Camera::dozing();
+        assert_eq!(decoded(&camera.run(60, 600)), 60);
+    }
+
+    #[test]
+    fn whoever_comes_wakes_it_at_their_first_picture() {
+        let mut camera = Camera::dozing();
+        camera.run(3, 500);
+        let verdicts = camera.pass(9_000);
+        let first_delta = verdicts.iter().position(|v| *v != Verdict::Decode).unwrap();
+        assert_eq!(verdicts[first_delta], Verdict::Wake);
+        assert_eq!(decoded(&verdicts[first_delta + 1..]), verdicts.len() - first_delta - 1);
+        // And it dozes again, having told.
+        let after = camera.run(20, 500);
+        assert!(after.contains(&Verdict::Hold));
+    }
+
+    #[test]
+    fn whom_the_search_sees_without_a_larger_picture_wakes_it_and_it_is_believed_no_more() {
+        let mut camera = Camera::dozing();
+        camera.run(5, 500);
+        let verdicts = camera.pass(550);
+        assert_eq!(verdicts.iter().filter(|v| **v == Verdict::Wake).count(), 1);
+        let quiet = camera.run(60, 500);
+        assert_eq!(decoded(&quiet), quiet.len(), "decoded whole");
+        camera.pass(9_000);
+        assert!(camera.run(10, 500).contains(&Verdict::Hold), "it told again");
+    }
+
+    #[test]
+    fn what_moves_little_at_first_has_told_all_the_same() {
+        let mut camera = Camera::new();
+        camera.run(8, 500);
+        camera.calls.stirred += 1;
+        (0..5).for_each(|_| drop(camera.send(600)));
+        camera.pass(9_000);
+        assert!(camera.run(10, 500).contains(&Verdict::Hold));
+    }
+
+    #[test]
+    fn a_larger_picture_without_anybody_wakes_it_for_a_while() {
+        let mut camera = Camera::dozing();
+        camera.run(5, 500);
+        camera.send(500);
+        assert_eq!(camera.send(5_000), Verdict::Wake);
+        let after = camera.run(12, 500);
+        assert!(decoded(&after[..3 * 25]) == 75 && after.contains(&Verdict::Hold));
+    }
+
+    #[test]
+    fn whoever_wants_to_see_pictures_keeps_it_awake_and_costs_no_trust() {
+        let mut camera = Camera::dozing();
+        camera.run(2, 500);
+        for _ in 0..200 {
+            camera.calls.asked += 1;
+            assert_ne!(camera.send(500), Verdict::Hold);
+        }
+        assert!(camera.run(10, 500).contains(&Verdict::Hold));
+    }
+
+    #[test]
+    fn a_camera_of_rare_key_frames_is_decoded_whole() {
+        let mut camera = Camera { key_every: 250, ..Camera::new() };
+        camera.run(20, 500);
+        camera.pass(9_000);
+        assert!(!camera.run(60, 500).contains(&Verdict::Hold));
+        let mut camera = Camera::dozing();
+        camera.key_every = 250;
+        let verdicts = camera.run(10, 500);
+        assert!(verdicts.contains(&Verdict::Wake) && !camera.doze.is_asleep(), "they became rare");
+    }
+
+    #[test]
+    fn pictures_that_are_shown_in_another_order_are_all_decoded() {
+        let mut camera = Camera::new();
+        let send = |camera: &mut Camera, size| {
+            let (at, is_key, odd) = (camera.at(), camera.n.is_multiple_of(25), camera.n % 2);
+            camera.n += 1;
+            let shown = Some(at + Duration::from_millis(if odd == 0 { 80 } else { 0 }));
+            camera.doze.take(Unit { at, size, is_key, shown }, camera.calls)
+        };
+        (0..200).for_each(|_| assert_eq!(send(&mut camera, 500), Verdict::Decode));
+        for _ in 0..50 {
+            camera.calls.stirred += 1;
+            send(&mut camera, 9_000);
+        }
+        (0..500).for_each(|_| assert_eq!(send(&mut camera, 500), Verdict::Decode));
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let mut camera = Camera::new();
+        for n in 0..5_000u64 {
+            let at = Duration::from_micros(n * 100);
+            camera.doze.take(Unit { at, size: 100, is_key: false, shown: Some(at) }, camera.calls);
+        }
+        assert!(camera.doze.recent.len() <= MOST);
+    }
+}
