@@ -14,6 +14,8 @@ import zipfile
 from pathlib import Path
 
 CLIENT_TIMEOUT_S = 900
+WHEN_ALTERED = "nothing of it was used: look at the mirror or proxy that pip or npm is configured for"
+WHEN_UNREACHABLE = "look at the network, and at the mirror or proxy that pip or npm is configured for; then run it again: it goes on here"
 
 
 class SetupError(Exception):
@@ -48,7 +50,7 @@ def check(name: str, data: bytes, expected: str) -> None:
     """Raises a `SetupError` that names `name` if `data` is not what the manifest pins."""
     found = sha256(data)
     if found != expected:
-        raise SetupError(f"{name} is altered: sha256 is {found}, models/manifest.toml pins {expected}")
+        raise SetupError(f"{name} is altered: sha256 is {found}, models/manifest.toml pins {expected}\n    {WHEN_ALTERED}")
 
 
 def member(archive: dict, data: bytes, name: str) -> bytes:
@@ -99,7 +101,7 @@ def _run(archive: dict, command: list[str], directory: Path) -> None:
     except FileNotFoundError as error:
         raise SetupError(f"{label(archive)}: {command[0]} is not installed") from error
     except subprocess.TimeoutExpired as error:
-        raise SetupError(f"{label(archive)}: no answer from the registry within {CLIENT_TIMEOUT_S} s") from error
+        raise SetupError(f"{label(archive)}: no answer from the registry within {CLIENT_TIMEOUT_S} s\n    {WHEN_UNREACHABLE}") from error
     if done.returncode == 0:
         return
     said = (done.stderr.strip() or done.stdout.strip()).splitlines()
@@ -107,5 +109,6 @@ def _run(archive: dict, command: list[str], directory: Path) -> None:
     said = said if len(said) <= 8 else [*said[:4], "...", *said[-4:]]
     altered = "DO NOT MATCH THE HASHES" in done.stderr
     what = "is altered (its sha256 is not the pinned one)" if altered else "could not be downloaded"
+    advice = WHEN_ALTERED if altered else WHEN_UNREACHABLE
     client = {"pypi": "pip", "npm": "npm"}[archive["registry"]]
-    raise SetupError("\n".join([f"{label(archive)} {what}; {client} said:", *(f"    {line}" for line in said)]))
+    raise SetupError("\n    ".join([f"{label(archive)} {what}; {client} said:", *said, advice]))

@@ -3,14 +3,29 @@
 #![allow(dead_code, reason = "each test program uses its own part")]
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use ndarray::Array4;
 use rollcall_models::{Manifest, Models};
 use tempfile::TempDir;
 
+/// The source tree.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a crate lies in the tree")
+}
+
 /// The directory that `make setup` fills.
 pub(crate) fn cache() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("cache")
+}
+
+/// Lets a command reach no package registry: nothing listens on that port.
+pub(crate) fn without_registries(command: &mut Command) -> &mut Command {
+    let nowhere = "http://127.0.0.1:1/";
+    command
+        .envs([("PIP_CONFIG_FILE", "/dev/null"), ("PIP_INDEX_URL", nowhere), ("PIP_RETRIES", "0")])
+        .envs([("npm_config_registry", nowhere), ("npm_config_fetch_retries", "0")])
+        .envs([("NO_PROXY", "127.0.0.1"), ("no_proxy", "127.0.0.1")])
 }
 
 /// The real models.
