@@ -80,6 +80,16 @@ pub enum Segment {
     },
 }
 
+/// How many bits an encoder spends on a picture.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BitRate {
+    /// About as many on each second, whatever it shows.
+    #[default]
+    Constant,
+    /// What the picture needs for an even quality, up to a limit; what most cameras call variable.
+    Variable,
+}
+
 /// Encoded pictures, ready to be sent. Cloning copies a pointer.
 #[derive(Clone, Debug)]
 pub struct Clip(Arc<Encoded>);
@@ -97,11 +107,19 @@ impl Clip {
     /// # Errors
     /// When an encoder is missing or a recording cannot be read.
     pub fn encode(segments: &[Segment], format: Format) -> Result<Self, TestCameraError> {
+        Self::encode_at(segments, format, BitRate::Constant)
+    }
+
+    /// The same at another kind of bit rate.
+    ///
+    /// # Errors
+    /// When an encoder is missing or a recording cannot be read.
+    pub fn encode_at(segments: &[Segment], format: Format, rate: BitRate) -> Result<Self, TestCameraError> {
         gst::init()?;
         let mut caps = None;
         let mut units = Vec::new();
         for segment in segments {
-            let (segment_caps, mut segment_units) = encode(segment, format)?;
+            let (segment_caps, mut segment_units) = encode(segment, format, rate)?;
             caps.get_or_insert(segment_caps);
             units.append(&mut segment_units);
         }
@@ -208,31 +226,35 @@ impl Segment {
 }
 
 /// The tail of the launch line: compression with a key frame a second and no delay.
-fn encoder(format: Format) -> String {
+fn encoder(format: Format, rate: BitRate) -> String {
     let Format { width, height, fps, codec } = format;
     // About 0.1 bit a pixel, what IP cameras send.
     let kbit = (u64::from(width) * u64::from(height) * u64::from(fps) / 10_000).max(256);
+    let (h264, h265) = match rate {
+        BitRate::Constant => ("", ""),
+        BitRate::Variable => ("pass=qual quantizer=28 vbv-buf-capacity=1000", "option-string=crf=28"),
+    };
     match codec {
         Codec::H264 => format!(
-            "x264enc tune=zerolatency speed-preset=veryfast key-int-max={fps} bitrate={kbit} \
+            "x264enc tune=zerolatency speed-preset=veryfast key-int-max={fps} bitrate={kbit} {h264} \
              ! h264parse config-interval=-1 ! video/x-h264,stream-format=byte-stream,alignment=au"
         ),
         Codec::H265 => format!(
-            "x265enc tune=zerolatency speed-preset=ultrafast key-int-max={fps} bitrate={kbit} \
+            "x265enc tune=zerolatency speed-preset=ultrafast key-int-max={fps} bitrate={kbit} {h265} \
              ! h265parse config-interval=-1 ! video/x-h265,stream-format=byte-stream,alignment=au"
         ),
         Codec::Mjpeg => "jpegenc quality=85".to_owned(),
     }
 }
 
-fn encode(segment: &Segment, format: Format) -> Result<(gst::Caps, Vec<gst::Buffer>), TestCameraError> {
+fn encode(segment: &Segment, format: Format, rate: BitRate) -> Result<(gst::Caps, Vec<gst::Buffer>), TestCameraError> {
     let Format { width, height, fps, .. } = format;
     let launch = format!(
         "{} ! videoconvert ! videoscale add-borders=true ! videorate \
          ! video/x-raw,format=I420,width={width},height={height},framerate={fps}/1,pixel-aspect-ratio=1/1 \
          ! {} ! appsink name=out sync=false max-buffers=4",
         segment.head(format),
-        encoder(format)
+        encoder(format, rate)
     );
     let pipeline = gst::parse::launch(&launch)?
         .downcast::<gst::Pipeline>()

@@ -9,7 +9,7 @@ mod feeder;
 mod server;
 mod trouble;
 
-pub use clip::{Clip, Codec, Format, Segment};
+pub use clip::{BitRate, Clip, Codec, Format, Segment};
 pub use feeder::{Showing, Viewfinder};
 pub use server::{Options, TestCamera, Transports};
 

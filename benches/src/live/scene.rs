@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use rollcall_test_camera::{Clip, Format, Segment};
+use rollcall_test_camera::{BitRate, Clip, Format, Segment};
 
 use crate::cache;
 
@@ -63,8 +63,8 @@ impl Scene {
     ///
     /// # Errors
     /// When a recording cannot be read, or an encoder is missing.
-    pub fn encode(&self, format: Format) -> anyhow::Result<Clip> {
-        Ok(Clip::encode(&self.0, format)?)
+    pub fn encode(&self, format: Format, rate: BitRate) -> anyhow::Result<Clip> {
+        Ok(Clip::encode_at(&self.0, format, rate)?)
     }
 }
 

@@ -16,7 +16,7 @@ use rollcall_benches::live::daemon::{Daemon, Setup};
 use rollcall_benches::live::latencies::Latencies;
 use rollcall_benches::live::scene::Scene;
 use rollcall_pipeline::{Clock, SystemClock};
-use rollcall_test_camera::{Codec, Format};
+use rollcall_test_camera::{BitRate, Codec, Format};
 
 use report::Row;
 
@@ -61,6 +61,9 @@ struct Options {
     /// Compress as H.265 instead of H.264
     #[arg(long)]
     h265: bool,
+    /// Spend the bits that a picture needs, instead of as many on each
+    #[arg(long)]
+    vbr: bool,
     /// A line for each camera of the daemon's configuration, such as "still_interval_s = 0"
     #[arg(long, value_name = "LINE", default_value = "")]
     tuning: String,
@@ -91,6 +94,10 @@ impl Options {
         Format { width: self.size.0, height: self.size.1, fps: 25, codec }
     }
 
+    fn bit_rate(&self) -> BitRate {
+        if self.vbr { BitRate::Variable } else { BitRate::Constant }
+    }
+
     fn most(&self) -> u16 {
         self.cameras.iter().copied().max().unwrap_or(1)
     }
@@ -103,8 +110,10 @@ impl Options {
             [("--cameras", self.most().to_string()), ("--scene", scene), ("--size", format!("{width}x{height}"))];
         let paths = [("--video", &self.video), ("--people", &self.people)];
         let paths = paths.into_iter().filter_map(|(name, path)| Some((name, path.as_ref()?.display().to_string())));
+        let flags = [(self.h265, "--h265"), (self.vbr, "--vbr")];
+        let flags = flags.into_iter().filter(|(set, _)| *set).map(|(_, flag)| flag.to_owned());
         let named = named.into_iter().chain(paths).flat_map(|(name, value)| [name.to_owned(), value]);
-        named.chain(["--serve".to_owned()]).chain(self.h265.then(|| "--h265".to_owned())).collect()
+        named.chain(["--serve".to_owned()]).chain(flags).collect()
     }
 }
 
@@ -115,7 +124,7 @@ fn main() -> anyhow::Result<()> {
             Show::Busy => Scene::busy(options.video.as_deref()),
             Show::Quiet => Scene::quiet(options.video.as_deref()),
         };
-        return serve(&scene.encode(options.format())?, options.most(), STAGGER);
+        return serve(&scene.encode(options.format(), options.bit_rate())?, options.most(), STAGGER);
     }
     eprintln!("encoding what the cameras show …");
     let cameras = Cameras::start(options.most(), &options.served())?;

@@ -59,8 +59,9 @@ fn carried(rows: &[Row]) -> Option<&Row> {
 pub(crate) fn markdown(options: &Options, rows: &[Row]) -> String {
     let (width, height) = options.size;
     let codec = options.format().codec;
+    let rate = if options.vbr { "variable" } else { "constant" };
     let mut text = format!(
-        "{width}x{height} at 25, {codec:?} over RTSP, {} analysed a second each, {:?} scene\n\n\
+        "{width}x{height} at 25, {codec:?} at a {rate} bit rate over RTSP, {} analysed a second each, {:?} scene\n\n\
          | cameras | daemon, cores | cameras a core | p50 / p95 to the row, s (rows) | evicted | decoded / analysed / searched a second and camera | resident, MB | PostgreSQL / test cameras, cores | load |\n\
          | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
         options.fps, options.scene
@@ -121,6 +122,7 @@ pub(crate) fn json(options: &Options, rows: &[Row]) -> Value {
         "width": width,
         "height": height,
         "codec": format!("{:?}", options.format().codec),
+        "variable_bit_rate": options.vbr,
         "scene": format!("{:?}", options.scene).to_lowercase(),
         "fps": options.fps,
         "rows": figures.collect::<Vec<_>>(),

@@ -20,7 +20,7 @@ use rollcall_benches::live::latencies::Latencies;
 use rollcall_benches::live::process::Usage;
 use rollcall_benches::live::scene::Scene;
 use rollcall_pipeline::{Clock, SystemClock};
-use rollcall_test_camera::{Codec, Format};
+use rollcall_test_camera::{BitRate, Codec, Format};
 
 /// How often the daemon is asked; faces come and go more slowly.
 const POLL: Duration = Duration::from_millis(100);
@@ -77,7 +77,7 @@ fn main() -> anyhow::Result<()> {
     if !options.serve {
         return measure(&options);
     }
-    let clip = Scene::busy(options.video.as_deref()).encode(options.format())?;
+    let clip = Scene::busy(options.video.as_deref()).encode(options.format(), BitRate::Constant)?;
     serve(&clip, options.cameras, Duration::ZERO)
 }
 
