@@ -28,9 +28,10 @@ const FEWEST: usize = 15;
 const MOST: usize = 512;
 /// Bytes held undecoded, at most.
 const MOST_HELD: usize = 8 << 20;
-/// So much larger than the largest quiet picture, and so many bytes, is clearly larger.
-const LARGER: f64 = 1.5;
-const LARGER_BYTES: f64 = 256.0;
+/// Clearly larger is what exceeds the largest quiet picture by so many times what that exceeds the middle one by, and so many
+/// bytes.
+const SPREADS: usize = 2;
+const LARGER_BYTES: usize = 64;
 
 /// A compressed picture.
 #[derive(Clone, Copy, Debug)]
@@ -158,9 +159,11 @@ impl Doze {
     /// The largest size that is usual while nothing stirs; `None` while too little is known.
     fn limit(&self, at: Duration) -> Option<usize> {
         let quiet = |(came, _): &&(Duration, usize)| *came > self.quiet_since && *came + TOLD_WITHIN < at;
-        let sizes = || self.recent.iter().filter(quiet).map(|(_, size)| *size);
-        let largest = sizes().max().filter(|_| sizes().count() >= FEWEST)?;
-        Some((largest as f64 * LARGER + LARGER_BYTES) as usize)
+        let mut sizes: Vec<usize> = self.recent.iter().filter(quiet).map(|(_, size)| *size).collect();
+        let largest = *sizes.iter().max().filter(|_| sizes.len() >= FEWEST)?;
+        let at_middle = sizes.len() / 2;
+        let (_, middle, _) = sizes.select_nth_unstable(at_middle);
+        Some(largest + SPREADS * (largest - *middle) + LARGER_BYTES)
     }
 
     /// Of those that came within [`TOLD_WITHIN`].
@@ -249,7 +252,7 @@ mod tests {
     #[test]
     fn a_camera_that_has_told_is_decoded_by_its_key_frames() {
         let mut camera = Camera::dozing();
-        assert_eq!(decoded(&camera.run(60, 600)), 60);
+        assert_eq!(decoded(&camera.run(60, 540)), 60);
     }
 
     #[test]
@@ -282,7 +285,7 @@ mod tests {
         let mut camera = Camera::new();
         camera.run(8, 500);
         camera.calls.stirred += 1;
-        (0..5).for_each(|_| drop(camera.send(600)));
+        (0..5).for_each(|_| assert_eq!(camera.send(540), Verdict::Decode));
         camera.pass(9_000);
         assert!(camera.run(10, 500).contains(&Verdict::Hold));
     }
