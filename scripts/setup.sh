@@ -2,6 +2,7 @@
 # Makes a machine ready to build, test and run Rollcall: system packages, ONNX Runtime, models, demo media.
 #
 #   scripts/setup.sh [--cache DIR]                  everything (what `make setup` runs)
+#   scripts/setup.sh --service [--cache DIR]        what building and running need, without what only tests use (the container)
 #   scripts/setup.sh --models-only [--cache DIR]    the model files only; installs nothing (what `rollcall models fetch` runs)
 #
 # Knows Debian 12 and 13 and Ubuntu 24.04. Elsewhere: install the like of PACKAGES and set ROLLCALL_SKIP_SYSTEM_PACKAGES=1.
@@ -10,19 +11,20 @@ set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 CACHE=$ROOT/models/cache
-MODELS_ONLY=
+SCOPE=everything
 RUST_AT_LEAST=1.92
 
 # Build tools; GStreamer with its decoders, the encoders of the test cameras and the RTSP server; PostgreSQL's programs (a system
-# cluster need not run); what the examples of docs/api.md use; what fetches and converts the models.
+# cluster need not run).
 PACKAGES=(
     build-essential ca-certificates pkg-config
     libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev libgstrtspserver-1.0-dev
     gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
     gstreamer1.0-libav gstreamer1.0-tools
     postgresql
-    curl jq
 )
+# What the examples of docs/api.md use.
+TEST_PACKAGES=(curl jq)
 
 fail() {
     printf 'error: %s\n' "$@" >&2
@@ -36,19 +38,23 @@ step() {
 
 while [ $# -gt 0 ]; do
     case $1 in
-        --models-only) MODELS_ONLY=1 ;;
+        --service) SCOPE=service ;;
+        --models-only) SCOPE=models ;;
         --cache)
             [ $# -ge 2 ] || fail "--cache wants a directory"
             CACHE=$2
             shift
             ;;
-        *) fail "unknown argument $1; usage: scripts/setup.sh [--models-only] [--cache DIR]" ;;
+        *) fail "unknown argument $1; usage: scripts/setup.sh [--service|--models-only] [--cache DIR]" ;;
     esac
     shift
 done
 STEP=0
-STEPS=5
-[ -z "$MODELS_ONLY" ] || STEPS=2
+case $SCOPE in
+    everything) STEPS=5 PACKAGES+=("${TEST_PACKAGES[@]}") ;;
+    service) STEPS=4 ;;
+    models) STEPS=2 ;;
+esac
 mkdir -p "$CACHE" || fail "$CACHE cannot be made"
 CACHE=$(cd "$CACHE" && pwd)
 # Made by another user, or with sudo: say so before something fails in the middle.
@@ -75,7 +81,7 @@ models_in_place() {
 }
 
 tester_in_place() {
-    cmp -s "$TESTER_REQUIREMENTS" "$TESTER/requirements.txt"
+    [ "$SCOPE" != everything ] || cmp -s "$TESTER_REQUIREMENTS" "$TESTER/requirements.txt"
 }
 
 # The set-up's own interpreter: 3.11 or newer, able to make a virtual environment.
@@ -165,7 +171,8 @@ make_venv() {
     if ! "$venv/bin/python" -m pip --disable-pip-version-check --no-input install --quiet --no-deps --require-hashes \
         --only-binary :all: -r "$requirements" >"$log" 2>&1; then
         tail -n 10 "$log" >&2
-        fail "the packages of ${requirements#"$ROOT/"} could not be installed; pip names the one to blame above"
+        fail "the packages of ${requirements#"$ROOT/"} could not be installed; pip names the one to blame above" \
+            "look at the network, and at the mirror or proxy that pip is configured for; then run it again"
     fi
     rm -f "$log"
     cp "$requirements" "$venv/requirements.txt"
@@ -189,7 +196,7 @@ flock --nonblock 9 || { echo "set-up: waiting for another one to finish" && floc
 MODELS_OK=
 ! models_in_place || MODELS_OK=1
 
-if [ -z "$MODELS_ONLY" ]; then
+if [ "$SCOPE" != models ]; then
     check_rust
     MISSING=
     [ -n "${ROLLCALL_SKIP_SYSTEM_PACKAGES:-}" ] || MISSING=$(missing_packages)
@@ -216,7 +223,7 @@ else
     step "models, ONNX Runtime and demo media"
     make_models
 fi
-if [ -z "$MODELS_ONLY" ] && ! tester_in_place; then
+if ! tester_in_place; then
     step "what tries the API against its description (a private Python environment)"
     make_venv "$TESTER" "$TESTER_REQUIREMENTS"
 fi

@@ -1,8 +1,10 @@
 //! Holds `deploy/` to what the program and its set-up really are.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use rollcall_pipeline::metrics::{CounterName, GaugeName, HistogramName};
 
@@ -54,5 +56,50 @@ fn the_image_installs_what_set_up_installs() {
     };
     for package in set_up.iter().filter(at_run_time) {
         assert!(installed.contains(package), "set-up installs {package}, the image does not");
+    }
+}
+
+/// Runs `cp` in the source tree.
+fn copy(options: &[&str], what: &[&str], to: &Path) {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let done = Command::new("cp").current_dir(root).args(options).args(what).arg(to).status().unwrap();
+    assert!(done.success(), "{what:?} cannot be copied");
+}
+
+#[test]
+fn the_image_copies_all_that_its_set_up_reads() {
+    let image = read("deploy/docker/Dockerfile");
+    let (before, after) = image.split_once("\nRUN scripts/setup.sh").expect("the image runs set-up");
+    let layer = tempfile::tempdir().unwrap();
+    for paths in before.lines().filter_map(|line| line.strip_prefix("COPY ")) {
+        let paths: Vec<_> = paths.split_whitespace().collect();
+        let (to, from) = paths.split_last().unwrap();
+        let in_place = |from: &str| Path::new(from) == Path::new(to) || Path::new(from).parent() == Some(Path::new(to));
+        assert!(from.iter().all(|from| in_place(from)), "{from:?} lies elsewhere in the image: {to}");
+        copy(&["--recursive", "--parents"], from, layer.path());
+    }
+    // What the layer would fetch, as links: whatever set-up replaces here stays as it is there.
+    let cache = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/cache");
+    copy(&["--recursive", "--symbolic-link"], &[cache.to_str().unwrap()], &layer.path().join("models"));
+    let done = Command::new(layer.path().join("scripts/setup.sh"))
+        .args(after.lines().next().unwrap().split_whitespace())
+        .env("ROLLCALL_SKIP_SYSTEM_PACKAGES", "1")
+        .env("PIP_NO_INDEX", "1")
+        .env("npm_config_offline", "true")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&done.stdout);
+    // It compares its inputs with those that the files were made from: all of them are there, or it would fetch.
+    assert!(said.contains("everything is in place"), "{said}{}", String::from_utf8_lossy(&done.stderr));
+}
+
+#[test]
+fn the_image_is_made_without_what_git_ignores() {
+    let kept_out: BTreeSet<_> = read("deploy/docker/Dockerfile.dockerignore").lines().map(str::to_owned).collect();
+    for ignored in read(".gitignore").lines() {
+        // There a path starts at the root unless it says otherwise, here it does so with a slash.
+        let path = ignored.trim_end_matches('/');
+        let path = path.strip_prefix('/').map_or_else(|| format!("**/{path}"), str::to_owned);
+        assert!(kept_out.contains(&path), "Dockerfile.dockerignore lacks {path}");
     }
 }
