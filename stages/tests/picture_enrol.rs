@@ -14,18 +14,20 @@ use rollcall_stages::picture::{EnrolGates, EnrolShot, RefusedPicture, examine, f
 struct Desk {
     detector: YuNetDetector,
     embedder: SFaceEmbedder,
+    gates: EnrolGates,
 }
 
 impl Desk {
     fn new() -> Self {
         let models = vision::models();
         let detector = YuNetDetector::new(YuNet::load(&models, 1).expect("a verified model"), YuNetDetector::THRESHOLD);
-        Self { detector, embedder: SFaceEmbedder::new(SFace::load(&models, 1).expect("a verified model")) }
+        let embedder = SFaceEmbedder::new(SFace::load(&models, 1).expect("a verified model"));
+        Self { detector, embedder, gates: EnrolGates::default() }
     }
 
     fn examine(&mut self, picture: &RgbImage) -> Result<EnrolShot, RefusedPicture> {
         let picture = frame(picture);
-        examine(&picture, &mut self.detector, &mut self.embedder, &EnrolGates::default()).expect("models that run")
+        examine(&picture, &mut self.detector, &mut self.embedder, &self.gates).expect("models that run")
     }
 
     fn check_refused(&mut self, picture: &RgbImage, code: &str) {
@@ -88,6 +90,23 @@ fn each_refusal_names_its_reason() {
     desk.check_refused(&map(&good, |v| v * 0.1), "dark");
     desk.check_refused(&map(&good, |v| v * 0.1 + 235.0), "over_exposed");
     desk.check_refused(&imageops::blur(&scaled(&good, 0.5), 9.0), "blurred");
+}
+
+#[test]
+fn a_face_that_is_turned_away_is_refused() {
+    let mut desk = Desk::new();
+    let good = photo("obama.jpg");
+    let middle = desk.examine(&good).unwrap().bbox.center().x as u32;
+    // Foreshortened to one side, as a turned head is.
+    let near = imageops::crop_imm(&good, middle, 0, good.width() - middle, good.height()).to_image();
+    let far = imageops::crop_imm(&good, 0, 0, middle, good.height()).to_image();
+    let far = imageops::resize(&far, middle / 3, good.height(), FilterType::Triangle);
+    let mut turned = canvas(far.width() + near.width(), good.height());
+    imageops::overlay(&mut turned, &far, 0, 0);
+    imageops::overlay(&mut turned, &near, i64::from(far.width()), 0);
+    desk.gates.max_yaw = 20.0;
+    desk.check_refused(&turned, "extreme_pose");
+    desk.examine(&good).unwrap();
 }
 
 #[test]
