@@ -68,7 +68,7 @@ fn gap(site: &Site, session: &str) -> Value {
 
 /// Releases it, and returns the row of the register: it says what the session did not wait for any longer.
 fn released(site: &Site, session: &str) -> Value {
-    assert!(site.post(&format!("{session}/release"), &json!({})).expect(200)["released_at"].is_string());
+    assert!(site.post_over(&format!("{session}/release"), &json!({})).expect(200)["released_at"].is_string());
     let row = closed(site, session);
     assert_eq!(site.get(session).expect(200)["waits_for"], row["gaps"], "what was not waited for stays known");
     assert_eq!(row["gaps"].as_array().unwrap().len(), 1, "{row}");
@@ -98,7 +98,7 @@ fn an_absence_waits_for_a_camera_and_for_a_human_if_the_camera_missed_something(
     camera.kill();
     until(&site, "/api/v1/cameras/door-1", |camera| camera["status"]["state"] != "live");
     let missed = session(&site, "hall");
-    site.post(&format!("{missed}/release"), &json!({})).expect(409);
+    site.post_over(&format!("{missed}/release"), &json!({})).expect(409);
     let waiting = until(&site, &missed, |session| !session["waits_for"].as_array().unwrap().is_empty());
     let reason = waiting["waits_for"][0]["reason"].as_str().unwrap();
     assert!(reason.starts_with("offline since ") && waiting["waits_for"][0]["camera"] == "door-1", "{waiting}");
@@ -108,12 +108,12 @@ fn an_absence_waits_for_a_camera_and_for_a_human_if_the_camera_missed_something(
     let gap = gap(&site, &missed);
     let reason = gap["reason"].as_str().unwrap();
     assert!(reason.starts_with("saw nothing from ") && gap["camera"] == "door-1" && gap["from"].is_string(), "{gap}");
-    site.as_role("viewer").post(&format!("{missed}/release"), &json!({})).expect(403);
+    site.as_role("viewer").post_over(&format!("{missed}/release"), &json!({})).expect(403);
     assert_eq!((that_wait(&site, true), that_wait(&site, false).len()), (vec![missed.clone()], 0));
     let row = released(&site, &missed);
     assert_eq!((that_wait(&site, true).len(), that_wait(&site, false)), (0, vec![missed.clone()]));
     assert_eq!((&row["reason"], &row["gaps"][0]["camera"]), (&json!("not_seen"), &json!("door-1")), "{row}");
-    site.post(&format!("{missed}/release"), &json!({})).expect(409);
+    site.post_over(&format!("{missed}/release"), &json!({})).expect(409);
     let audit = site.get("/api/v1/audit?object_kind=session&limit=20").expect(200);
     let released = audit["items"].as_array().unwrap().iter().find(|entry| entry["action"] == "session.release");
     assert_eq!(released.unwrap()["actor_name"], "admin");

@@ -150,7 +150,7 @@ fn a_cancelled_session_is_restored_and_everybody_counts_as_before() {
     };
     let why = json!({ "reason": "the wrong one" });
     post("restore", &[("if-match", "*")], &why).expect(409);
-    let cancelled = post("cancel", &[], &why);
+    let cancelled = post("cancel", &[("if-match", "*")], &why);
     let tag = cancelled.header("etag").to_owned();
     assert_eq!(cancelled.expect(200)["phase"], "cancelled");
     let status = |who: &str| {
@@ -196,9 +196,9 @@ fn a_cancelled_session_is_restored_and_everybody_counts_as_before() {
         json!({ "room_id": "gate", "starts_at": now() + TimeDelta::hours(1), "ends_at": now() + TimeDelta::hours(2) });
     let soon = SITE.post("/api/v1/sessions", &soon).expect(201);
     let at = |what: &str| format!("/api/v1/sessions/{}/{what}", id(&soon));
-    SITE.post(&at("open"), &json!({})).expect(200);
-    SITE.post(&at("cancel"), &why).expect(200);
-    assert_eq!(SITE.json("POST", &at("restore"), &[("if-match", "*")], &why).expect(200)["state"], "open");
+    SITE.post_over(&at("open"), &json!({})).expect(200);
+    SITE.post_over(&at("cancel"), &why).expect(200);
+    assert_eq!(SITE.post_over(&at("restore"), &why).expect(200)["state"], "open");
 }
 
 /// Asks while others do.

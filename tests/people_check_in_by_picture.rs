@@ -125,7 +125,7 @@ fn only_who_may_and_only_while_the_session_is_on() {
     let machine = SITE.as_key(&["attendance:mark"]);
     show(&machine, "obama.jpg", "00000000-0000-0000-0000-000000000001").expect(404);
     first(&machine, "biden.jpg", &session);
-    SITE.post(&format!("/api/v1/sessions/{session}/close"), &json!({}));
+    SITE.post_over(&format!("/api/v1/sessions/{session}/close"), &json!({})).expect(200);
     show(&machine, "obama.jpg", &session).expect(409);
 
     let send = |texts: &[(&str, &str)], file: (&str, &[u8])| {

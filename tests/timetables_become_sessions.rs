@@ -118,7 +118,7 @@ fn a_session_by_hand_opens_closes_and_is_over_only_once() {
     let tokyo: Tz = "Asia/Tokyo".parse().unwrap();
     assert_eq!(made["local_date"], soon.with_timezone(&tokyo).date_naive().to_string());
     let path = format!("/api/v1/sessions/{}", made["id"].as_str().unwrap());
-    let post = |what: &str| SITE.post(&format!("{path}/{what}"), &json!({ "reason": "mistake" }));
+    let post = |what: &str| SITE.post_over(&format!("{path}/{what}"), &json!({ "reason": "mistake" }));
     let on = SITE.get(&format!("/api/v1/rooms/{room}/now")).expect(200);
     assert_eq!((&on["now"], &on["next"]["id"]), (&Value::Null, &made["id"]));
 
@@ -148,9 +148,9 @@ fn a_session_by_hand_opens_closes_and_is_over_only_once() {
 
     let other = SITE.post("/api/v1/sessions", &new).expect(201);
     let path = format!("/api/v1/sessions/{}", other["id"].as_str().unwrap());
-    let cancelled = SITE.post(&format!("{path}/cancel"), &json!({ "reason": "nobody came" })).expect(200);
+    let cancelled = SITE.post_over(&format!("{path}/cancel"), &json!({ "reason": "nobody came" })).expect(200);
     assert_eq!((cancelled["phase"].as_str(), cancelled["state"].as_str()), (Some("cancelled"), Some("cancelled")));
-    SITE.post(&format!("{path}/open"), &json!({})).expect(409);
+    SITE.post_over(&format!("{path}/open"), &json!({})).expect(409);
     SITE.delete(&path).expect(204);
     SITE.get(&path).expect(404);
 }
@@ -190,6 +190,69 @@ fn of_two_changes_at_once_one_is_made_and_one_is_told() {
     SITE.json("PATCH", &path, &[], &json!({ "name": "C" })).expect(428);
     SITE.json("PATCH", &path, &[("if-match", "\"x\"")], &json!({ "name": "C" })).expect(412);
     SITE.delete(&path).expect(204);
+}
+
+/// What was done to something, the latest first: action, before and after.
+fn log(query: &str) -> Vec<(String, Value, Value)> {
+    let log = SITE.get(&format!("/api/v1/audit?{query}")).expect(200);
+    let entry = |e: &Value| (e["action"].as_str().unwrap().to_owned(), e["before"].clone(), e["after"].clone());
+    log["items"].as_array().unwrap().iter().map(entry).collect()
+}
+
+#[test]
+fn a_holiday_and_an_exception_that_others_changed_are_not_overwritten() {
+    let site = unique("annex");
+    SITE.post("/api/v1/sites", &json!({ "id": site, "name": "Annex", "time_zone": "UTC" })).expect(201);
+    let line = entry(&course(), &room("UTC"), &[1], "08:00", "09:00");
+    let holiday = |name: &str| json!({ "name": name });
+    let cancelled = |note: &str| json!({ "kind": "cancelled", "note": note });
+    for (list, object, verb, [first, second]) in [
+        (format!("/api/v1/sites/{site}/holidays"), &site, "holiday", ["A", "B"].map(holiday)),
+        (format!("/api/v1/timetable/{line}/exceptions"), &line, "timetable_exception", ["A", "B"].map(cancelled)),
+    ] {
+        let path = format!("{list}/2027-03-01");
+        let put = |headers: &[(&str, &str)], body: &Value| SITE.json("PUT", &path, headers, body);
+        let delete = |headers: &[(&str, &str)]| SITE.send("DELETE", &path, headers, b"");
+        delete(&[("if-match", "*")]).expect(404);
+        put(&[("if-match", "\"1\"")], &first).expect(412);
+        // Nobody has to name the version of what is not there; and nobody overwrites what came meanwhile.
+        assert_eq!(put(&[], &first).header("etag"), "\"1\"");
+        put(&[], &second).expect(428);
+        let other = put(&[("if-match", "\"1\"")], &second);
+        assert_eq!((other.header("etag"), &other.json["version"]), ("\"2\"", &json!(2)), "{other:?}");
+        put(&[("if-match", "\"1\"")], &first).expect(412);
+        put(&[("if-match", "\"0\"")], &first).expect(412);
+        assert_eq!(SITE.get(&list).expect(200)["items"], json!([other.json]));
+        delete(&[]).expect(428);
+        delete(&[("if-match", "\"1\"")]).expect(412);
+        delete(&[("if-match", "\"2\"")]).expect(204);
+
+        let told = log(&format!("object_id={object}&action={verb}."));
+        let words = |entry: &Value| entry["name"].as_str().or(entry["note"].as_str()).unwrap_or("-").to_owned();
+        let told: Vec<_> = told.iter().map(|(action, b, a)| (action.clone(), words(b), words(a))).collect();
+        let entry =
+            |what: &str, before: &str, after: &str| (format!("{verb}.{what}"), before.to_owned(), after.to_owned());
+        assert_eq!(told, [entry("delete", "B", "-"), entry("put", "A", "B"), entry("put", "-", "A")]);
+    }
+}
+
+#[test]
+fn a_session_that_others_changed_is_not_opened_closed_or_cancelled() {
+    let soon = now() + TimeDelta::minutes(10);
+    let new = json!({ "room_id": room("UTC"), "starts_at": soon, "ends_at": soon + TimeDelta::hours(1) });
+    let made = SITE.post("/api/v1/sessions", &new);
+    let stale = made.header("etag").to_owned();
+    let path = format!("/api/v1/sessions/{}", made.expect(201)["id"].as_str().unwrap());
+    let moved = SITE.patch(&path, &json!({ "starts_at": now() - TimeDelta::minutes(1) }));
+    let why = json!({ "reason": "storm" });
+    for what in ["open", "close", "release", "cancel", "restore"] {
+        let path = format!("{path}/{what}");
+        SITE.post(&path, &why).expect(428);
+        SITE.json("POST", &path, &[("if-match", &stale)], &why).expect(412);
+    }
+    let opened = SITE.json("POST", &format!("{path}/open"), &[("if-match", moved.header("etag"))], &why);
+    let closed = SITE.json("POST", &format!("{path}/close"), &[("if-match", opened.header("etag"))], &why);
+    assert_eq!(closed.expect(200)["phase"], "over");
 }
 
 #[test]
@@ -311,7 +374,7 @@ fn what_the_file_defines_is_shown_and_left_alone() {
     assert_eq!((&hall["now"]["name"], &hall["now"]["origin"]), (&json!("Shift"), &json!("file")));
     let path = format!("/api/v1/sessions/{}", hall["now"]["id"].as_str().unwrap());
     SITE.patch(&path, &json!({ "note": "X" })).expect(409);
-    SITE.post(&format!("{path}/close"), &json!({})).expect(409);
+    SITE.post_over(&format!("{path}/close"), &json!({})).expect(409);
 }
 
 fn told(answer: Answer) -> Vec<String> {

@@ -179,27 +179,55 @@ impl IfMatch {
             Self::Version(_) | Self::Any => Ok(()),
         }
     }
+
+    /// Refuses a PUT that is meant for something else than the version `current`; where nothing is there, nobody has to
+    /// name one, and 0 stands for that.
+    ///
+    /// # Errors
+    /// 412, or 428 when it would overwrite what it does not name.
+    pub fn check_put(given: Option<Self>, current: Option<i64>) -> Result<(), Problem> {
+        match (given, current) {
+            (None, None) => Ok(()),
+            (None, Some(_)) => Err(Self::missing()),
+            (Some(if_match), current) => if_match.check(current.unwrap_or(0)),
+        }
+    }
+
+    fn missing() -> Problem {
+        Problem::new(
+            StatusCode::PRECONDITION_REQUIRED,
+            "if-match",
+            "If-Match is missing",
+            "send If-Match with the ETag that you read, or * to overwrite whatever is there",
+        )
+    }
+
+    fn read(headers: &HeaderMap) -> Result<Option<Self>, Problem> {
+        let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
+        let text = value.to_str().unwrap_or_default().trim();
+        if text == "*" {
+            return Ok(Some(Self::Any));
+        }
+        let version = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).and_then(|text| text.parse().ok());
+        // An ETag that is not ours is that of no version.
+        version.map(|version| Some(Self::Version(version))).ok_or_else(Problem::changed_meanwhile)
+    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let Some(value) = parts.headers.get(header::IF_MATCH) else {
-            return Err(Problem::new(
-                StatusCode::PRECONDITION_REQUIRED,
-                "if-match",
-                "If-Match is missing",
-                "send If-Match with the ETag that you read, or * to overwrite whatever is there",
-            ));
-        };
-        let text = value.to_str().unwrap_or_default().trim();
-        if text == "*" {
-            return Ok(Self::Any);
-        }
-        let version = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).and_then(|text| text.parse().ok());
-        // An ETag that is not ours is that of no version.
-        version.map(Self::Version).ok_or_else(Problem::changed_meanwhile)
+        Self::read(&parts.headers)?.ok_or_else(Self::missing)
+    }
+}
+
+// By its whole name: in scope, every other extractor would be two.
+impl<S: Send + Sync> axum::extract::OptionalFromRequestParts<S> for IfMatch {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Problem> {
+        Self::read(&parts.headers)
     }
 }
 

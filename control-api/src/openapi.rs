@@ -18,8 +18,8 @@ const PATH: &str = "/api/openapi.json";
     info(
         title = "Rollcall",
         description = "Cameras at the door, attendance in PostgreSQL.\n\n\
-            Errors are RFC 9457 problem details. Lists come in pages: give `next_cursor` back as `cursor`. What can be \
-            changed has an ETag, and a change needs it as If-Match. A POST may carry an Idempotency-Key: sent twice, it is \
+            Errors are RFC 9457 problem details. Lists come in pages: give `next_cursor` back as `cursor`. What has \
+            an ETag or a `version` is changed with it as If-Match. A POST may carry an Idempotency-Key: sent twice, it is \
             done once and answered twice. Times are UTC (RFC 3339).",
         license(name = "Apache-2.0 OR MIT"),
     ),

@@ -80,11 +80,13 @@ pub(crate) struct HolidayView {
     pub date: NaiveDate,
     /// Why.
     pub name: String,
+    /// For If-Match.
+    pub version: i64,
 }
 
 impl From<Holiday> for HolidayView {
-    fn from(holiday: Holiday) -> Self {
-        Self { date: holiday.date, name: holiday.name }
+    fn from(Holiday { date, name, version, .. }: Holiday) -> Self {
+        Self { date, name, version }
     }
 }
 
@@ -238,14 +240,16 @@ async fn holidays(
 
 /// Make a day a holiday: no sessions of timetables are held
 #[utoipa::path(put, path = "/sites/{id}/holidays/{date}", tag = "places", security(("token" = []), ("key" = [])),
-    params(("id" = String, Path, description = "The site", max_length = 40), ("date" = NaiveDate, Path, description = "The day")),
+    params(("id" = String, Path, description = "The site", max_length = 40), ("date" = NaiveDate, Path, description = "The day"),
+        ("If-Match" = Option<String>, Header, description = "Where there is one: its ETag or version that was read, or *")),
     request_body = NewHoliday, responses((status = 200, body = HolidayView), Problems))]
 async fn put_holiday(
     caller: Caller,
     State(api): State<Arc<Api>>,
     PathOf((id, date)): PathOf<(String, NaiveDate)>,
+    if_match: Option<IfMatch>,
     Body(new): Body<NewHoliday>,
-) -> Answer<Json<HolidayView>> {
+) -> Answer<Versioned<HolidayView>> {
     caller.need(Right::PlacesWrite)?;
     let mut checks = Checks::default();
     checks.line("/name", &new.name, MAX_NAME);
@@ -255,19 +259,23 @@ async fn put_holiday(
     }
     let mut change = api.store.change(caller.actor()).await?;
     let site = change.lock_site(&caller.scope, &id).await?.ok_or_else(|| Problem::not_found("site"))?;
-    let holiday = change.put_holiday(&site.id, date, &new.name).await?;
+    let before = change.holiday(&site, date).await?;
+    IfMatch::check_put(if_match, before.as_ref().map(|holiday| holiday.version))?;
+    let holiday = change.put_holiday(&site, before.as_ref(), date, &new.name).await?;
     change.commit().await?;
-    Ok(Json(holiday.into()))
+    Ok(Versioned(holiday.version, holiday.into()))
 }
 
 /// Make a holiday a day like others
 #[utoipa::path(delete, path = "/sites/{id}/holidays/{date}", tag = "places", security(("token" = []), ("key" = [])),
-    params(("id" = String, Path, description = "The site", max_length = 40), ("date" = NaiveDate, Path, description = "The day")),
+    params(("id" = String, Path, description = "The site", max_length = 40), ("date" = NaiveDate, Path, description = "The day"),
+        ("If-Match" = String, Header, description = "ETag or version that was read, or *")),
     responses((status = 204), Problems))]
 async fn remove_holiday(
     caller: Caller,
     State(api): State<Arc<Api>>,
     PathOf((id, date)): PathOf<(String, NaiveDate)>,
+    if_match: IfMatch,
 ) -> Answer<StatusCode> {
     caller.need(Right::PlacesWrite)?;
     if !is_date(date) {
@@ -275,9 +283,9 @@ async fn remove_holiday(
     }
     let mut change = api.store.change(caller.actor()).await?;
     let site = change.lock_site(&caller.scope, &id).await?.ok_or_else(|| Problem::not_found("site"))?;
-    if !change.remove_holiday(&site.id, date).await? {
-        return Err(Problem::not_found("holiday"));
-    }
+    let holiday = change.holiday(&site, date).await?.ok_or_else(|| Problem::not_found("holiday"))?;
+    if_match.check(holiday.version)?;
+    change.remove_holiday(&holiday).await?;
     change.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -147,11 +147,13 @@ pub(crate) struct ExceptionView {
     pub date: NaiveDate,
     /// What is different.
     pub difference: Difference,
+    /// For If-Match.
+    pub version: i64,
 }
 
 impl From<TimetableException> for ExceptionView {
     fn from(exception: TimetableException) -> Self {
-        let TimetableException { date, new_date, new_starts, new_ends, note, .. } = exception;
+        let TimetableException { date, new_date, new_starts, new_ends, note, version, .. } = exception;
         let moved = new_date.zip(new_starts.zip(new_ends));
         let difference = match moved {
             None => Difference::Cancelled { note },
@@ -159,7 +161,7 @@ impl From<TimetableException> for ExceptionView {
                 Difference::Moved { date, starts: starts.to_string(), ends: ends.to_string(), note }
             }
         };
-        Self { date, difference }
+        Self { date, difference, version }
     }
 }
 
@@ -343,14 +345,16 @@ async fn exceptions(
 /// Cancel or move one occurrence
 #[utoipa::path(put, path = "/timetable/{id}/exceptions/{date}", tag = "courses", security(("token" = []), ("key" = [])),
     params(("id" = Uuid, Path, description = "The line"),
-        ("date" = NaiveDate, Path, description = "The date that the weekly pattern has for it")),
+        ("date" = NaiveDate, Path, description = "The date that the weekly pattern has for it"),
+        ("If-Match" = Option<String>, Header, description = "Where there is one: its ETag or version that was read, or *")),
     request_body = Difference, responses((status = 200, body = ExceptionView), Problems))]
 async fn put_exception(
     caller: Caller,
     State(api): State<Arc<Api>>,
     PathOf((id, date)): PathOf<(Uuid, NaiveDate)>,
+    if_match: Option<IfMatch>,
     Body(difference): Body<Difference>,
-) -> Answer<Json<ExceptionView>> {
+) -> Answer<Versioned<ExceptionView>> {
     caller.need(Right::PlacesWrite)?;
     if !is_date(date) {
         return Err(Problem::invalid(vec![FieldError::query("date", "must lie in the years 1970 to 9998")]));
@@ -368,6 +372,7 @@ async fn put_exception(
             new_starts: None,
             new_ends: None,
             note,
+            version: 1,
         },
         Difference::Moved { date: new_date, starts, ends, note } => {
             if !is_date(new_date) {
@@ -381,34 +386,42 @@ async fn put_exception(
                 new_starts: Some(checks.time("/starts", &starts)),
                 new_ends: Some(checks.time("/ends", &ends)),
                 note,
+                version: 1,
             }
         }
     };
     checks.maybe_note("/note", exception.note.as_deref());
     checks.done()?;
-    change.put_exception(&exception).await?;
+    let before = change.exception(&entry, date).await?;
+    IfMatch::check_put(if_match, before.as_ref().map(|exception| exception.version))?;
+    let exception = change.put_exception(before.as_ref(), &exception).await?;
     change.commit().await?;
-    Ok(Json(exception.into()))
+    Ok(Versioned(exception.version, exception.into()))
 }
 
 /// Let an occurrence be as the others again
 #[utoipa::path(delete, path = "/timetable/{id}/exceptions/{date}", tag = "courses",
     security(("token" = []), ("key" = [])),
     params(("id" = Uuid, Path, description = "The line"),
-        ("date" = NaiveDate, Path, description = "The date that the weekly pattern has for it")),
+        ("date" = NaiveDate, Path, description = "The date that the weekly pattern has for it"),
+        ("If-Match" = String, Header, description = "ETag or version that was read, or *")),
     responses((status = 204), Problems))]
 async fn remove_exception(
     caller: Caller,
     State(api): State<Arc<Api>>,
     PathOf((id, date)): PathOf<(Uuid, NaiveDate)>,
+    if_match: IfMatch,
 ) -> Answer<StatusCode> {
     caller.need(Right::PlacesWrite)?;
+    if !is_date(date) {
+        return Err(Problem::not_found("exception"));
+    }
     let mut change = api.store.change(caller.actor()).await?;
     let entry = change.lock_timetable_entry(&caller.scope, id).await?;
     let entry = entry.ok_or_else(|| Problem::not_found("line of a timetable"))?;
-    if !is_date(date) || !change.remove_exception(entry.id, date).await? {
-        return Err(Problem::not_found("exception"));
-    }
+    let exception = change.exception(&entry, date).await?.ok_or_else(|| Problem::not_found("exception"))?;
+    if_match.check(exception.version)?;
+    change.remove_exception(&exception).await?;
     change.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -348,6 +348,7 @@ mod tests {
             new_starts: NaiveTime::from_hms_opt(8, 0, 0),
             new_ends: NaiveTime::from_hms_opt(9, 0, 0),
             note: None,
+            version: 1,
         };
         let (planned, unplanned) = occurrences(&[entry(&[5], (8, 0), (9, 0))], &[], &[long_ago], now);
         assert_eq!((planned.len(), unplanned.len()), (0, 1));

@@ -86,7 +86,18 @@ impl<'a> Entry<'a> {
         before: &T,
         after: &T,
     ) -> Self {
-        Self { before: json(before), ..Self::created(action, object_kind, id, after) }
+        Self::put(action, object_kind, id, Some(before), after)
+    }
+
+    /// Something that is as wished now, new or not.
+    pub(crate) fn put<T: Serialize>(
+        action: &'a str,
+        object_kind: &'a str,
+        id: impl ToString,
+        before: Option<&T>,
+        after: &T,
+    ) -> Self {
+        Self { before: before.and_then(json), ..Self::created(action, object_kind, id, after) }
     }
 
     /// Something that is gone.

@@ -7,7 +7,7 @@ use sqlx::{Acquire, SqlSafeStr};
 
 use crate::{Store, StoreError};
 
-const MIGRATIONS: [(&str, &str); 18] = [
+const MIGRATIONS: [(&str, &str); 19] = [
     ("people", include_str!("../../migrations/0001_people.sql")),
     ("attendance", include_str!("../../migrations/0002_attendance.sql")),
     ("events", include_str!("../../migrations/0003_events.sql")),
@@ -26,6 +26,7 @@ const MIGRATIONS: [(&str, &str); 18] = [
     ("watches", include_str!("../../migrations/0016_watches.sql")),
     ("runs", include_str!("../../migrations/0017_runs.sql")),
     ("waiting", include_str!("../../migrations/0018_waiting.sql")),
+    ("versions", include_str!("../../migrations/0019_versions.sql")),
 ];
 
 fn migrator() -> Migrator {

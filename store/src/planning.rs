@@ -10,7 +10,8 @@ use uuid::Uuid;
 
 use crate::feed::hold_feed;
 use crate::row::{all, row};
-use crate::sites::MAIN_SITE;
+use crate::sites::{HOLIDAY, MAIN_SITE};
+use crate::timetables::EXCEPTION;
 use crate::{Store, StoreError};
 
 row! {
@@ -230,15 +231,12 @@ impl Planning {
         from: NaiveDate,
         to: NaiveDate,
     ) -> Result<(Vec<crate::Holiday>, Vec<crate::TimetableException>), StoreError> {
-        let holidays = sqlx::query("select site_id, date, name from holidays where date between $1 and $2")
-            .bind(from)
-            .bind(to)
-            .fetch_all(&mut *self.tx)
-            .await?;
-        let exceptions = sqlx::query(
-            "select entry_id, date, kind, new_date, new_starts, new_ends, note from timetable_exceptions
-             where date between $1 and $2 or new_date between $1 and $2",
-        )
+        let sql = format!("select {HOLIDAY} from holidays where date between $1 and $2");
+        let holidays = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(from).bind(to).fetch_all(&mut *self.tx).await?;
+        let exceptions = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "select {EXCEPTION} from timetable_exceptions
+             where date between $1 and $2 or new_date between $1 and $2"
+        )))
         .bind(from)
         .bind(to)
         .fetch_all(&mut *self.tx)

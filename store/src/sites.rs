@@ -34,8 +34,12 @@ row! {
         pub date: NaiveDate,
         /// Why.
         pub name: String,
+        /// Grows with each change.
+        pub version: i64,
     }
 }
+
+pub(crate) const HOLIDAY: &str = "site_id, date, name, version";
 
 impl Store {
     /// The sites that `scope` reaches into, by id.
@@ -84,10 +88,10 @@ impl Store {
     /// # Errors
     /// When the database is away.
     pub async fn holidays(&self, site: &str, after: Option<NaiveDate>, limit: u32) -> Result<Vec<Holiday>, StoreError> {
-        let rows = sqlx::query(
-            "select site_id, date, name from holidays where site_id = $1 and ($2::date is null or date > $2)
-             order by date limit $3",
-        )
+        let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "select {HOLIDAY} from holidays where site_id = $1 and ($2::date is null or date > $2)
+             order by date limit $3"
+        )))
         .bind(site)
         .bind(after)
         .bind(and_one(limit))
@@ -162,37 +166,53 @@ impl Change<'_> {
         self.audit(Entry::removed("site.delete", "site", &site.id, site)).await
     }
 
-    /// Makes a day a holiday, or gives it another name.
+    /// A holiday of a locked site: with the site it is nobody else's until the end of the change.
     ///
     /// # Errors
-    /// When there is no such site, or the database is away.
-    pub async fn put_holiday(&mut self, site: &str, date: NaiveDate, name: &str) -> Result<Holiday, StoreError> {
-        let row = sqlx::query(
-            "insert into holidays (site_id, date, name) values ($1, $2, $3)
-             on conflict (site_id, date) do update set name = excluded.name returning site_id, date, name",
-        )
-        .bind(site)
+    /// When the database is away.
+    pub async fn holiday(&mut self, site: &Site, date: NaiveDate) -> Result<Option<Holiday>, StoreError> {
+        let sql = format!("select {HOLIDAY} from holidays where site_id = $1 and date = $2");
+        let row =
+            sqlx::query(sqlx::AssertSqlSafe(sql)).bind(&site.id).bind(date).fetch_optional(self.connection()).await?;
+        one(row, Holiday::read)
+    }
+
+    /// Makes a day of a locked site a holiday, or gives the one that it is `before` another name.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn put_holiday(
+        &mut self,
+        site: &Site,
+        before: Option<&Holiday>,
+        date: NaiveDate,
+        name: &str,
+    ) -> Result<Holiday, StoreError> {
+        let row = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "insert into holidays as h (site_id, date, name) values ($1, $2, $3)
+             on conflict (site_id, date) do update set name = excluded.name, version = h.version + 1
+             returning {HOLIDAY}"
+        )))
+        .bind(&site.id)
         .bind(date)
         .bind(name)
         .fetch_one(self.connection())
         .await?;
         let holiday = Holiday::read(&row)?;
-        self.audit(Entry::created("holiday.put", "site", site, &holiday)).await?;
+        self.audit(Entry::put("holiday.put", "site", &site.id, before, &holiday)).await?;
         Ok(holiday)
     }
 
-    /// Makes a holiday a day like others. False if it was none.
+    /// Makes a holiday of a locked site a day like others.
     ///
     /// # Errors
     /// When the database is away.
-    pub async fn remove_holiday(&mut self, site: &str, date: NaiveDate) -> Result<bool, StoreError> {
-        let row = sqlx::query("delete from holidays where site_id = $1 and date = $2 returning site_id, date, name")
-            .bind(site)
-            .bind(date)
-            .fetch_optional(self.connection())
+    pub async fn remove_holiday(&mut self, holiday: &Holiday) -> Result<(), StoreError> {
+        sqlx::query("delete from holidays where site_id = $1 and date = $2")
+            .bind(&holiday.site_id)
+            .bind(holiday.date)
+            .execute(self.connection())
             .await?;
-        let Some(holiday) = one(row, Holiday::read)? else { return Ok(false) };
-        self.audit(Entry::removed("holiday.delete", "site", site, &holiday)).await?;
-        Ok(true)
+        self.audit(Entry::removed("holiday.delete", "site", &holiday.site_id, holiday)).await
     }
 }

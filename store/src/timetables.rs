@@ -48,11 +48,13 @@ row! {
         pub new_ends: Option<NaiveTime>,
         /// Why.
         pub note: Option<String>,
+        /// Grows with each change.
+        pub version: i64,
     }
 }
 
 const ENTRY: &str = "t.id, t.course_id, t.room_id, t.weekdays, t.starts, t.ends, t.valid_from, t.valid_to, t.version";
-const EXCEPTION: &str = "entry_id, date, kind, new_date, new_starts, new_ends, note";
+pub(crate) const EXCEPTION: &str = "entry_id, date, kind, new_date, new_starts, new_ends, note, version";
 
 impl Store {
     /// The timetable of a course, in the order in which it was made.
@@ -210,17 +212,39 @@ impl Change<'_> {
         self.audit(Entry::removed("timetable.delete", "timetable_entry", entry.id, entry)).await
     }
 
-    /// Makes one occurrence different from the others, or different again.
+    /// An exception of a locked entry: with the entry it is nobody else's until the end of the change.
     ///
     /// # Errors
     /// When the database is away.
-    pub async fn put_exception(&mut self, exception: &TimetableException) -> Result<(), StoreError> {
-        sqlx::query(
-            "insert into timetable_exceptions (entry_id, date, kind, new_date, new_starts, new_ends, note)
+    pub async fn exception(
+        &mut self,
+        entry: &TimetableEntry,
+        date: NaiveDate,
+    ) -> Result<Option<TimetableException>, StoreError> {
+        let sql = format!("select {EXCEPTION} from timetable_exceptions where entry_id = $1 and date = $2");
+        let row =
+            sqlx::query(sqlx::AssertSqlSafe(sql)).bind(entry.id).bind(date).fetch_optional(self.connection()).await?;
+        one(row, TimetableException::read)
+    }
+
+    /// Makes one occurrence of a locked entry different from the others, or, if it is so `before`, different again. Its
+    /// version is its own.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn put_exception(
+        &mut self,
+        before: Option<&TimetableException>,
+        exception: &TimetableException,
+    ) -> Result<TimetableException, StoreError> {
+        let row = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "insert into timetable_exceptions as x (entry_id, date, kind, new_date, new_starts, new_ends, note)
              values ($1, $2, $3, $4, $5, $6, $7)
              on conflict (entry_id, date) do update set kind = excluded.kind, new_date = excluded.new_date,
-                 new_starts = excluded.new_starts, new_ends = excluded.new_ends, note = excluded.note",
-        )
+                 new_starts = excluded.new_starts, new_ends = excluded.new_ends, note = excluded.note,
+                 version = x.version + 1
+             returning {EXCEPTION}"
+        )))
         .bind(exception.entry_id)
         .bind(exception.date)
         .bind(&exception.kind)
@@ -228,26 +252,25 @@ impl Change<'_> {
         .bind(exception.new_starts)
         .bind(exception.new_ends)
         .bind(&exception.note)
-        .execute(self.connection())
+        .fetch_one(self.connection())
         .await?;
+        let exception = TimetableException::read(&row)?;
         let action = "timetable_exception.put";
-        self.audit(Entry::created(action, "timetable_entry", exception.entry_id, exception)).await
+        self.audit(Entry::put(action, "timetable_entry", exception.entry_id, before, &exception)).await?;
+        Ok(exception)
     }
 
-    /// Makes an occurrence like the others again. False if it was.
+    /// Makes an occurrence of a locked entry like the others again.
     ///
     /// # Errors
     /// When the database is away.
-    pub async fn remove_exception(&mut self, entry: Uuid, date: NaiveDate) -> Result<bool, StoreError> {
-        let row = sqlx::query(sqlx::AssertSqlSafe(format!(
-            "delete from timetable_exceptions where entry_id = $1 and date = $2 returning {EXCEPTION}"
-        )))
-        .bind(entry)
-        .bind(date)
-        .fetch_optional(self.connection())
-        .await?;
-        let Some(exception) = one(row, TimetableException::read)? else { return Ok(false) };
-        self.audit(Entry::removed("timetable_exception.delete", "timetable_entry", entry, &exception)).await?;
-        Ok(true)
+    pub async fn remove_exception(&mut self, exception: &TimetableException) -> Result<(), StoreError> {
+        sqlx::query("delete from timetable_exceptions where entry_id = $1 and date = $2")
+            .bind(exception.entry_id)
+            .bind(exception.date)
+            .execute(self.connection())
+            .await?;
+        let action = "timetable_exception.delete";
+        self.audit(Entry::removed(action, "timetable_entry", exception.entry_id, exception)).await
     }
 }

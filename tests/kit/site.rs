@@ -240,6 +240,11 @@ impl Client {
     }
 
     /// Over the version that is there, whichever it is.
+    pub(crate) fn post_over(&self, path: &str, body: &Value) -> Answer {
+        self.json("POST", path, &[("if-match", "*")], body)
+    }
+
+    /// Over the version that is there, whichever it is.
     pub(crate) fn patch(&self, path: &str, body: &Value) -> Answer {
         self.json("PATCH", path, &[("if-match", "*")], body)
     }

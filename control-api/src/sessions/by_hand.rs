@@ -37,17 +37,20 @@ pub(crate) struct Restoration {
 
 /// Open a session before its time: people may come from now on
 #[utoipa::path(post, path = "/sessions/{id}/open", tag = "sessions", security(("token" = []), ("key" = [])),
-    params(("id" = Uuid, Path, description = "The session")),
+    params(("id" = Uuid, Path, description = "The session"),
+        ("If-Match" = String, Header, description = "ETag that was read, or *")),
     responses((status = 200, body = SessionView), Problems))]
 pub(super) async fn open(
     caller: Caller,
     State(api): State<Arc<Api>>,
     PathOf(id): PathOf<Uuid>,
+    if_match: IfMatch,
 ) -> Answer<Versioned<SessionView>> {
     caller.need(Right::AttendanceCorrect)?;
     let now = api.clock.wall();
     let mut change = api.store.change(caller.actor()).await?;
     let before = lock(&mut change, &caller, id).await?;
+    if_match.check(before.version)?;
     match phase(&before, now) {
         Phase::Upcoming if before.starts_at - now > TimeDelta::seconds(MAX_WINDOW_S.into()) => {
             return Err(Problem::conflict("it begins in more than 12 hours: set another start instead"));
@@ -65,17 +68,20 @@ pub(super) async fn open(
 
 /// Close a session before its time: it ends now, and its absences are written as soon as the cameras have delivered
 #[utoipa::path(post, path = "/sessions/{id}/close", tag = "sessions", security(("token" = []), ("key" = [])),
-    params(("id" = Uuid, Path, description = "The session")),
+    params(("id" = Uuid, Path, description = "The session"),
+        ("If-Match" = String, Header, description = "ETag that was read, or *")),
     responses((status = 200, body = SessionView), Problems))]
 pub(super) async fn close(
     caller: Caller,
     State(api): State<Arc<Api>>,
     PathOf(id): PathOf<Uuid>,
+    if_match: IfMatch,
 ) -> Answer<Versioned<SessionView>> {
     caller.need(Right::AttendanceCorrect)?;
     let now = api.clock.wall();
     let mut change = api.store.change(caller.actor()).await?;
     let before = lock(&mut change, &caller, id).await?;
+    if_match.check(before.version)?;
     match phase(&before, now) {
         Phase::On if before.starts_at < now => {}
         Phase::On | Phase::Upcoming => return Err(Problem::conflict("it has not begun: cancel it instead")),
@@ -91,18 +97,21 @@ pub(super) async fn close(
 ///
 /// Whoever was not seen is absent, with what `waits_for` says as a remark.
 #[utoipa::path(post, path = "/sessions/{id}/release", tag = "sessions", security(("token" = []), ("key" = [])),
-    params(("id" = Uuid, Path, description = "The session")),
+    params(("id" = Uuid, Path, description = "The session"),
+        ("If-Match" = String, Header, description = "ETag that was read, or *")),
     responses((status = 200, body = SessionView), Problems))]
 pub(super) async fn release(
     caller: Caller,
     State(api): State<Arc<Api>>,
     PathOf(id): PathOf<Uuid>,
+    if_match: IfMatch,
 ) -> Answer<Versioned<SessionView>> {
     caller.need(Right::AttendanceCorrect)?;
     let now = api.clock.wall();
     let mut change = api.store.change(caller.actor()).await?;
     // Also one of the configuration file: nothing of it is changed.
     let before = change.lock_session(&caller.scope, id).await?.ok_or_else(|| Problem::not_found("session"))?;
+    if_match.check(before.version)?;
     match phase(&before, now) {
         Phase::Over if before.kind == "timetabled" => {}
         Phase::Over => {
@@ -119,12 +128,14 @@ pub(super) async fn release(
 
 /// Cancel a session: it is not held, nobody is absent, and whoever was marked in it counts nowhere
 #[utoipa::path(post, path = "/sessions/{id}/cancel", tag = "sessions", security(("token" = []), ("key" = [])),
-    params(("id" = Uuid, Path, description = "The session")), request_body = Cancellation,
-    responses((status = 200, body = SessionView), Problems))]
+    params(("id" = Uuid, Path, description = "The session"),
+        ("If-Match" = String, Header, description = "ETag that was read, or *")),
+    request_body = Cancellation, responses((status = 200, body = SessionView), Problems))]
 pub(super) async fn cancel(
     caller: Caller,
     State(api): State<Arc<Api>>,
     PathOf(id): PathOf<Uuid>,
+    if_match: IfMatch,
     Body(why): Body<Cancellation>,
 ) -> Answer<Versioned<SessionView>> {
     caller.need(Right::AttendanceCorrect)?;
@@ -134,6 +145,7 @@ pub(super) async fn cancel(
     let now = api.clock.wall();
     let mut change = api.store.change(caller.actor()).await?;
     let before = lock(&mut change, &caller, id).await?;
+    if_match.check(before.version)?;
     match phase(&before, now) {
         Phase::Upcoming | Phase::On | Phase::Over => {}
         Phase::Closed => return Err(Problem::conflict("its absences are written: correct them instead")),
