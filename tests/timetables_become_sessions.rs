@@ -256,6 +256,30 @@ fn a_session_that_others_changed_is_not_opened_closed_or_cancelled() {
 }
 
 #[test]
+fn the_log_says_from_when_to_when_somebody_was_enrolled() {
+    let roster = format!("/api/v1/courses/{}/enrolments", course());
+    let ann = SITE.post("/api/v1/people", &json!({ "name": "Ann" })).expect(201)["id"].clone();
+    let one = format!("{roster}/{}", ann.as_str().unwrap());
+    let dates = |from: Value, to: Value| json!({ "valid_from": from, "valid_to": to });
+    let (all, autumn) = (dates(Value::Null, Value::Null), dates(json!("2026-09-01"), json!("2026-12-31")));
+    // These overwrite nobody else, and done again they change nothing.
+    for _ in 0..2 {
+        SITE.json("PUT", &one, &[], &all).expect(200);
+    }
+    SITE.json("PUT", &one, &[], &autumn).expect(200);
+    SITE.send("DELETE", &one, &[], b"").expect(204);
+    SITE.json("PUT", &one, &[], &autumn).expect(200);
+    put(&roster, &json!({ "people": [] })).expect(200);
+    let told = log(&format!("person={}&action=enrolment.", ann.as_str().unwrap()));
+    let entry =
+        |what: &str, before: &Value, after: &Value| (format!("enrolment.{what}"), before.clone(), after.clone());
+    let (was_there, is_new) = (entry("delete", &autumn, &Value::Null), entry("create", &Value::Null, &autumn));
+    let wished =
+        [was_there.clone(), is_new, was_there, entry("update", &all, &autumn), entry("create", &Value::Null, &all)];
+    assert_eq!(told, wished);
+}
+
+#[test]
 fn a_roster_that_others_changed_is_not_overwritten() {
     let path = format!("/api/v1/courses/{}", course());
     let roster = format!("{path}/enrolments");

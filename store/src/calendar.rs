@@ -7,6 +7,7 @@ use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use crate::change::Entry;
+use crate::courses::Noted;
 use crate::feed::hold_feed;
 use crate::row::{all, and_one, one, row};
 use crate::{Change, Scope, Store, StoreError};
@@ -344,8 +345,9 @@ impl Change<'_> {
         .bind(people)
         .fetch_all(self.connection())
         .await?;
-        self.audit_people("session_person.create", "session", session, &added).await?;
-        self.audit_people("session_person.delete", "session", session, &removed).await
+        let nothing = Noted::new();
+        self.audit_people("session_person.create", "session", session, &added, &nothing, &nothing).await?;
+        self.audit_people("session_person.delete", "session", session, &removed, &nothing, &nothing).await
     }
 
     /// Changes name, room, time, substitute, rules and note of a locked session.

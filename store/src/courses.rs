@@ -1,7 +1,10 @@
 //! Courses (or shifts) and who is enrolled in them.
 
+use std::collections::HashMap;
+
 use chrono::NaiveDate;
 use rollcall_pipeline::{PersonId, WallTime};
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::change::Entry;
@@ -296,6 +299,16 @@ impl Change<'_> {
         only: bool,
     ) -> Result<RosterChange, StoreError> {
         let ids: Vec<Uuid> = people.iter().map(|p| p.person.0).collect();
+        let was: Vec<(Uuid, Option<NaiveDate>, Option<NaiveDate>)> = sqlx::query_as(
+            "select person_id, valid_from, valid_to from enrolments where course_id = $1 and ($3 or person_id = any($2))",
+        )
+        .bind(course)
+        .bind(&ids)
+        .bind(only)
+        .fetch_all(self.connection())
+        .await?;
+        let was = was.into_iter().map(|(person, from, to)| (person, dates(from, to))).collect();
+        let is = people.iter().map(|p| (p.person.0, dates(p.valid_from, p.valid_to))).collect();
         let removed: Vec<Uuid> = if only {
             let sql = "delete from enrolments where course_id = $1 and person_id <> all($2) returning person_id";
             sqlx::query_scalar(sql).bind(course).bind(&ids).fetch_all(self.connection()).await?
@@ -317,9 +330,9 @@ impl Change<'_> {
         .await?;
         let (added, changed): (Vec<_>, Vec<_>) = put.into_iter().partition(|(_, new)| *new);
         let [added, changed] = [added, changed].map(|people| people.into_iter().map(|(id, _)| id).collect::<Vec<_>>());
-        self.audit_people("enrolment.create", "course", course, &added).await?;
-        self.audit_people("enrolment.update", "course", course, &changed).await?;
-        self.audit_people("enrolment.delete", "course", course, &removed).await?;
+        self.audit_people("enrolment.create", "course", course, &added, &was, &is).await?;
+        self.audit_people("enrolment.update", "course", course, &changed, &was, &is).await?;
+        self.audit_people("enrolment.delete", "course", course, &removed, &was, &is).await?;
         let enrolled: i64 = sqlx::query_scalar("select count(*) from enrolments where course_id = $1")
             .bind(course)
             .fetch_one(self.connection())
@@ -349,35 +362,35 @@ impl Change<'_> {
     /// # Errors
     /// When the database is away.
     pub async fn unenrol(&mut self, course: Uuid, person: PersonId) -> Result<bool, StoreError> {
-        let gone = sqlx::query("delete from enrolments where course_id = $1 and person_id = $2")
-            .bind(course)
-            .bind(person.0)
-            .execute(self.connection())
-            .await?;
-        if gone.rows_affected() == 0 {
-            return Ok(false);
-        }
-        self.audit_people("enrolment.delete", "course", course, &[person.0]).await?;
+        let sql = "delete from enrolments where course_id = $1 and person_id = $2 returning valid_from, valid_to";
+        let gone: Option<(Option<NaiveDate>, Option<NaiveDate>)> =
+            sqlx::query_as(sql).bind(course).bind(person.0).fetch_optional(self.connection()).await?;
+        let Some((from, to)) = gone else { return Ok(false) };
+        let was = Noted::from([(person.0, dates(from, to))]);
+        self.audit_people("enrolment.delete", "course", course, &[person.0], &was, &Noted::new()).await?;
         self.roster_version(course, true).await?;
         Ok(true)
     }
 
-    /// One entry of the log for each person, so that erasing one finds it.
+    /// One entry of the log for each person, so that erasing one finds it, with what `was` and what `is` noted of them.
     pub(crate) async fn audit_people(
         &mut self,
         action: &str,
         object_kind: &str,
         object: Uuid,
         people: &[Uuid],
+        was: &Noted,
+        is: &Noted,
     ) -> Result<(), StoreError> {
         if people.is_empty() {
             return Ok(());
         }
         let actor = self.actor().clone();
+        let of = |noted: &Noted| people.iter().map(|person| noted.get(person).cloned().map(Json)).collect::<Vec<_>>();
         sqlx::query(
             "insert into audit_log (actor_kind, actor_id, actor_name, address, request_id, action, object_kind, object_id,
-                 person_id)
-             select $1, $2, $3, $4, $5, $6, $7, $8, p from unnest($9::uuid[]) as n (p)",
+                 person_id, before, after)
+             select $1, $2, $3, $4, $5, $6, $7, $8, n.* from unnest($9::uuid[], $10::jsonb[], $11::jsonb[]) as n",
         )
         .bind(actor.kind.as_str())
         .bind(actor.id)
@@ -388,8 +401,17 @@ impl Change<'_> {
         .bind(object_kind)
         .bind(object.to_string())
         .bind(people)
+        .bind(of(was))
+        .bind(of(is))
         .execute(self.connection())
         .await?;
         Ok(())
     }
+}
+
+/// What the log says of people.
+pub(crate) type Noted = HashMap<Uuid, serde_json::Value>;
+
+fn dates(valid_from: Option<NaiveDate>, valid_to: Option<NaiveDate>) -> serde_json::Value {
+    serde_json::json!({ "valid_from": valid_from, "valid_to": valid_to })
 }
