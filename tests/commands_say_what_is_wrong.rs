@@ -95,6 +95,16 @@ fn weights_that_nobody_knows_are_not_installed() {
 }
 
 #[test]
+fn a_database_is_brought_up_to_date_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let migrated = run(dir.path(), &["migrate"]);
+    assert_eq!(migrated.status.code(), Some(0), "{}", stderr(&migrated));
+    assert!(stdout(&migrated).ends_with(" migrations applied\n"), "{}", stdout(&migrated));
+    let again = run(dir.path(), &["migrate"]);
+    assert_eq!((again.status.code(), stdout(&again).as_str()), (Some(0), "the database is up to date\n"));
+}
+
+#[test]
 fn completion_knows_the_commands() {
     let dir = tempfile::tempdir().unwrap();
     for shell in ["bash", "zsh", "fish"] {

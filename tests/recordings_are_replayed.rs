@@ -4,7 +4,7 @@
 mod kit;
 
 use std::path::Path;
-use std::process::Output;
+use std::process::{Command, Output};
 
 use kit::{demo_media, people, run, stderr};
 use serde_json::Value;
@@ -99,6 +99,21 @@ fn who_is_not_on_the_roster_is_named_as_such() {
     assert!(stderr(&done).contains("on the roster, but without a picture: Somebody Else"), "{}", stderr(&done));
     let kinds: Vec<_> = events(dir.path()).iter().map(|e| e["kind"].as_str().unwrap().to_owned()).collect();
     assert!(kinds.contains(&"off_roster".to_owned()) && !kinds.contains(&"recorded".to_owned()), "{kinds:?}");
+}
+
+#[test]
+fn a_recording_is_played_at_its_own_speed_where_that_is_wished() {
+    let dir = tempfile::tempdir().unwrap();
+    let people = people(dir.path(), &[FRANCK]);
+    let video = dir.path().join("three-seconds.mp4");
+    let pattern = "videotestsrc num-buffers=31 ! video/x-raw,width=320,height=240,framerate=10/1 ! x264enc ! mp4mux";
+    let script = format!("-q {pattern} ! filesink location={}", video.display());
+    assert!(Command::new("gst-launch-1.0").args(script.split(' ')).status().unwrap().success());
+    let done = replay(dir.path(), &video, &people, &["--realtime"]);
+    assert_eq!(done.status.code(), Some(0), "{}", stderr(&done));
+    let summary: Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!((&summary["frames_decoded"], &summary["frames_analysed"]), (&31.into(), &31.into()), "none is lost");
+    assert!(summary["wall_seconds"].as_f64().unwrap() >= 3.0, "{summary}");
 }
 
 #[test]
