@@ -1,4 +1,5 @@
-//! What can be typed. Exit codes: 0 done, 1 failed (with the reason on stderr), 2 wrong options.
+//! What can be typed. Exit codes: 0 done, 1 failed (with the reason on stderr), 2 wrong options, 130 ended at once by a
+//! second signal.
 
 use std::path::PathBuf;
 

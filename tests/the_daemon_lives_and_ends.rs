@@ -3,11 +3,14 @@
 
 mod kit;
 
+use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use kit::{Client, Daemon, demo_media, make_admin, message, people, run, stderr};
-use nix::sys::signal::Signal;
+use kit::{Client, Daemon, PATIENCE, demo_media, make_admin, message, people, run, stderr};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use rollcall_pipeline::{Clock, SystemClock};
 use serde_json::Value;
 
 const FRANCK: (&str, &[&str]) = ("Franck", &["franck_01829.jpg", "franck_02045.jpg", "franck_04117.jpg"]);
@@ -45,10 +48,12 @@ fn a_person_is_marked_once_also_across_a_restart() {
     let daemon = Daemon::start(&data, &config);
     daemon.wait_for(|line| is_decided(line, "recorded"));
     assert_eq!(daemon.get("/health/live").0, 200);
+    assert_eq!(Scrape::of(&daemon).value("rollcall_camera_up{camera=\"door-1\"}"), 1.0);
+    daemon.wait_for(|line| is_decided(line, "debounced"));
+    check_metrics_of_a_mark_and_a_repeat(&daemon);
     make_admin(&data, &config, "admin");
     let admin = Client::new(&daemon.address).log_in("admin");
     assert!(String::from_utf8_lossy(&admin.get("/api/v1/cameras").body).contains("\"door-1\""));
-    assert!(daemon.get("/metrics").1.contains("rollcall_gallery_persons 1"));
     assert!(daemon.terminate().success());
 
     let daemon = Daemon::start(&data, &config);
@@ -56,6 +61,156 @@ fn a_person_is_marked_once_also_across_a_restart() {
     assert_eq!(restored["marks"], 1, "the mark was committed before the daemon ended");
     daemon.wait_for(|line| is_decided(line, "debounced"));
     assert!(daemon.terminate().success());
+}
+
+/// What `/metrics` says at one moment.
+struct Scrape(String);
+
+impl Scrape {
+    fn of(daemon: &Daemon) -> Self {
+        Self(daemon.get("/metrics").1)
+    }
+
+    /// The values of a metric by their labels.
+    fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a str, f64)> {
+        self.0.lines().filter_map(move |line| {
+            let (labels, value) = line.strip_prefix(name)?.rsplit_once(' ')?;
+            (labels.is_empty() || labels.starts_with('{')).then(|| (labels, value.parse().unwrap()))
+        })
+    }
+
+    /// One value, by name and labels.
+    #[track_caller]
+    fn value(&self, series: &str) -> f64 {
+        let mut found = self.all(series);
+        found.find(|(labels, _)| labels.is_empty()).unwrap_or_else(|| panic!("no {series} in\n{}", self.0)).1
+    }
+
+    /// Count and mean of a histogram.
+    #[track_caller]
+    fn histogram(&self, name: &str, labels: &str) -> (f64, f64) {
+        let (count, sum) = (self.value(&format!("{name}_count{labels}")), self.value(&format!("{name}_sum{labels}")));
+        (count, sum / count)
+    }
+}
+
+/// Asks until the mark and the repeat are committed, which is a moment after they are decided.
+fn check_metrics_of_a_mark_and_a_repeat(daemon: &Daemon) {
+    let begun = SystemClock.mono();
+    let metrics = loop {
+        let metrics = Scrape::of(daemon);
+        if metrics.all("rollcall_sink_events_total").any(|(labels, n)| labels.contains("committed") && n >= 2.0) {
+            break metrics;
+        }
+        assert!(SystemClock.mono().since(begun) < PATIENCE, "{}", metrics.0);
+    };
+    let at_door = |name: &str, more: &str| metrics.value(&format!("{name}{{camera=\"door-1\"{more}}}"));
+    let patience = PATIENCE.as_secs_f64();
+
+    assert!((0.0..patience).contains(&at_door("rollcall_camera_frame_age_seconds", "")));
+    let received = at_door("rollcall_camera_frames_received_total", "");
+    let analysed = at_door("rollcall_camera_frames_analysed_total", "");
+    let evicted = at_door("rollcall_camera_frames_evicted_total", ",reason=\"full\"");
+    assert!(analysed > 0.0 && received > 0.0 && evicted >= 0.0, "{received} {analysed} {evicted}");
+    assert!(at_door("rollcall_faces_detected_total", "") > 0.0);
+
+    for stage in ["detect", "track", "embed", "liveness", "match", "sink"] {
+        let stage = format!("{{stage=\"{stage}\"}}");
+        let (batches, worked) = metrics.histogram("rollcall_stage_duration_seconds", &stage);
+        let (_, blocked) = metrics.histogram("rollcall_stage_blocked_seconds", &stage);
+        assert!(batches > 0.0 && worked > 0.0 && worked < patience && blocked >= 0.0, "{stage}: {worked} {blocked}");
+    }
+    let edges: Vec<_> = metrics.all("rollcall_stage_queue_capacity").collect();
+    assert_eq!(edges.len(), 6, "{edges:?}");
+    for (edge, capacity) in edges {
+        let depth = metrics.value(&format!("rollcall_stage_queue_depth{edge}"));
+        assert!(capacity >= 1.0 && (0.0..=capacity).contains(&depth), "{edge}: {depth} of {capacity}");
+    }
+
+    let (decisions, similarity) = metrics.histogram("rollcall_match_score", "{outcome=\"best\"}");
+    assert!(decisions >= 2.0 && similarity > 0.5 && similarity <= 1.0, "{decisions} {similarity}");
+    assert!(at_door("rollcall_match_decisions_total", ",outcome=\"identified\"") >= 2.0);
+    let (shots, live) = metrics.histogram("rollcall_liveness_score", "");
+    assert!(shots >= 2.0 && live > 0.5 && live <= 1.0, "{shots} {live}");
+
+    assert_eq!(at_door("rollcall_attendance_events_total", ",outcome=\"recorded\""), 1.0);
+    assert_eq!(at_door("rollcall_attendance_marked_total", ",outcome=\"present\""), 1.0);
+    assert!(at_door("rollcall_duplicates_blocked_total", "") >= 1.0);
+    let (committed, latency) = metrics.histogram("rollcall_event_end_to_end_seconds", "");
+    assert!(committed >= 2.0 && latency > 0.0 && latency < patience, "{committed} {latency}");
+    assert!(metrics.histogram("rollcall_db_write_seconds", "").0 >= 1.0);
+    for empty in ["rollcall_spool_depth", "rollcall_spool_bytes", "rollcall_spool_oldest_seconds"] {
+        assert_eq!(metrics.value(empty), 0.0, "{empty}");
+    }
+    assert_eq!(metrics.value("rollcall_gallery_persons"), 1.0);
+    assert_eq!(metrics.value("rollcall_gallery_templates"), 3.0);
+}
+
+/// The log up to the line that is wished.
+#[track_caller]
+fn log_until(daemon: &Daemon, wished: impl Fn(&Value) -> bool) -> String {
+    let log = RefCell::new(String::new());
+    daemon.wait_for(|line| {
+        log.borrow_mut().push_str(&line.to_string());
+        wished(line)
+    });
+    log.into_inner()
+}
+
+#[test]
+fn a_name_stands_in_the_log_only_where_that_is_wished() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let people = people(dir.path(), &[FRANCK]);
+    assert!(run(&data, &["enroll", people.to_str().unwrap()]).status.success());
+    let config = config(dir.path(), "");
+    let room = fs::read_to_string(&config).unwrap();
+    fs::write(&config, room.replace("id = \"hall\"", "id = \"hall\"\nexpected = [\"Franck\", \"Ada Stranger\"]"))
+        .unwrap();
+
+    let daemon = Daemon::start(&data, &config);
+    let log = log_until(&daemon, |line| is_decided(line, "recorded"));
+    assert!(log.contains("on a roster, but not enrolled under that name"), "{log}");
+    assert!(!log.contains("Franck") && !log.contains("Stranger"), "{log}");
+    assert!(daemon.terminate().success());
+
+    let daemon = Daemon::start_with(&data, &config, &[("ROLLCALL__LOG__NAMES", "true")]);
+    let log = log_until(&daemon, |line| is_decided(line, "debounced"));
+    assert!(log.contains("Franck") && log.contains("Ada Stranger"), "{log}");
+    assert!(daemon.terminate().success());
+}
+
+/// A process that does nothing until this is dropped.
+struct Frozen(Pid);
+
+impl Frozen {
+    fn new(pid: Pid) -> Self {
+        kill(pid, Signal::SIGSTOP).unwrap();
+        Self(pid)
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        // It may have ended after all.
+        kill(self.0, Signal::SIGCONT).unwrap_or_default();
+    }
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once_whatever_it_waits_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, config) = (dir.path().join("data"), dir.path().join("rollcall.toml"));
+    fs::write(&config, "").unwrap();
+    let daemon = Daemon::start(&data, &config);
+    let postmaster = fs::read_to_string(data.join("postgres/data/postmaster.pid")).unwrap();
+    // Its end is waited for, and it does not come.
+    let _frozen = Frozen::new(Pid::from_raw(postmaster.lines().next().unwrap().parse().unwrap()));
+    daemon.signal(Signal::SIGTERM);
+    daemon.wait_for(|line| message(line) == "shutting down");
+    daemon.signal(Signal::SIGTERM);
+    daemon.wait_for(|line| message(line).starts_with("a second signal: ending at once"));
+    assert_eq!(daemon.ended().code(), Some(130));
 }
 
 #[test]

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use rollcall_pipeline::{Clock, SystemClock};
 
 pub(crate) use site::{Answer, Client, PASSWORD, Site, make_admin};
 
@@ -114,9 +115,10 @@ impl Daemon {
     /// The next line of the log that is as wished.
     #[track_caller]
     pub(crate) fn wait_for(&self, wished: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
-        let mut seen = Vec::new();
+        let (mut seen, begun) = (Vec::new(), SystemClock.mono());
         loop {
-            match self.lines.recv_timeout(PATIENCE) {
+            // In all: a daemon that tries something again and again has much to say.
+            match self.lines.recv_timeout(PATIENCE.saturating_sub(SystemClock.mono().since(begun))) {
                 Ok(line) if wished(&line) => return line,
                 Ok(line) => seen.push(line.to_string()),
                 Err(error) => panic!("{error}; the log before:\n{}", seen.join("\n")),
@@ -140,8 +142,13 @@ impl Daemon {
     }
 
     /// Ends it in an orderly way.
-    pub(crate) fn terminate(mut self) -> ExitStatus {
+    pub(crate) fn terminate(self) -> ExitStatus {
         self.signal(Signal::SIGTERM);
+        self.ended()
+    }
+
+    /// Waits for its end.
+    pub(crate) fn ended(mut self) -> ExitStatus {
         self.child.wait().unwrap()
     }
 }
