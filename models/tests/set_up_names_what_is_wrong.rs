@@ -1,4 +1,5 @@
 //! Set-up that cannot go on says which package is to blame, and what to do. No network is needed to see that.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod common;
 
