@@ -236,6 +236,26 @@ fn faces_are_enrolled_by_picture_with_consent() {
 }
 
 #[test]
+fn a_form_that_is_sent_again_is_done_once_whatever_parts_its_fields() {
+    let again = person("Again");
+    let one = picture("franck_04117.jpg");
+    let send = |boundary: &str, pictures: &[&[u8]]| {
+        let parts: Vec<_> = pictures.iter().map(|bytes| ("pictures", "a.jpg", "image/jpeg", *bytes)).collect();
+        SITE.with("idempotency-key", "a-form").upload_parted(boundary, &at(&again, "/templates"), &parts)
+    };
+    let first = send("one", &[&one]);
+    assert_eq!((first.status, &first.json["added"]), (201, &json!(1)), "{first:?}");
+    let told = send("another", &[&one]);
+    assert_eq!((told.status, told.header("idempotency-replayed")), (201, "true"), "{told:?}");
+    assert_eq!(told.json, first.json);
+    for other in [&[&picture("franck_04035.jpg")[..]][..], &[&one, &one], &[]] {
+        assert_eq!(send("one", other).expect(422)["type"], "urn:rollcall:problem:idempotency-key");
+    }
+    assert_eq!(SITE.get(&at(&again, "/templates")).expect(200)["items"].as_array().unwrap().len(), 1);
+    SITE.delete(&at(&again, "/templates")).expect(204);
+}
+
+#[test]
 fn pictures_of_one_request_show_one_person() {
     // Of its own: elsewhere these faces have names.
     let site = Site::start("");

@@ -56,6 +56,13 @@ fn session_of(site: &Site, starts_in: TimeDelta) -> (String, String) {
     (room, made["id"].as_str().unwrap().to_owned())
 }
 
+/// A machine by that name. To the rules it is a camera, to which somebody who comes again is no news.
+fn machine(name: &str) -> Client {
+    let key = json!({ "name": name, "rights": ["attendance:mark"], "everywhere": true });
+    let made = SITE.post("/api/v1/keys", &key).expect(201);
+    SITE.guest().with("x-api-key", made["secret"].as_str().unwrap())
+}
+
 /// Several pictures of one moment, in a session as soon as it is known there.
 #[track_caller]
 fn show_all(site: &Site, pictures: &[Vec<u8>], session: &str) -> Answer {
@@ -114,6 +121,23 @@ fn a_picture_marks_once_and_tells_the_first_time_after_that() {
     assert_eq!(rows.iter().map(|row| row["status"].as_str().unwrap()).collect::<Vec<_>>(), ["present"], "{register}");
     let stranger = show(&machine, "audrey.jpg", &session).expect(200);
     assert_eq!((&stranger["outcome"], &stranger["person_id"]), (&json!("unknown"), &Value::Null));
+}
+
+#[test]
+fn a_check_in_that_is_sent_again_is_answered_the_same_whatever_parts_its_fields() {
+    let (_, session) = session();
+    let machine = machine("a kiosk that asks again");
+    first(&machine, "biden.jpg", &session);
+    let send = |boundary: &str, picture: &str| {
+        let bytes = media(picture);
+        let parts = [("image", "a.jpg", "image/jpeg", &bytes[..]), ("session_id", "", "", session.as_bytes())];
+        machine.with("idempotency-key", "a-form").upload_parted(boundary, "/api/v1/attendance/mark", &parts)
+    };
+    let told = send("one", "obama2.jpg");
+    let again = send("another", "obama2.jpg");
+    assert_eq!((again.status, again.header("idempotency-replayed")), (201, "true"), "{again:?}");
+    assert_eq!(again.json, told.expect(201));
+    assert_eq!(send("one", "obama3.jpg").expect(422)["type"], "urn:rollcall:problem:idempotency-key");
 }
 
 #[test]

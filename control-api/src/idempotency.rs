@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes, HttpBody as _, to_bytes};
-use axum::extract::{MatchedPath, Request};
+use axum::extract::{DefaultBodyLimit, FromRequest as _, MatchedPath, Multipart, Request};
+use axum::http::request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -11,6 +12,9 @@ use chrono::Duration;
 use rollcall_store::Claim;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use utoipa::openapi::Required;
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 
 use crate::caller::Caller;
 use crate::compreface::subjects;
@@ -78,6 +82,18 @@ pub(crate) fn is_asked_for(request: &Request) -> bool {
         && request.extensions().get::<MatchedPath>().is_some_and(|path| !is_anew(path.as_str()))
 }
 
+/// How the document describes the header.
+pub(crate) fn parameter() -> Parameter {
+    let key = ObjectBuilder::new().schema_type(Type::String).pattern(Some(format!("^[!-~]{{1,{MAX_KEY}}}$")));
+    ParameterBuilder::new()
+        .name("Idempotency-Key")
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some("Sent twice with the same, it is done once and answered twice"))
+        .schema(Some(key))
+        .build()
+}
+
 /// How large a request may be: as its operation reads it.
 fn most(path: &str) -> usize {
     match path {
@@ -89,7 +105,8 @@ fn most(path: &str) -> usize {
     }
 }
 
-fn is_anew(path: &str) -> bool {
+/// Whether the header changes nothing about a POST to `path`.
+pub(crate) fn is_anew(path: &str) -> bool {
     ANEW.contains(&path) || ["/api/v1/auth/", "/api/v1/faces/"].iter().any(|noun| path.starts_with(noun))
 }
 
@@ -105,13 +122,9 @@ pub(crate) async fn once(api: Arc<Api>, caller: Caller, request: Request, next: 
     let body = to_bytes(body, most)
         .await
         .map_err(|_| too_large("the body did not come in whole, or is larger than this operation reads"))?;
-    let mut digest = Sha256::new();
-    let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
-    digest.update((target.len() as u64).to_be_bytes());
-    digest.update(target);
-    digest.update(&body);
+    let digest = digest(&parts, &body).await;
     let now = api.clock.wall();
-    let claim = api.store.claim_request(caller.id, &key, &digest.finalize().into(), now, now - ABANDONED_AFTER).await?;
+    let claim = api.store.claim_request(caller.id, &key, &digest, now, now - ABANDONED_AFTER).await?;
     match claim {
         Claim::Ours => {}
         Claim::UnderWay => {
@@ -137,6 +150,36 @@ pub(crate) async fn once(api: Arc<Api>, caller: Caller, request: Request, next: 
         keep(&api, &caller, &key, response).await
     });
     done.await.map_err(Problem::internal)
+}
+
+/// What tells a request from others: where it goes, which version it is meant for, and what it brings.
+async fn digest(parts: &request::Parts, body: &Bytes) -> [u8; 32] {
+    let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
+    let version = parts.headers.get(header::IF_MATCH).map_or(&b""[..], HeaderValue::as_bytes);
+    // What is no form that can be read is told by its bytes.
+    let brought = form(&parts.headers, body).await.unwrap_or_else(|| Sha256::digest(body).into());
+    let digests = [Sha256::digest(target), Sha256::digest(version), brought.into()];
+    digests.into_iter().fold(Sha256::new(), Sha256::chain_update).finalize().into()
+}
+
+/// The digest of a form's fields, as `upload` reads them: their names and contents in order. What parts them is drawn anew
+/// by whoever sends the form again.
+async fn form(headers: &HeaderMap, body: &Bytes) -> Option<[u8; 32]> {
+    let mut request = Request::new(Body::from(body.clone()));
+    request.headers_mut().insert(header::CONTENT_TYPE, headers.get(header::CONTENT_TYPE)?.clone());
+    // It is in memory already.
+    DefaultBodyLimit::disable().apply(&mut request);
+    let mut form = Multipart::from_request(request, &()).await.ok()?;
+    let mut fields = Sha256::new();
+    while let Some(mut field) = form.next_field().await.ok()? {
+        fields.update(Sha256::digest(field.name().unwrap_or_default()));
+        let mut content = Sha256::new();
+        while let Some(chunk) = field.chunk().await.ok()? {
+            content.update(chunk);
+        }
+        fields.update(content.finalize());
+    }
+    Some(fields.finalize().into())
 }
 
 fn key(headers: &HeaderMap) -> Result<String, Problem> {

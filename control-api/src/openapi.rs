@@ -8,6 +8,7 @@ use utoipa::{Modify, OpenApi};
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::caller::API_KEY_HEADER;
+use crate::idempotency;
 use crate::problem::{FieldError, Problem};
 
 /// Where the document is.
@@ -53,8 +54,8 @@ pub fn document() -> utoipa::openapi::OpenApi {
     complete(crate::operations().into_openapi())
 }
 
-/// What is the same for all operations: each has a name of its own, after its method and path; If-Match has one form; a form
-/// has no other fields than its own.
+/// What is the same for all operations: each has a name of its own, after its method and path; If-Match has one form; a POST
+/// takes an Idempotency-Key; a form has no other fields than its own.
 fn complete(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
     let schemas = document.components.iter_mut().flat_map(|components| &mut components.schemas);
     for (_, schema) in schemas.filter(|(name, _)| name.ends_with("Form")) {
@@ -75,6 +76,9 @@ fn complete(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi 
             let words = path.trim_start_matches("/api/v1").split(|c: char| !c.is_ascii_alphanumeric());
             let words: Vec<_> = std::iter::once(method).chain(words.filter(|word| !word.is_empty())).collect();
             operation.operation_id = Some(words.join("_"));
+            if method == "post" && !idempotency::is_anew(path) {
+                operation.parameters.get_or_insert_default().push(RefOr::T(idempotency::parameter()));
+            }
             let parameters = operation.parameters.iter_mut().flatten();
             for parameter in parameters {
                 let RefOr::T(parameter) = parameter else { continue };

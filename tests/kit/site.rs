@@ -262,9 +262,14 @@ impl Client {
 
     /// Uploads a form: name of the field, name and media type of the file (both empty: a plain field), content.
     pub(crate) fn upload(&self, path: &str, parts: &[(&str, &str, &str, &[u8])]) -> Answer {
+        self.upload_parted("~~rollcall~~", path, parts)
+    }
+
+    /// The same with this between the fields.
+    pub(crate) fn upload_parted(&self, boundary: &str, path: &str, parts: &[(&str, &str, &str, &[u8])]) -> Answer {
         let mut body = Vec::new();
         for (field, file, media_type, content) in parts {
-            write!(body, "--~~rollcall~~\r\ncontent-disposition: form-data; name=\"{field}\"").unwrap();
+            write!(body, "--{boundary}\r\ncontent-disposition: form-data; name=\"{field}\"").unwrap();
             if !file.is_empty() {
                 write!(body, "; filename=\"{file}\"").unwrap();
             }
@@ -275,8 +280,8 @@ impl Client {
             body.extend_from_slice(content);
             body.extend_from_slice(b"\r\n");
         }
-        body.extend_from_slice(b"--~~rollcall~~--\r\n");
-        self.send("POST", path, &[("content-type", "multipart/form-data; boundary=~~rollcall~~")], &body)
+        write!(body, "--{boundary}--\r\n").unwrap();
+        self.send("POST", path, &[("content-type", &format!("multipart/form-data; boundary={boundary}"))], &body)
     }
 
     /// An answer that goes on: status, and its lines as they come.
