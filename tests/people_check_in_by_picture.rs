@@ -141,6 +141,33 @@ fn a_check_in_that_is_sent_again_is_answered_the_same_whatever_parts_its_fields(
 }
 
 #[test]
+fn the_log_says_who_checked_whom_in_and_what_came_of_it() {
+    let (room, session) = session();
+    let machine = machine("a kiosk");
+    let told = first(&machine, "obama2.jpg", &session);
+    let entries = |told: &Value| {
+        let event = told["event_id"].as_str().unwrap();
+        SITE.get(&format!("/api/v1/audit?object_kind=event&object_id={event}")).expect(200)["items"].clone()
+    };
+    let log = entries(&told);
+    let entry = &log[0];
+    assert_eq!(
+        (&entry["action"], &entry["actor_kind"], &entry["actor_name"], &entry["person_id"]),
+        (&json!("attendance.mark"), &json!("api_key"), &json!("a kiosk"), &told["person_id"]),
+    );
+    let after = json!({ "kind": "recorded", "liveness": told["liveness"]["verdict"], "room_id": room,
+        "session_id": session, "marked": true });
+    assert_eq!((&entry["after"], &entry["before"]), (&after, &Value::Null));
+    // The same picture again does nothing; another one is counted; and a stranger is nobody.
+    show(&machine, "obama2.jpg", &session).expect(200);
+    assert_eq!(entries(&told).as_array().unwrap().len(), 1);
+    let counted = entries(&show(&machine, "obama3.jpg", &session).expect(200));
+    assert_eq!((&counted[0]["person_id"], &counted[0]["after"]["marked"]), (&told["person_id"], &json!(false)));
+    let stranger = entries(&show(&machine, "audrey.jpg", &session).expect(200));
+    assert_eq!((&stranger[0]["person_id"], &stranger[0]["after"]["kind"]), (&Value::Null, &json!("unknown")));
+}
+
+#[test]
 fn only_who_may_and_only_while_the_session_is_on() {
     let (room, session) = session();
     SITE.as_key(&["attendance:read"]).post("/api/v1/attendance/mark", &json!({})).expect(403);

@@ -136,7 +136,7 @@ async fn mark(
             (room.ok_or_else(|| Problem::not_found("room"))?.id, None)
         }
     };
-    let ask = CheckIn { shown, by: caller.name.clone(), room: RoomId::new(room), session, at };
+    let ask = CheckIn { shown, by: caller.actor(), room: RoomId::new(room), session, at };
     let done = api.faces.check_in(ask).await?;
     let status = if done.outcome == CheckInOutcome::Recorded { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(view(&api, done).await?)))

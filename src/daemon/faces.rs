@@ -28,7 +28,7 @@ use rollcall_pipeline::{
 use rollcall_sinks::PgSinkOptions;
 use rollcall_stages::matching::{GalleryHandle, RecognitionSettings};
 use rollcall_stages::picture::GateReading;
-use rollcall_store::{MarkRow, Store, StoreError};
+use rollcall_store::{Actor, MarkRow, Store, StoreError};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Mutex;
 use uuid::Uuid;
@@ -138,17 +138,17 @@ impl FaceDesk {
             min_agreeing: Some(min_agreeing.max(self.check_in.min_agreeing)),
         };
         let mut decision = self.engine.judge(material, request).await.map_err(trouble)?.decision;
-        decision.key.camera = CameraId::new(format!("{CHECK_IN}:{by}"));
+        decision.key.camera = CameraId::new(format!("{CHECK_IN}:{}", by.name));
         let _turn = self.marking.lock().await;
         let event = self.rules.propose_by(decision, &policy);
         // A camera that sees them meanwhile is not told of a mark that may never be.
-        let kept = self.keep(&event, &room).await?;
+        let kept = self.keep(&event, &room, by).await?;
         self.rules.keep(&event);
         Ok(kept)
     }
 
     /// Writes the event of a check-in, and says what came of it.
-    async fn keep(&self, event: &AttendanceEvent, room: &RoomId) -> Result<CheckedIn, StoreError> {
+    async fn keep(&self, event: &AttendanceEvent, room: &RoomId, by: Actor) -> Result<CheckedIn, StoreError> {
         let decision = &event.decision;
         let score = match decision.liveness {
             LivenessVerdict::Live(score) | LivenessVerdict::Spoof(score) => Some(score),
@@ -163,13 +163,9 @@ impl FaceDesk {
             first_seen: mark.as_ref().map(|mark| mark.first_seen_at),
             liveness: liveness_view(&decision.liveness, score),
         };
-        // The same picture again: the event is there.
-        let marked = if self.store.has_event(event.id).await? {
-            false
-        } else {
-            let written = self.store.write_events(&[self.sink.record(event, self.store.sealer())]).await?;
-            written.marked.contains(&event.id.0)
-        };
+        let mut change = self.store.change(by).await?;
+        let marked = change.check_in(&self.sink.record(event, self.store.sealer())).await?;
+        change.commit().await?;
         let mark = match (event.person(), &event.mark) {
             (Some(person), Some(mark)) => self.store.mark_of(person, mark.session.id).await?,
             (Some(person), None) if event.kind == EventKind::Debounced => {

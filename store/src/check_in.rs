@@ -1,20 +1,47 @@
 //! What a check-in has to know of events and marks that are there.
 
-use rollcall_pipeline::{EventId, PersonId, RoomId, SessionId, WallTime};
+use rollcall_pipeline::{PersonId, RoomId, SessionId, WallTime};
+use uuid::Uuid;
 
+use crate::change::Entry;
+use crate::events::write;
 use crate::marks::mark;
-use crate::{MarkRow, Store, StoreError};
+use crate::{Change, EventRecord, MarkRow, Store, StoreError};
 
-impl Store {
-    /// Whether an event is in the log.
+impl Change<'_> {
+    /// Writes what came of a check-in. Whether it made a mark; of an event that is in the log nothing is written.
     ///
     /// # Errors
     /// When the database is away.
-    pub async fn has_event(&self, id: EventId) -> Result<bool, StoreError> {
-        let found = sqlx::query_scalar("select exists (select from events where id = $1)").bind(id.0);
-        Ok(found.fetch_one(&self.pool).await?)
+    pub async fn check_in(&mut self, event: &EventRecord) -> Result<bool, StoreError> {
+        // The same picture is the same event, at whatever time it comes: no key of the log says so.
+        let there = sqlx::query_scalar("select exists (select from events where id = $1)").bind(event.id);
+        if there.fetch_one(self.connection()).await? {
+            return Ok(false);
+        }
+        let marked = write(self.connection(), std::slice::from_ref(event)).await?.marked.contains(&event.id);
+        // As it was written: nobody is named who was erased meanwhile.
+        let person: Option<Uuid> = sqlx::query_scalar("select person_id from events where id = $1")
+            .bind(event.id)
+            .fetch_one(self.connection())
+            .await?;
+        let session = event.mark.as_ref().map(|mark| mark.session.id);
+        let after = serde_json::json!({ "kind": event.kind, "liveness": event.liveness, "room_id": event.room,
+            "session_id": session, "marked": marked });
+        self.audit(Entry {
+            action: "attendance.mark",
+            object_kind: "event",
+            object_id: event.id.to_string(),
+            person: person.map(PersonId),
+            after: Some(after),
+            ..Entry::default()
+        })
+        .await?;
+        Ok(marked)
     }
+}
 
+impl Store {
     /// The mark of a person in a session.
     ///
     /// # Errors

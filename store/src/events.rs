@@ -50,34 +50,10 @@ impl Store {
     /// # Errors
     /// Then nothing of the batch is written. [`StoreError::class`] and [`StoreError::is_row_fault`] tell what to do.
     pub async fn write_events(&self, batch: &[EventRecord]) -> Result<Written, StoreError> {
-        // One row an id: the second delivery within a batch is a repetition like any other.
-        let mut seen = HashSet::new();
-        let events: Vec<&EventRecord> = batch.iter().filter(|event| seen.insert(event.id)).collect();
         let mut tx = self.pool.begin().await?;
-        hold_feed(&mut tx).await?;
-        let known = lock_people(&mut tx, &events).await?;
-        let is_known = |person: &Uuid| known.contains(person);
-        let orphans: HashSet<Uuid> = events
-            .iter()
-            .filter(|e| !e.is_debounced() && e.mark.as_ref().is_some_and(|mark| !is_known(&mark.person)))
-            .map(|e| e.id)
-            .collect();
-        // Of whoever was erased while their events waited, nothing is written down.
-        let events: Vec<Cow<'_, EventRecord>> = events.into_iter().map(|event| without(event, is_known)).collect();
-        let events: Vec<&EventRecord> = events.iter().map(Cow::as_ref).collect();
-        let fresh = insert_events(&mut tx, &events).await?;
-        let new: Vec<&EventRecord> = events.into_iter().filter(|event| fresh.contains(&event.id)).collect();
-        let marking: Vec<(&EventRecord, &MarkRecord)> =
-            new.iter().filter(|e| !e.is_debounced()).filter_map(|e| Some((*e, e.mark.as_ref()?))).collect();
-        let marked = insert_marks(&mut tx, &marking).await?;
-        let repeated: Vec<_> = marking.iter().filter(|(event, _)| !marked.contains(&event.id)).copied().collect();
-        let orphaned = orphans.intersection(&fresh).copied().collect();
-        count_repeated(&mut tx, &repeated).await?;
-        count_debounced(&mut tx, &new).await?;
-        insert_reviews(&mut tx, &new).await?;
+        let written = write(&mut tx, batch).await?;
         tx.commit().await?;
-        let blocked = repeated.iter().map(|(event, _)| event.id).collect();
-        Ok(Written { fresh, marked, blocked, orphaned })
+        Ok(written)
     }
 
     /// Who was seen where, last, at or after `since`: for the debounce state that a restart forgets.
@@ -111,6 +87,36 @@ impl Store {
             sqlx::query_as("select kind, count(*) from events group by kind").fetch_all(&self.pool).await?;
         Ok(rows.into_iter().map(|(kind, count)| (kind, count.unsigned_abs())).collect())
     }
+}
+
+/// Writes a batch, in order.
+pub(crate) async fn write(tx: &mut PgConnection, batch: &[EventRecord]) -> Result<Written, StoreError> {
+    // One row an id: the second delivery within a batch is a repetition like any other.
+    let mut seen = HashSet::new();
+    let events: Vec<&EventRecord> = batch.iter().filter(|event| seen.insert(event.id)).collect();
+    hold_feed(tx).await?;
+    let known = lock_people(tx, &events).await?;
+    let is_known = |person: &Uuid| known.contains(person);
+    let orphans: HashSet<Uuid> = events
+        .iter()
+        .filter(|e| !e.is_debounced() && e.mark.as_ref().is_some_and(|mark| !is_known(&mark.person)))
+        .map(|e| e.id)
+        .collect();
+    // Of whoever was erased while their events waited, nothing is written down.
+    let events: Vec<Cow<'_, EventRecord>> = events.into_iter().map(|event| without(event, is_known)).collect();
+    let events: Vec<&EventRecord> = events.iter().map(Cow::as_ref).collect();
+    let fresh = insert_events(tx, &events).await?;
+    let new: Vec<&EventRecord> = events.into_iter().filter(|event| fresh.contains(&event.id)).collect();
+    let marking: Vec<(&EventRecord, &MarkRecord)> =
+        new.iter().filter(|e| !e.is_debounced()).filter_map(|e| Some((*e, e.mark.as_ref()?))).collect();
+    let marked = insert_marks(tx, &marking).await?;
+    let repeated: Vec<_> = marking.iter().filter(|(event, _)| !marked.contains(&event.id)).copied().collect();
+    let orphaned = orphans.intersection(&fresh).copied().collect();
+    count_repeated(tx, &repeated).await?;
+    count_debounced(tx, &new).await?;
+    insert_reviews(tx, &new).await?;
+    let blocked = repeated.iter().map(|(event, _)| event.id).collect();
+    Ok(Written { fresh, marked, blocked, orphaned })
 }
 
 /// The people that a batch names and that exist, locked so that nobody of them is erased before the batch is written.

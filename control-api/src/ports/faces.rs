@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use rollcall_pipeline::{CameraId, Embedding, GalleryVersion, ModelId, PersonId, RoomId, SessionId, WallTime};
-use rollcall_store::StoreError;
+use rollcall_store::{Actor, StoreError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -367,8 +367,8 @@ pub enum Shown {
 pub struct CheckIn {
     /// By what.
     pub shown: Shown,
-    /// Name of the key or account that sends it.
-    pub by: String,
+    /// The key or account that sends it.
+    pub by: Actor,
     /// Where.
     pub room: RoomId,
     /// In which session; `None`: whichever is on.
