@@ -256,6 +256,43 @@ fn a_form_that_is_sent_again_is_done_once_whatever_parts_its_fields() {
 }
 
 #[test]
+fn whoever_is_limited_knows_the_groups_of_the_people_they_see() {
+    let group = |name: &str| SITE.post("/api/v1/groups", &json!({ "name": name })).expect(201)["id"].clone();
+    let (ours, theirs, empty) = (group("Limits ours"), group("Limits theirs"), group("Limits empty"));
+    let new = |name: &str, group: &Value| SITE.post(PEOPLE, &json!({ "name": name, "group_ids": [group] })).expect(201);
+    let (ann, _) = (new("Ann", &ours), new("Ben", &theirs));
+    let expected = json!({ "room_id": "hall", "starts_at": "2031-01-01T08:00:00Z", "ends_at": "2031-01-01T09:00:00Z",
+        "people": [ann["id"]] });
+    SITE.post("/api/v1/sessions", &expected).expect(201);
+    let key = json!({ "name": "hall", "rights": ["people:read", "people:write"], "rooms": ["hall"] });
+    let made = SITE.post("/api/v1/keys", &key).expect(201);
+    let local = SITE.guest().with("x-api-key", made["secret"].as_str().unwrap());
+
+    let at_group = |group: &Value, rest: &str| format!("/api/v1/groups/{}{rest}", group.as_str().unwrap());
+    let member = format!("/members/{}", ann["id"].as_str().unwrap());
+    let seen = local.get("/api/v1/groups?q=Limits").expect(200)["items"].clone();
+    let seen: Vec<_> = seen.as_array().unwrap().iter().map(|group| (&group["name"], &group["members"])).collect();
+    assert_eq!(seen, [(&json!("Limits ours"), &json!(1))]);
+    for other in [&theirs, &empty] {
+        local.get(&at_group(other, "")).expect(404);
+        local.get(&at_group(other, "/members")).expect(404);
+        local.send("PUT", &at_group(other, &member), &[], b"").expect(404);
+        local.delete(&at_group(other, &member)).expect(404);
+        let told = local.patch(&at(&ann, ""), &json!({ "group_ids": [ours, other] })).expect(422);
+        assert_eq!(told["errors"][0]["pointer"], "#/group_ids/1", "{told}");
+    }
+    local.send("PUT", &at_group(&ours, &member), &[], b"").expect(204);
+    local.patch(&at(&ann, ""), &json!({ "name": "Ann B.", "group_ids": [ours] })).expect(200);
+    local.get(&at_group(&ours, "/members")).expect(200);
+    // Whoever sees everybody sees all groups, also those that nobody belongs to.
+    assert_eq!(SITE.get("/api/v1/groups?q=Limits").expect(200)["items"].as_array().unwrap().len(), 3);
+    SITE.send("PUT", &at_group(&empty, &member), &[], b"").expect(204);
+    local.get(&at_group(&empty, "")).expect(200);
+    local.delete(&at_group(&empty, &member)).expect(204);
+    local.get(&at_group(&empty, "")).expect(404);
+}
+
+#[test]
 fn pictures_of_one_request_show_one_person() {
     // Of its own: elsewhere these faces have names.
     let site = Site::start("");

@@ -160,7 +160,7 @@ async fn change(
     caller.need_everywhere()?;
     check_name(&patch.name)?;
     let mut change = api.store.change(caller.actor()).await?;
-    let before = change.lock_group(id).await?.ok_or_else(no_group)?;
+    let before = change.lock_group(&caller.scope, id).await?.ok_or_else(no_group)?;
     if_match.check(before.version)?;
     let group = change.rename_group(&before, &patch.name).await?;
     change.commit().await?;
@@ -181,7 +181,7 @@ async fn remove(
     caller.need(Right::PeopleWrite)?;
     caller.need_everywhere()?;
     let mut change = api.store.change(caller.actor()).await?;
-    let group = change.lock_group(id).await?.ok_or_else(no_group)?;
+    let group = change.lock_group(&caller.scope, id).await?.ok_or_else(no_group)?;
     if_match.check(group.version)?;
     change.remove_group(&group).await?;
     change.commit().await?;
@@ -207,6 +207,8 @@ async fn members(
 }
 
 /// Take somebody into a group; done already is done
+///
+/// Whoever is limited to places knows the groups of the people whom they see, and no others.
 #[utoipa::path(put, path = "/groups/{id}/members/{person}", tag = "people", security(("token" = []), ("key" = [])),
     params(("id" = Uuid, Path, description = "The group"), ("person" = Uuid, Path, description = "The person")),
     responses((status = 204), Problems))]
@@ -217,7 +219,7 @@ async fn join(
 ) -> Answer<StatusCode> {
     caller.need(Right::PeopleWrite)?;
     let mut change = api.store.change(caller.actor()).await?;
-    let group = change.lock_group(id).await?.ok_or_else(no_group)?;
+    let group = change.lock_group(&caller.scope, id).await?.ok_or_else(no_group)?;
     change.lock_person(&caller.scope, PersonId(person)).await?.ok_or_else(no_person)?;
     change.join_group(&group, PersonId(person)).await?;
     change.commit().await?;
@@ -235,7 +237,7 @@ async fn leave(
 ) -> Answer<StatusCode> {
     caller.need(Right::PeopleWrite)?;
     let mut change = api.store.change(caller.actor()).await?;
-    let group = change.lock_group(id).await?.ok_or_else(no_group)?;
+    let group = change.lock_group(&caller.scope, id).await?.ok_or_else(no_group)?;
     change.lock_person(&caller.scope, PersonId(person)).await?.ok_or_else(no_person)?;
     if !change.leave_group(&group, PersonId(person)).await? {
         return Err(Problem::not_found("member of this group"));

@@ -24,17 +24,19 @@ row! {
     }
 }
 
+/// The groups in scope: whoever is limited sees those of the people whom they see.
 fn group_sql() -> String {
     format!(
-        "g.id, g.name, g.created_at, g.version,
-         (select count(*) from group_members m join people p on p.id = m.person_id
-          where m.group_id = g.id and {IN_SCOPE}) as members
-         from groups g"
+        "select * from (select g.id, g.name, g.created_at, g.version,
+             (select count(*) from group_members m join people p on p.id = m.person_id
+              where m.group_id = g.id and {IN_SCOPE}) as members
+             from groups g) g
+         where ($1::text[] is null and $3::uuid is null or members > 0)"
     )
 }
 
 impl Store {
-    /// The groups, by name; perhaps those with `text` in their names.
+    /// The groups in `scope`, by name; perhaps those with `text` in their names.
     ///
     /// # Errors
     /// When the database is away.
@@ -47,9 +49,8 @@ impl Store {
     ) -> Result<Vec<Group>, StoreError> {
         let (sites, rooms, own) = scope.bounds();
         let sql = format!(
-            "select {} where ($4::text is null or strpos(lower(g.name), lower($4)) > 0)
-               and ($5::text is null or g.name > $5)
-             order by g.name limit $6",
+            "{} and ($4::text is null or strpos(lower(name), lower($4)) > 0) and ($5::text is null or name > $5)
+             order by name limit $6",
             group_sql()
         );
         let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
@@ -70,7 +71,7 @@ impl Store {
     /// When the database is away.
     pub async fn group(&self, scope: &Scope, id: Uuid) -> Result<Option<Group>, StoreError> {
         let (sites, rooms, own) = scope.bounds();
-        let row = sqlx::query(sqlx::AssertSqlSafe(format!("select {} where g.id = $4", group_sql())))
+        let row = sqlx::query(sqlx::AssertSqlSafe(format!("{} and id = $4", group_sql())))
             .bind(sites)
             .bind(rooms)
             .bind(own)
@@ -86,10 +87,10 @@ impl Change<'_> {
     ///
     /// # Errors
     /// When the database is away.
-    pub async fn lock_group(&mut self, id: Uuid) -> Result<Option<Group>, StoreError> {
+    pub async fn lock_group(&mut self, scope: &Scope, id: Uuid) -> Result<Option<Group>, StoreError> {
+        let (sites, rooms, own) = scope.bounds();
         sqlx::query("select from groups where id = $1 for update").bind(id).execute(self.connection()).await?;
-        let (sites, rooms, own) = Scope::Everywhere.bounds();
-        let row = sqlx::query(sqlx::AssertSqlSafe(format!("select {} where g.id = $4", group_sql())))
+        let row = sqlx::query(sqlx::AssertSqlSafe(format!("{} and id = $4", group_sql())))
             .bind(sites)
             .bind(rooms)
             .bind(own)

@@ -314,6 +314,13 @@ async fn change(
     };
     let mut checks = Checks::default();
     check_fields(&mut checks, &fields);
+    let belongs_to = |id: &Uuid| before.groups.0.iter().any(|group| group.id == *id);
+    let new = fields.groups.iter().enumerate().take(MAX_GROUPS).filter(|(_, group)| !belongs_to(group));
+    for (i, group) in new {
+        if api.store.group(&caller.scope, *group).await?.is_none() {
+            checks.add(&format!("/group_ids/{i}"), "there is no such group");
+        }
+    }
     checks.done()?;
     let person = change.replace_person(&before, &fields).await?;
     change.commit().await?;
