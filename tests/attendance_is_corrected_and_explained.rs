@@ -437,6 +437,27 @@ fn it_is_explained_why_somebody_was_not_recorded() {
 }
 
 #[test]
+fn a_board_says_when_there_are_more_sessions_than_it_shows() {
+    SITE.post("/api/v1/rooms", &json!({ "id": "busy" })).expect(201);
+    let from: DateTime<Utc> = "2031-01-01T08:00:00Z".parse().unwrap();
+    let board = || {
+        let board = SITE.get("/api/v1/rooms/busy/board?date=2031-01-01").expect(200);
+        (board["sessions"].as_array().unwrap().len(), board["sessions_go_on"].as_bool().unwrap())
+    };
+    for n in 0..=100 {
+        let starts_at = from + TimeDelta::minutes(n);
+        let new = json!({ "room_id": "busy", "starts_at": starts_at, "ends_at": starts_at + TimeDelta::minutes(1) });
+        SITE.post("/api/v1/sessions", &new).expect(201);
+        if n == 99 {
+            assert_eq!(board(), (100, false));
+        }
+    }
+    assert_eq!(board(), (100, true));
+    let all = SITE.get("/api/v1/sessions?room_id=busy&date=2031-01-01&limit=500").expect(200);
+    assert_eq!(all["items"].as_array().unwrap().len(), 101);
+}
+
+#[test]
 fn bad_input_is_told_and_changes_nothing() {
     let ann = person();
     let session = session("hall", &[&ann]);

@@ -122,8 +122,10 @@ pub(crate) struct BoardView {
     pub date: NaiveDate,
     /// When this was read.
     pub at: DateTime<Utc>,
-    /// Its sessions by start, at most 100.
+    /// The first 100 of its sessions by start.
     pub sessions: Vec<BoardSession>,
+    /// Whether there are more; `/sessions`, with `room_id` and `date`, has all of them.
+    pub sessions_go_on: bool,
 }
 
 pub(crate) fn router() -> OpenApiRouter<Arc<Api>> {
@@ -150,6 +152,7 @@ async fn board(
     }
     let filter = SessionFilter { room: Some(room.id.clone()), date: Some(date), ..SessionFilter::default() };
     let mut sessions = api.store.sessions(&caller.scope, &filter, None, MAX_SESSIONS).await?;
+    let sessions_go_on = sessions.len() > MAX_SESSIONS as usize;
     sessions.truncate(MAX_SESSIONS as usize);
     let ids: Vec<Uuid> = sessions.iter().map(|session| session.id).collect();
     let mut people: HashMap<Uuid, Vec<BoardPersonView>> = HashMap::new();
@@ -178,6 +181,7 @@ async fn board(
     });
     Ok(Json(BoardView {
         sessions: sessions.collect(),
+        sessions_go_on,
         room_name: room.name.unwrap_or_else(|| room.id.clone()),
         room_id: room.id,
         date,
