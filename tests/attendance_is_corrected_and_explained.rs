@@ -437,6 +437,111 @@ fn it_is_explained_why_somebody_was_not_recorded() {
 }
 
 #[test]
+fn it_is_explained_that_somebody_was_seen_and_not_recorded() {
+    let [ann, ben] = [(); 2].map(|()| person());
+    let session = session("hall", &[&ben]);
+    let of = id(&session);
+    let like = json!([{ "person": ann, "similarity": 0.61 }]);
+    let seen = |kind: &str, more: Value| {
+        let mut what = json!({ "kind": kind, "candidates": like });
+        what.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        event(&session, Some(&ann).filter(|_| kind != "spoof").map(|who| who.as_str()), 3, what)
+    };
+    let doubt =
+        json!({ "review": true, "liveness": "undecided", "liveness_score": null, "liveness_reason": "too_poor" });
+    write(&[
+        seen("off_roster", json!({})),
+        seen("spoof", json!({ "review": true, "liveness": "spoof", "liveness_score": 0.02 })),
+        seen("ambiguous", doubt),
+    ]);
+    let consents = format!("/api/v1/people/{ann}/consents");
+    SITE.post(&consents, &json!({ "text_version": "1", "given_by": "Ann" })).expect(201);
+    SITE.post(&format!("{consents}/withdraw"), &json!({})).expect(200);
+    let starts: DateTime<Utc> = session["starts_at"].as_str().unwrap().parse().unwrap();
+    let minute = CameraMinute {
+        camera: "door-2".to_owned(),
+        room: "hall".to_owned(),
+        minute: starts - TimeDelta::seconds(starts.timestamp() % 60) + TimeDelta::minutes(2),
+        frames: 300,
+        faces: 12,
+        refused: json!({ "too_small": 5, "blurred": 3 }),
+        up_ms: 60_000,
+        down_reason: None,
+    };
+    SITE.with_store(async |store| store.add_camera_minutes(std::slice::from_ref(&minute)).await.unwrap());
+
+    let told = SITE.get(&format!("/api/v1/why?person_id={ann}&session_id={of}")).expect(200);
+    let reasons = told["reasons"].as_array().unwrap();
+    let reason = |code: &str| {
+        reasons.iter().find(|reason| reason["code"] == code).unwrap_or_else(|| panic!("no {code}: {told}"))
+    };
+    for (code, words, evidence, value) in [
+        ("off_roster", "not on the roster", "kind", json!("off_roster")),
+        ("consent_withdrawn", "consent was withdrawn", "consent_withdrawn", json!(true)),
+        ("spoof", "a picture or a screen", "liveness", json!("spoof")),
+        ("undecided", "too dark or blurred", "liveness_reason", json!("too_poor")),
+        ("not_expected", "not on the roster", "expected", json!(1)),
+        ("too_small", "too small", "faces", json!(5)),
+        ("blurred", "too blurred", "faces", json!(3)),
+    ] {
+        let reason = reason(code);
+        assert_eq!(reason["evidence"][evidence], value, "{reason}");
+        assert!(reason["text"].as_str().unwrap().contains(words), "{reason}");
+    }
+    assert_eq!(reasons[0]["code"], "off_roster", "the most telling first: {told}");
+    assert_eq!(told["status"], Value::Null);
+}
+
+#[test]
+fn the_register_is_asked_by_course_room_group_date_and_status() {
+    let [ann, ben] = [(); 2].map(|()| person());
+    let course = SITE.post("/api/v1/courses", &json!({ "name": "Filtered" })).expect(201);
+    let at = |room: &str, days: i64, course: &Value| {
+        let from = now() - TimeDelta::days(days);
+        let new = json!({ "room_id": room, "course_id": course, "people": [ann, ben], "starts_at": from,
+            "ends_at": from + TimeDelta::minutes(50) });
+        SITE.post("/api/v1/sessions", &new).expect(201)
+    };
+    let (lesson, other) = (at("hall", 0, &course["id"]), at("gate", 3, &Value::Null));
+    write(&[mark(&lesson, &ann, 1, "present"), mark(&lesson, &ben, 9, "late"), mark(&other, &ann, 9, "late")]);
+    let group = SITE.post("/api/v1/groups", &json!({ "name": format!("Of {ben}") })).expect(201);
+    SITE.send("PUT", &format!("/api/v1/groups/{}/members/{ben}", id(&group)), &[], b"").expect(204);
+    // Those of these two: others share the daemon.
+    let rows = |query: &str| {
+        let rows = SITE.get(&format!("/api/v1/attendance?limit=500&{query}")).expect(200);
+        let row = |row: &Value| (row["session_id"].clone(), row["person_id"].clone());
+        let mut rows: Vec<_> = rows["items"].as_array().unwrap().iter().map(row).collect();
+        rows.retain(|(_, person)| [&ann, &ben].iter().any(|who| person == who.as_str()));
+        rows.sort_by_key(|(session, person)| (session == id(&other), person == ben.as_str()));
+        rows
+    };
+    let row = |session: &Value, person: &str| (session["id"].clone(), json!(person));
+    let (first, second, third) = (row(&lesson, &ann), row(&lesson, &ben), row(&other, &ann));
+    let both = vec![first.clone(), second.clone()];
+    let (on, before) = (lesson["local_date"].as_str().unwrap(), other["local_date"].as_str().unwrap());
+    for (query, wished) in [
+        (String::new(), vec![first.clone(), second.clone(), third.clone()]),
+        (format!("course_id={}", id(&course)), both.clone()),
+        ("room_id=hall".to_owned(), both.clone()),
+        ("room_id=gate".to_owned(), vec![third.clone()]),
+        ("room_id=nowhere".to_owned(), vec![]),
+        ("site_id=main".to_owned(), vec![first.clone(), second.clone(), third.clone()]),
+        (format!("group_id={}", id(&group)), vec![second.clone()]),
+        (format!("group_id={}&person_id={ann}", id(&group)), vec![]),
+        (format!("person_id={ann}"), vec![first.clone(), third.clone()]),
+        (format!("from={on}"), both),
+        (format!("to={before}"), vec![third.clone()]),
+        (format!("from={before}&to={before}&room_id=hall"), vec![]),
+        ("status=present".to_owned(), vec![first]),
+        (format!("status=late&course_id={}", id(&course)), vec![second]),
+        ("status=late&room_id=gate".to_owned(), vec![third]),
+        ("status=absent".to_owned(), vec![]),
+    ] {
+        assert_eq!(rows(&query), wished, "{query}");
+    }
+}
+
+#[test]
 fn a_board_says_when_there_are_more_sessions_than_it_shows() {
     SITE.post("/api/v1/rooms", &json!({ "id": "busy" })).expect(201);
     let from: DateTime<Utc> = "2031-01-01T08:00:00Z".parse().unwrap();
