@@ -456,7 +456,15 @@ fn cameras_are_watched_for_as_long_as_one_may() {
     make("stage", &stage.url());
     until("it is live", || is_live("stage"));
     let viewer = SITE.as_role("viewer");
-    assert!(brightness(&viewer.get("/api/v1/cameras/stage/snapshot.jpg").body) > 150);
+    let snapshot = viewer.get("/api/v1/cameras/stage/snapshot.jpg");
+    assert!(brightness(&snapshot.body) > 150);
+    let log = SITE.get("/api/v1/audit?action=camera.snapshot&object_id=stage").expect(200)["items"].clone();
+    let who = viewer.get("/api/v1/auth/me").expect(200)["id"].clone();
+    assert_eq!(
+        log.as_array().unwrap().iter().map(|e| (&e["actor_id"], &e["request_id"])).collect::<Vec<_>>(),
+        [(&who, &json!(snapshot.header("x-request-id")))],
+        "{log}"
+    );
     viewer.get("/api/v1/cameras/stage/preview?overlay=names").expect(403);
     for wrong in ["fps=0", "fps=6", "fps=NaN", "seconds=0", "seconds=9999"] {
         viewer.get(&format!("/api/v1/cameras/stage/preview?{wrong}")).expect(422);
