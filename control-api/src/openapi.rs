@@ -76,7 +76,9 @@ fn complete(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi 
             let words = path.trim_start_matches("/api/v1").split(|c: char| !c.is_ascii_alphanumeric());
             let words: Vec<_> = std::iter::once(method).chain(words.filter(|word| !word.is_empty())).collect();
             operation.operation_id = Some(words.join("_"));
-            if method == "post" && !idempotency::is_anew(path) {
+            // The clients of CompreFace know no such header, nor what is answered to it.
+            let is_foreign = operation.tags.iter().flatten().any(|tag| tag == "compreface");
+            if method == "post" && !is_foreign && !idempotency::is_anew(path) {
                 operation.parameters.get_or_insert_default().push(RefOr::T(idempotency::parameter()));
             }
             let parameters = operation.parameters.iter_mut().flatten();
