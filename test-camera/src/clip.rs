@@ -232,15 +232,16 @@ fn encoder(format: Format, rate: BitRate) -> String {
     let kbit = (u64::from(width) * u64::from(height) * u64::from(fps) / 10_000).max(256);
     let (h264, h265) = match rate {
         BitRate::Constant => ("", ""),
-        BitRate::Variable => ("pass=qual quantizer=28 vbv-buf-capacity=1000", "option-string=crf=28"),
+        BitRate::Variable => ("pass=qual quantizer=28 vbv-buf-capacity=1000", ":crf=28"),
     };
+    // Key frames come when it is time, whatever is shown.
     match codec {
         Codec::H264 => format!(
-            "x264enc tune=zerolatency speed-preset=veryfast key-int-max={fps} bitrate={kbit} {h264} \
+            "x264enc tune=zerolatency speed-preset=veryfast key-int-max={fps} bitrate={kbit} {h264} option-string=scenecut=0 \
              ! h264parse config-interval=-1 ! video/x-h264,stream-format=byte-stream,alignment=au"
         ),
         Codec::H265 => format!(
-            "x265enc tune=zerolatency speed-preset=ultrafast key-int-max={fps} bitrate={kbit} {h265} \
+            "x265enc tune=zerolatency speed-preset=ultrafast key-int-max={fps} bitrate={kbit} option-string=scenecut=0{h265} \
              ! h265parse config-interval=-1 ! video/x-h265,stream-format=byte-stream,alignment=au"
         ),
         Codec::Mjpeg => "jpegenc quality=85".to_owned(),
