@@ -85,12 +85,13 @@ fn what_is_recorded_arrives() {
     let door = CameraId::new("door-1");
     with_local_recorder(&book, || {
         let camera = CameraMetrics::new(&door);
-        camera.decoded(0);
+        camera.decoded(2);
         camera.face_rejected("blur");
         SinkMetrics::new().marked(&door, MarkStatus::Late);
     });
     let expected = [
         ("rollcall_camera_frames_decoded_total{camera=door-1}", 1),
+        ("rollcall_camera_frames_dozed_total{camera=door-1}", 2),
         ("rollcall_faces_rejected_total{camera=door-1,reason=blur}", 1),
         ("rollcall_attendance_marked_total{camera=door-1,outcome=late}", 1),
     ];

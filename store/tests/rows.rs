@@ -94,7 +94,8 @@ async fn migrations_apply_once() {
     let store = Store::new(options.clone(), Sealer::new([0; 32]), 4);
     let other = Store::new(options, Sealer::new([0; 32]), 4);
     let (a, b) = tokio::join!(store.migrate(), other.migrate());
-    assert_eq!(a.unwrap().max(b.unwrap()), 18, "two at once, one does it");
+    let all = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../migrations")).unwrap().count();
+    assert_eq!(a.unwrap().max(b.unwrap()), all, "two at once, one does it");
     assert_eq!(store.migrate().await.unwrap(), 0);
     assert_eq!(store.make_partitions(date(2026, 3, 15)).await.unwrap(), 8, "February to May, marks and events");
     assert_eq!(store.make_partitions(date(2026, 3, 31)).await.unwrap(), 0);
