@@ -138,7 +138,8 @@ impl FaceDesk {
             min_agreeing: Some(min_agreeing.max(self.check_in.min_agreeing)),
         };
         let mut decision = self.engine.judge(material, request).await.map_err(trouble)?.decision;
-        decision.key.camera = CameraId::new(format!("{CHECK_IN}:{}", by.name));
+        // With the room: whoever is seen on one camera again is not marked again, and one key may serve many rooms.
+        decision.key.camera = CameraId::new(format!("{CHECK_IN}:{}@{room}", by.name));
         let _turn = self.marking.lock().await;
         let event = self.rules.propose_by(decision, &policy);
         // A camera that sees them meanwhile is not told of a mark that may never be.
