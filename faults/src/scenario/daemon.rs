@@ -127,7 +127,8 @@ pub(super) fn model_hangs(trial: &mut Trial<'_>) -> anyhow::Result<()> {
 pub(super) fn model_panics(trial: &mut Trial<'_>) -> anyhow::Result<()> {
     trial.begin(Plan { wall_clock: true, ..Plan::default() })?;
     trial.expected_errors.push("thread panicked");
-    for (n, thread) in (1..).zip(["lane-detect", "lane-embed", "lane-liveness"]) {
+    // As often as the lane starts anew before it gives up.
+    for (n, thread) in (1..=5).zip(["lane-detect", "lane-embed", "lane-liveness"].into_iter().cycle()) {
         trial.excuse(None);
         trial.site()?.clock.as_ref().context("a clock that fails")?.panic(thread, n)?;
         trial.until_said("thread panicked")?;
@@ -135,7 +136,7 @@ pub(super) fn model_panics(trial: &mut Trial<'_>) -> anyhow::Result<()> {
         trial.well(None);
         trial.until_events_of_all(2)?;
         if n == 1 {
-            // What one set of models leaves behind the next one uses: it is not given back, and not left twice.
+            // What one set of models leaves behind the next one uses: it is not given back, and not left four times.
             trial.hold_to_now()?;
         }
     }
