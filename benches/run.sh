@@ -97,7 +97,9 @@ live() {
 capacity() {
     "$BIN/capacity" --cameras "$CAMERAS" --seconds "$SECONDS_LIVE" --scene busy || return
     echo
-    "$BIN/capacity" --cameras "$CAMERAS" --seconds "$SECONDS_LIVE" --scene quiet
+    "$BIN/capacity" --cameras "$CAMERAS" --seconds "$SECONDS_LIVE" --scene quiet || return
+    echo
+    "$BIN/capacity" --cameras "$CAMERAS" --seconds "$SECONDS_LIVE" --scene quiet --vbr
 }
 
 pictures() {
