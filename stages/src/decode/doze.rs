@@ -2,12 +2,15 @@
 //!
 //! Decoding is most of what a camera costs, and most doors are quiet most of the time. A compressed picture says by its size
 //! how much it differs from the one before: while the search has seen nothing stir for [`QUIET`], what lies between two key
-//! frames is held undecoded, until a picture is clearly larger than quiet ones are. Then what is held is decoded first, so no
-//! picture is missing when somebody comes. A key frame throws away what was held before it, and is searched like any other.
+//! frames is held undecoded, until a picture is clearly larger than quiet ones are. Then what is held is decoded first, so
+//! the pictures with somebody in them can be. A key frame throws away what was held before it, and is searched like any other.
 //!
 //! Not every camera tells by its sizes (one that fills up to a constant rate does not). So a camera is believed only once it
 //! has told: it dozes if the last time that something stirred after a quiet while a larger picture came with it. One that
 //! let somebody pass untold is decoded whole until it has told again.
+//!
+//! Nor does every decoder give a picture back before the next one goes in (those of hardware keep some). Such a one would show
+//! a key frame when the next one comes, so its camera does not doze.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -22,10 +25,14 @@ const TOLD_WITHIN: Duration = Duration::from_millis(1_500);
 const TOLD_AFTER: Duration = Duration::from_millis(500);
 /// Between two key frames nobody is noticed of whom the sizes do not tell: cameras that send them more seldom do not doze.
 const LONGEST_KEY_GAP: Duration = Duration::from_secs(4);
+/// A picture that is to be shown so much earlier than one before it is not out of order: the clock of the camera was set.
+const REORDERED: Duration = Duration::from_secs(2);
 /// Fewer quiet pictures say nothing about what is usual.
 const FEWEST: usize = 15;
 /// Pictures remembered: those of [`QUIET`] at 120 a second.
 const MOST: usize = 512;
+/// A decoder that kept so many key frames in a row keeps them all; a single one may have been damaged.
+const KEPT: u32 = 2;
 /// Bytes held undecoded, at most.
 const MOST_HELD: usize = 8 << 20;
 /// Clearly larger is what exceeds the largest quiet picture by so many times what that exceeds the middle one by, and so many
@@ -44,6 +51,8 @@ pub(super) struct Unit {
     pub(super) is_key: bool,
     /// When it is to be shown.
     pub(super) shown: Option<Duration>,
+    /// The decoder still keeps the picture that went in before.
+    pub(super) is_last_kept: bool,
 }
 
 /// What to do with a picture.
@@ -75,6 +84,8 @@ pub(super) struct Doze {
     is_believed: bool,
     /// Until when they may still tell of it, and by which size.
     judged: Option<(Duration, usize)>,
+    /// Key frames in a row that the decoder gave back only when the next one came.
+    kept: u32,
     asleep: Option<Asleep>,
 }
 
@@ -86,9 +97,13 @@ struct Asleep {
 }
 
 impl Doze {
+    fn decoder_keeps(&self) -> bool {
+        self.kept >= KEPT
+    }
+
     /// What to do with the next picture, in the order of decoding.
     pub(super) fn take(&mut self, unit: Unit, calls: Calls) -> Verdict {
-        let Unit { at, size, is_key, shown } = unit;
+        let Unit { at, size, is_key, shown, is_last_kept } = unit;
         let stirred = calls.stirred != self.calls.stirred;
         let called = stirred || calls.asked != self.calls.asked;
         self.calls = calls;
@@ -105,8 +120,8 @@ impl Doze {
             self.quiet_since = at;
         }
         // Where pictures are not shown in the order of decoding, a key frame alone gives none.
-        let reorders = shown < self.last_shown;
-        self.last_shown = self.last_shown.max(shown);
+        let reorders = shown.zip(self.last_shown).is_some_and(|(shown, last)| shown < last && last - shown < REORDERED);
+        self.last_shown = if reorders { self.last_shown } else { shown.or(self.last_shown) };
         let key_gap = self.last_key.map(|last| at.saturating_sub(last));
         if is_key {
             self.last_key = Some(at);
@@ -118,7 +133,10 @@ impl Doze {
                 let is_told = !is_key && size > asleep.limit;
                 asleep.held = if is_key { 0 } else { asleep.held + size };
                 let is_too_much = asleep.held > MOST_HELD || key_gap.is_some_and(|gap| gap > LONGEST_KEY_GAP);
-                if called || reorders || is_told || is_too_much {
+                if is_key {
+                    self.kept = if is_last_kept { self.kept + 1 } else { 0 };
+                }
+                if called || reorders || is_told || is_too_much || self.decoder_keeps() {
                     self.told_at = if is_told { Some(at) } else { self.told_at };
                     self.wake(at);
                     return Verdict::Wake;
@@ -151,7 +169,7 @@ impl Doze {
     /// The size that wakes it, if it may doze from here on.
     fn may_sleep(&self, at: Duration) -> Option<usize> {
         let is_quiet = [self.quiet_since, self.awake_since].iter().all(|since| at.saturating_sub(*since) >= QUIET);
-        let limit = self.limit(at).filter(|_| is_quiet && self.is_believed)?;
+        let limit = self.limit(at).filter(|_| is_quiet && self.is_believed && !self.decoder_keeps())?;
         // Somebody may be coming of whom the search has not told yet.
         (self.largest_lately(at) <= limit).then_some(limit)
     }
@@ -196,6 +214,7 @@ mod tests {
         calls: Calls,
         n: u64,
         key_every: u64,
+        is_last_kept: bool,
     }
 
     impl Camera {
@@ -211,7 +230,7 @@ mod tests {
             let (at, is_key) = (self.at(), self.n.is_multiple_of(self.key_every));
             self.n += 1;
             let size = if is_key { 60_000 } else { size };
-            self.doze.take(Unit { at, size, is_key, shown: Some(at) }, self.calls)
+            self.doze.take(Unit { at, size, is_key, shown: Some(at), is_last_kept: self.is_last_kept }, self.calls)
         }
 
         fn run(&mut self, seconds: u64, size: usize) -> Vec<Verdict> {
@@ -330,7 +349,7 @@ mod tests {
             let (at, is_key, odd) = (camera.at(), camera.n.is_multiple_of(25), camera.n % 2);
             camera.n += 1;
             let shown = Some(at + Duration::from_millis(if odd == 0 { 80 } else { 0 }));
-            camera.doze.take(Unit { at, size, is_key, shown }, camera.calls)
+            camera.doze.take(Unit { at, size, is_key, shown, is_last_kept: false }, camera.calls)
         };
         (0..200).for_each(|_| assert_eq!(send(&mut camera, 500), Verdict::Decode));
         for _ in 0..50 {
@@ -341,11 +360,37 @@ mod tests {
     }
 
     #[test]
+    fn a_camera_whose_decoder_keeps_key_frames_back_is_decoded_whole() {
+        let mut camera = Camera::dozing();
+        camera.is_last_kept = true;
+        let verdicts = camera.run(4, 500);
+        assert_eq!(verdicts.iter().filter(|v| **v == Verdict::Wake).count(), 1);
+        camera.is_last_kept = false;
+        camera.pass(9_000);
+        assert!(!camera.run(20, 500).contains(&Verdict::Hold));
+    }
+
+    #[test]
+    fn one_damaged_key_frame_and_a_clock_that_is_set_back_change_nothing_for_long() {
+        let mut camera = Camera::dozing();
+        camera.is_last_kept = true;
+        camera.run(1, 500);
+        camera.is_last_kept = false;
+        assert!(camera.run(10, 500).contains(&Verdict::Hold));
+        let at = camera.at() + Duration::from_secs(600);
+        let unit = Unit { at: camera.at(), size: 500, is_key: false, shown: Some(at), is_last_kept: false };
+        camera.doze.take(unit, camera.calls);
+        let after = camera.run(20, 500);
+        assert!(after.contains(&Verdict::Hold), "the stamps went back by ten minutes");
+    }
+
+    #[test]
     fn what_is_remembered_is_bounded() {
         let mut camera = Camera::new();
         for n in 0..5_000u64 {
             let at = Duration::from_micros(n * 100);
-            camera.doze.take(Unit { at, size: 100, is_key: false, shown: Some(at) }, camera.calls);
+            let unit = Unit { at, size: 100, is_key: false, shown: Some(at), is_last_kept: false };
+            camera.doze.take(unit, camera.calls);
         }
         assert!(camera.doze.recent.len() <= MOST);
     }

@@ -55,8 +55,16 @@ impl Intake {
 pub(super) fn watch(pipeline: &gst::Pipeline, intake: &Arc<Intake>, attention: &Attention) {
     let (intake, attention) = (Arc::clone(intake), attention.clone());
     pipeline.connect_deep_element_added(move |_, _, element| {
-        if let Some(pad) = element.static_pad("sink").filter(|_| is_decoder(element)) {
-            let valve = Mutex::new(Valve::new(Arc::clone(&intake), attention.clone()));
+        let pads = element.static_pad("sink").zip(element.static_pad("src")).filter(|_| is_decoder(element));
+        if let Some((pad, decoded)) = pads {
+            let given = Arc::new(AtomicU64::new(0));
+            let valve = Mutex::new(Valve::new(Arc::clone(&intake), attention.clone(), Arc::clone(&given)));
+            decoded.add_probe(gst::PadProbeType::BUFFER, move |_, probe| {
+                if let Some(pts) = probe.buffer().and_then(|buffer| buffer.pts()) {
+                    given.store(pts.nseconds(), Ordering::Relaxed);
+                }
+                gst::PadProbeReturn::Ok
+            });
             pad.add_probe(gst::PadProbeType::BUFFER, move |pad, probe| {
                 // What was held comes by here again while it is decoded, on this very thread.
                 let Some(mut valve) = valve.try_lock() else { return gst::PadProbeReturn::Ok };
@@ -74,13 +82,17 @@ struct Valve {
     gate: Gate,
     doze: Doze,
     held: Vec<gst::Buffer>,
+    /// When the last picture that went into the decoder is to be shown, and the last that came out; nanoseconds.
+    sent: Option<u64>,
+    given: Arc<AtomicU64>,
     intake: Arc<Intake>,
     attention: Attention,
 }
 
 impl Valve {
-    fn new(intake: Arc<Intake>, attention: Attention) -> Self {
-        Self { gate: Gate::default(), doze: Doze::default(), held: Vec::new(), intake, attention }
+    fn new(intake: Arc<Intake>, attention: Attention, given: Arc<AtomicU64>) -> Self {
+        let (gate, doze) = (Gate::default(), Doze::default());
+        Self { gate, doze, held: Vec::new(), sent: None, given, intake, attention }
     }
 
     fn take(&mut self, pad: &gst::Pad, buffer: &gst::Buffer) -> gst::PadProbeReturn {
@@ -95,7 +107,9 @@ impl Valve {
         self.intake.waiting.store(!passes, Ordering::Relaxed);
         let verdict = if passes {
             let shown = buffer.pts().map(Duration::from);
-            self.doze.take(Unit { at: now, size: buffer.size(), is_key, shown }, self.attention.calls())
+            let is_last_kept = self.sent.is_some_and(|sent| self.given.load(Ordering::Relaxed) < sent);
+            let unit = Unit { at: now, size: buffer.size(), is_key, shown, is_last_kept };
+            self.doze.take(unit, self.attention.calls())
         } else {
             // What follows needs what is thrown away.
             self.doze.wake(now);
@@ -114,6 +128,9 @@ impl Valve {
         };
         self.intake.dozing.store(self.doze.is_asleep(), Ordering::Relaxed);
         if passes {
+            if verdict != Verdict::Hold {
+                self.sent = buffer.pts().map(gst::ClockTime::nseconds);
+            }
             return answer;
         }
         self.intake.late.fetch_add(1, Ordering::Relaxed);
