@@ -59,7 +59,7 @@ impl TimeSource {
 pub struct FrameTime {
     /// Position in the stream.
     pub media: MediaTime,
-    /// When it reached us.
+    /// When it reached us, compressed: the wait for the decoder is part of every latency.
     pub received: MonoTime,
     /// When the shutter opened, as well as we know.
     pub captured: WallTime,

@@ -64,6 +64,7 @@ impl Delivery {
 
     /// Hands a frame on, if it is to be analysed; `None` when the lane takes no more.
     pub(super) fn deliver(&mut self, frame: DecodedFrame, tuning: &Arc<CameraTuning>) -> Option<Note> {
+        let came = frame.came();
         let DecodedFrame { index, media, received, wall, ntp, dozed, image, .. } = frame;
         let fps = self.rate.count(received, dozed.saturating_add(1));
         // A recording is one row of frames, whatever changes in it: track files count them.
@@ -82,7 +83,7 @@ impl Delivery {
         let sampled = self.sampler.take(media, tuning.analysis_fps);
         if sampled {
             let image = self.masks.apply(image, tuning);
-            let time = FrameTime { media, received, captured, source };
+            let time = FrameTime { media, received: came, captured, source };
             let (key, tuning, attention) = (self.key.clone(), Arc::clone(tuning), self.attention.clone());
             let frame = Frame { key, seq, time, image, tuning, attention };
             self.sender.push(frame).ok()?;

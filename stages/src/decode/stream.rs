@@ -68,6 +68,13 @@ pub struct DecodedFrame {
     pub anew: Option<Anew>,
 }
 
+impl DecodedFrame {
+    /// When it came from the camera.
+    pub fn came(&self) -> MonoTime {
+        MonoTime(self.received.0.saturating_sub(self.behind))
+    }
+}
+
 /// Why a running stream starts a new epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Anew {
