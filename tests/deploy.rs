@@ -18,20 +18,39 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !(c.is_ascii_alphanumeric() || "_-.+".contains(c))).filter(|word| !word.is_empty())
 }
 
-#[test]
-fn alerts_ask_for_metrics_that_exist() {
+/// Every metric that a file asks for is there.
+#[track_caller]
+fn asks_for_metrics_that_exist(path: &str) {
     let mut exist: BTreeSet<String> = BTreeSet::new();
     exist.extend(CounterName::ALL.iter().map(|m| m.as_str().to_owned()));
     exist.extend(GaugeName::ALL.iter().map(|m| m.as_str().to_owned()));
     for m in HistogramName::ALL {
         exist.extend(["", "_bucket", "_count", "_sum"].map(|suffix| format!("{}{suffix}", m.as_str())));
     }
-    let alerts = read("deploy/prometheus/alerts.yml");
+    let text = read(path);
     let used: Vec<_> =
-        words(&alerts).filter(|word| word.starts_with("rollcall_")).map(|word| word.trim_end_matches('.')).collect();
+        words(&text).filter(|word| word.starts_with("rollcall_")).map(|word| word.trim_end_matches('.')).collect();
     assert!(used.len() > 10, "found only {used:?}");
     for word in used {
-        assert!(exist.contains(word), "alerts.yml asks for {word}, which nothing records");
+        assert!(exist.contains(word), "{path} asks for {word}, which nothing records");
+    }
+}
+
+#[test]
+fn alerts_ask_for_metrics_that_exist() {
+    asks_for_metrics_that_exist("deploy/prometheus/alerts.yml");
+}
+
+#[test]
+fn the_dashboard_asks_for_metrics_that_exist() {
+    const DASHBOARD: &str = "deploy/grafana/rollcall.json";
+    asks_for_metrics_that_exist(DASHBOARD);
+    let dashboard: serde_json::Value = serde_json::from_str(&read(DASHBOARD)).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let ids: BTreeSet<_> = panels.iter().map(|panel| panel["id"].as_u64().unwrap()).collect();
+    assert!(panels.len() >= 10 && ids.len() == panels.len(), "{ids:?}");
+    for target in panels.iter().flat_map(|panel| panel["targets"].as_array().unwrap()) {
+        assert!(target["expr"].as_str().unwrap().contains("rollcall_"), "{target}");
     }
 }
 

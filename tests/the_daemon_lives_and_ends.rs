@@ -142,6 +142,8 @@ fn check_metrics_of_a_mark_and_a_repeat(daemon: &Daemon) {
     for empty in ["rollcall_spool_depth", "rollcall_spool_bytes", "rollcall_spool_oldest_seconds"] {
         assert_eq!(metrics.value(empty), 0.0, "{empty}");
     }
+    assert!(metrics.value("rollcall_spool_capacity_bytes") > 1e6);
+    assert_eq!(metrics.value(&format!("rollcall_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"))), 1.0);
     assert_eq!(metrics.value("rollcall_gallery_persons"), 1.0);
     assert_eq!(metrics.value("rollcall_gallery_templates"), 3.0);
 }

@@ -5,7 +5,7 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use rollcall_pipeline::metrics::{HistogramName, describe_all};
+use rollcall_pipeline::metrics::{GaugeName, HistogramName, Label, describe_all, gauge};
 
 /// Why metrics cannot be recorded.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +30,7 @@ impl Metrics {
     pub fn install() -> Result<Self, MetricsError> {
         let handle = builder()?.install_recorder()?;
         describe_all();
+        gauge(GaugeName::BuildInfo, &[Label::Version(env!("CARGO_PKG_VERSION"))]).set(1.0);
         Ok(Self(handle))
     }
 

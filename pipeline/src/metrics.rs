@@ -27,6 +27,8 @@ pub enum Label<'a> {
     Reason(&'static str),
     /// What came of it.
     Outcome(&'static str),
+    /// Of the program.
+    Version(&'static str),
 }
 
 impl Label<'_> {
@@ -38,13 +40,14 @@ impl Label<'_> {
             Self::Edge(_) => "edge",
             Self::Reason(_) => "reason",
             Self::Outcome(_) => "outcome",
+            Self::Version(_) => "version",
         }
     }
 
     fn to_label(self) -> ::metrics::Label {
         let value: SharedString = match self {
             Self::Camera(id) => id.as_str().to_owned().into(),
-            Self::Stage(v) | Self::Edge(v) | Self::Reason(v) | Self::Outcome(v) => v.into(),
+            Self::Stage(v) | Self::Edge(v) | Self::Reason(v) | Self::Outcome(v) | Self::Version(v) => v.into(),
         };
         ::metrics::Label::new(self.key(), value)
     }
@@ -115,24 +118,26 @@ names! {
         SinkEvents = "rollcall_sink_events_total", Count, ["outcome"], "Events by what the sink did with them: committed, duplicate, spooled, replayed or poison.";
         SinkRetries = "rollcall_sink_retries_total", Count, ["reason"], "Writes that were tried again, by reason.";
         FaceJobs = "rollcall_face_jobs_total", Count, ["outcome"], "Pictures and clips that were handed in: done, refused (the picture will not do), busy (the queue was full), unavailable (the breaker is open), late (nobody waited any more) or failed.";
-        LaneRestarts = "rollcall_lane_restarts_total", Count, ["stage", "reason"], "Restarts of the lane, by the stage that failed and how (panic or fault).";
+        LaneRestarts = "rollcall_lane_restarts_total", Count, ["stage", "reason"], "Restarts of the lane, by the stage that failed and how: panic, fault, or build (the lane could not be built).";
     }
 }
 
 names! {
     /// What goes up and down.
     GaugeName {
-        CameraUp = "rollcall_camera_up", Count, ["camera"], "1 while frames arrive, else 0.";
+        CameraUp = "rollcall_camera_up", Count, ["camera"], "1 while frames arrive, else 0; NaN for a camera that was removed or disabled, and for a recording that is over.";
         CameraFrameAge = "rollcall_camera_frame_age_seconds", Seconds, ["camera"], "Time since the last decoded frame arrived from the camera, the time that it waited for the decoder included.";
         CameraClockSkew = "rollcall_camera_clock_skew_seconds", Seconds, ["camera"], "The camera's NTP time less local time.";
         QueueDepth = "rollcall_stage_queue_depth", Count, ["edge"], "Packets waiting on an edge of the lane.";
         QueueCapacity = "rollcall_stage_queue_capacity", Count, ["edge"], "Packets that an edge of the lane holds at most.";
         SpoolDepth = "rollcall_spool_depth", Count, [], "Events on disk that wait for the database.";
         SpoolBytes = "rollcall_spool_bytes", Bytes, [], "Bytes that the spool takes on disk.";
+        SpoolCapacity = "rollcall_spool_capacity_bytes", Bytes, [], "Bytes that the spool may take on disk; when they are taken, the lane waits.";
         SpoolOldest = "rollcall_spool_oldest_seconds", Seconds, [], "Age of the oldest event in the spool; 0 when it is empty.";
         FaceQueueDepth = "rollcall_face_queue_depth", Count, [], "Pictures and clips that wait for the face engine.";
         GalleryPersons = "rollcall_gallery_persons", Count, [], "People in the gallery.";
         GalleryTemplates = "rollcall_gallery_templates", Count, [], "Templates in the gallery.";
+        BuildInfo = "rollcall_build_info", Count, ["version"], "Always 1: which version runs.";
     }
 }
 
@@ -152,7 +157,7 @@ names! {
 
 /// Fine where a stage on this hardware works (1 to 100 ms), coarse up to the point where it counts as hung.
 const WORK_SECONDS: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
-/// Around the aim of one second; long tracks and a spooled hour at the far end.
+/// Around the aim of one second; long tracks and a database that is slow at the far end.
 const LATENCY_SECONDS: &[f64] = &[0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0, 600.0, 3600.0];
 /// From a small picture to a clip of ten seconds.
 const JOB_SECONDS: &[f64] = &[0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
@@ -257,6 +262,13 @@ impl CameraMetrics {
     /// Whether frames arrive.
     pub fn up(&self, up: bool) {
         self.up.set(f64::from(u8::from(up)));
+    }
+
+    /// The camera is no longer wanted: what is measured of it has no value any more, so that nobody is called because of it.
+    pub fn gone(&self) {
+        for gauge in [&self.up, &self.frame_age, &self.clock_skew] {
+            gauge.set(f64::NAN);
+        }
     }
 
     /// Time since the last decoded frame came from the camera; to be set now and then, also while none arrives.
@@ -375,6 +387,11 @@ impl SinkMetrics {
             db_write: histogram(HistogramName::DbWrite, &[]),
             end_to_end: histogram(HistogramName::EndToEnd, &[]),
         }
+    }
+
+    /// How much the spool may take.
+    pub fn spool_capacity(&self, bytes: u64) {
+        gauge(GaugeName::SpoolCapacity, &[]).set(bytes as f64);
     }
 
     /// The state of the spool; `oldest` is zero when it is empty.

@@ -65,7 +65,10 @@ fn names_follow_the_rules() {
         assert!(name.starts_with("rollcall_"), "{name}");
         assert_eq!(name.ends_with("_total"), is_counter, "{name}");
         assert_eq!(name.ends_with("_seconds"), unit == Unit::Seconds, "{name}");
-        assert!(labels.iter().all(|l| ["camera", "stage", "edge", "reason", "outcome"].contains(l)), "{name}");
+        assert!(
+            labels.iter().all(|l| ["camera", "stage", "edge", "reason", "outcome", "version"].contains(l)),
+            "{name}"
+        );
     }
     let book = Book::default();
     with_local_recorder(&book, describe_all);

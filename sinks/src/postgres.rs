@@ -212,6 +212,7 @@ impl PgSink {
             tracing::info!(events = spool.len(), "the spool holds events of an earlier run: writing them first");
         }
         let metrics = SinkMetrics::new();
+        metrics.spool_capacity(options.spool_max_bytes);
         let pace = Pace::new(options.write_budget);
         let writer = Writer { store, clock: Arc::clone(&clock), metrics: metrics.clone() };
         let queues = Queues { spool, rejected, trouble: None, full: None, stopping: false };

@@ -143,14 +143,14 @@ impl Camera {
             let now = self.clock.mono();
             self.metrics.up(false);
             if reason == DisconnectReason::Shutdown {
-                self.enter(CameraState::Ended);
+                self.end();
                 return Ok(());
             }
             if let CameraSource::File { repeat, .. } = self.source {
                 match (&reason, repeat) {
                     (DisconnectReason::Eos, true) => continue,
                     (DisconnectReason::Eos, false) => {
-                        self.enter(CameraState::Ended);
+                        self.end();
                         return Ok(());
                     }
                     (_, false) => {
@@ -173,11 +173,16 @@ impl Camera {
                 Waited::Over => {}
                 Waited::Answered => backoff.answered(self.clock.mono()),
                 Waited::Stopped => {
-                    self.enter(CameraState::Ended);
+                    self.end();
                     return Ok(());
                 }
             }
         }
+    }
+
+    fn end(&mut self) {
+        self.metrics.gone();
+        self.enter(CameraState::Ended);
     }
 
     /// Connects once and delivers until the connection ends, for whatever reason.
@@ -243,7 +248,7 @@ impl Camera {
     fn seen(&mut self, frame: &DecodedFrame, stream: &Stream) {
         self.metrics.decoded(frame.dozed);
         let first = self.live.is_none();
-        let came = MonoTime(frame.received.0.saturating_sub(frame.behind));
+        let came = frame.came();
         let since = self.live.map_or(frame.received, |(first, _)| first);
         self.live = Some((since, frame.received));
         let broke_off = self.last_frame.filter(|_| !first).is_some_and(|last| came.since(last) > BROKEN_OFF);
