@@ -225,10 +225,7 @@ impl Spool {
                 match segment::read(&file, entry).map_err(SpoolError::io("read", &segment.path))? {
                     Some(payload) => records.push(SpooledRecord { seq: entry.seq, time_ms: entry.time_ms, payload }),
                     None => {
-                        tracing::error!(
-                            path = %segment.path.display(), offset = entry.offset,
-                            "a record of the spool was damaged on disk and is lost"
-                        );
+                        segment::keep_damaged(segment, &file, entry);
                         damaged.push(entry.seq);
                     }
                 }

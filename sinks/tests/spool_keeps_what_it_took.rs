@@ -117,7 +117,7 @@ proptest! {
         drop(spool);
         let path = &files(dir.path(), ".seg")[0];
         let mut bytes = fs::read(path).unwrap();
-        let at = 8 + at % (bytes.len() - 8);
+        let at = at % bytes.len();
         bytes[at] ^= 1 << bit;
         fs::write(path, &bytes).unwrap();
 

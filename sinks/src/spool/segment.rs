@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -94,6 +94,21 @@ pub(super) fn read(file: &File, entry: &Entry) -> io::Result<Option<Vec<u8>>> {
     Ok(decode(&bytes).map(|(_, payload)| payload.to_vec()))
 }
 
+/// Keeps a damaged record for whoever wants to look at it.
+///
+/// A disk that cannot keep it does not hold up the records behind it.
+pub(super) fn keep_damaged(segment: &Segment, mut file: &File, entry: &Entry) {
+    let mut bytes = Vec::new();
+    let kept = file
+        .seek(SeekFrom::Start(entry.offset))
+        .and_then(|_| file.take(RECORD_HEADER as u64 + u64::from(entry.len)).read_to_end(&mut bytes))
+        .map_err(SpoolError::io("read", &segment.path));
+    let why = "a record of the spool was damaged on disk and is left out";
+    if let Err(error) = kept.and_then(|_| set_aside(&segment.path, entry.offset as usize, &bytes, why)) {
+        tracing::error!(%error, "{why}, and was not kept");
+    }
+}
+
 /// The record at the start of `bytes`, if there is a whole and undamaged one.
 fn decode(bytes: &[u8]) -> Option<(i64, &[u8])> {
     let (header, rest) = bytes.split_at_checked(RECORD_HEADER)?;
@@ -118,14 +133,12 @@ pub(super) fn load(dir: &Path, first_seq: u64, number: u64, last: bool) -> Resul
         .map_err(SpoolError::io("read", &path))?;
     let mut segment = Segment { path, len: 0, entries: VecDeque::new(), next_seq: first_seq };
     let header = [MAGIC.as_slice(), &[VERSION]].concat();
-    if !bytes.starts_with(&header) {
-        // A crash while the file was made leaves a part of the header and nothing else.
-        if !header.starts_with(&bytes) {
-            set_aside(&segment.path, 0, &bytes, "not a segment of this program's spool")?;
-        }
+    // A crash while the file was made leaves a part of the header and nothing else.
+    if header.starts_with(&bytes) && bytes.len() < header.len() {
         return Ok(segment);
     }
-    let mut at = header.len();
+    // Records say by themselves what they are: what is whole behind a damaged header counts.
+    let mut at = if bytes.starts_with(&header) { header.len() } else { 0 };
     while at < bytes.len() {
         if let Some((time_ms, payload)) = decode(&bytes[at..]) {
             let entry = Entry { seq: segment.next_seq, offset: at as u64, time_ms, len: payload.len() as u32 };
