@@ -4,6 +4,7 @@ use rollcall_pipeline::{PersonId, WallTime};
 use uuid::Uuid;
 
 use crate::change::Entry;
+use crate::feed::hold_feed;
 use crate::row::{all, and_one, one, row};
 use crate::{Change, Store, StoreError};
 
@@ -78,6 +79,17 @@ impl Store {
     }
 }
 
+/// What went with a consent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Withdrawn {
+    /// As it is now.
+    pub consent: Consent,
+    /// Templates that were erased.
+    pub templates: u64,
+    /// Pictures in the review queue that were erased.
+    pub pictures: u64,
+}
+
 impl Change<'_> {
     /// Records the consent of a locked person.
     ///
@@ -103,16 +115,13 @@ impl Change<'_> {
         Ok(consent)
     }
 
-    /// Withdraws the consent of a locked person, and erases their templates. `None` if none is in force. Returns how many
-    /// templates there were.
+    /// Withdraws the consent of a locked person, and erases their templates and their pictures in the review queue: those that
+    /// were decided to be theirs, and those of nobody yet that are most like them. `None` if none is in force.
     ///
     /// # Errors
     /// When the database is away.
-    pub async fn withdraw_consent(
-        &mut self,
-        person: PersonId,
-        now: WallTime,
-    ) -> Result<Option<(Consent, u64)>, StoreError> {
+    pub async fn withdraw_consent(&mut self, person: PersonId, now: WallTime) -> Result<Option<Withdrawn>, StoreError> {
+        hold_feed(self.connection()).await?;
         let by = self.actor().name.clone();
         let row = sqlx::query(sqlx::AssertSqlSafe(format!(
             "update consents set withdrawn_at = $2, withdrawn_recorded_by = $3
@@ -126,7 +135,16 @@ impl Change<'_> {
         let Some(consent) = one(row, Consent::read)? else { return Ok(None) };
         let entry = Entry::created("consent.withdraw", "consent", consent.id, &consent);
         self.audit(Entry { person: Some(person), ..entry }).await?;
-        let erased = self.remove_templates(person, None).await?;
-        Ok(Some((consent, erased)))
+        let templates = self.remove_templates(person, None).await?;
+        let pictures = sqlx::query(
+            "update review_items set sealed_crop = null, sealed_embedding = null, version = version + 1
+             where (person_id = $1 or person_id is null and candidates->0->>'person' = $1::text)
+               and (sealed_crop is not null or sealed_embedding is not null)",
+        )
+        .bind(person.0)
+        .execute(self.connection())
+        .await?
+        .rows_affected();
+        Ok(Some(Withdrawn { consent, templates, pictures }))
     }
 }

@@ -191,18 +191,28 @@ async fn the_audit_log_is_changed_by_erasure_alone() {
 }
 
 #[tokio::test]
-async fn withdrawn_consent_takes_the_templates_with_it() {
+async fn withdrawn_consent_takes_templates_and_pictures_with_it() {
     let store = store().await;
+    let mut db = current_database(&store).await.connect().await.unwrap();
     let ada = PersonId(well_known(&store).await);
+    let grace = store.upsert_person_by_name("Grace").await.unwrap().0.0;
+    let events =
+        [event(2, "ambiguous", &[ada.0, grace]), event(3, "ambiguous", &[grace, ada.0]), event(4, "unknown", &[])];
+    store.write_events(&events).await.unwrap();
+    let decided = format!("update review_items set person_id = '{}' where event_id = '{}'", ada.0, Uuid::from_u128(4));
+    db.execute(AssertSqlSafe(decided)).await.unwrap();
     assert!(store.has_consent(ada).await.unwrap());
     let mut change = store.change(actor()).await.unwrap();
     change.lock_person(&Scope::Everywhere, ada).await.unwrap().unwrap();
-    let (consent, erased) = change.withdraw_consent(ada, at(9)).await.unwrap().unwrap();
-    assert_eq!((consent.withdrawn_at, erased), (Some(at(9)), 1));
+    let withdrawn = change.withdraw_consent(ada, at(9)).await.unwrap().unwrap();
+    assert_eq!((withdrawn.consent.withdrawn_at, withdrawn.templates, withdrawn.pictures), (Some(at(9)), 1, 2));
     assert!(change.withdraw_consent(ada, at(10)).await.unwrap().is_none());
     change.commit().await.unwrap();
     assert!(store.gallery(&ModelId::new("m")).await.unwrap().templates.is_empty());
     assert!(!store.has_consent(ada).await.unwrap());
+    let left = "select event_id from review_items where sealed_crop is not null or sealed_embedding is not null";
+    let left: Vec<Uuid> = sqlx::query_scalar(left).fetch_all(&mut db).await.unwrap();
+    assert_eq!(left, [Uuid::from_u128(3)], "who is most like Grace");
 }
 
 fn imported(external_id: &str, name: &str, groups: &[&str]) -> ImportedPerson {

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, TimeDelta, Utc};
 use rollcall_pipeline::PersonId;
-use rollcall_store::{Consent, NewConsent};
+use rollcall_store::{Consent, NewConsent, Withdrawn};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -86,6 +86,8 @@ pub(crate) struct WithdrawnView {
     pub consent: ConsentView,
     /// Templates that were erased with it.
     pub templates_erased: u64,
+    /// Pictures in the review queue that were erased with it: theirs, and those of nobody yet that were most like them.
+    pub pictures_erased: u64,
 }
 
 /// Which page.
@@ -153,7 +155,7 @@ async fn give(
     Ok(Created { location: format!("/api/v1/people/{id}/consents"), version: None, body: consent.into() })
 }
 
-/// Record that somebody withdrew their consent: their templates are erased with it
+/// Record that somebody withdrew their consent: their templates, and their pictures in the review queue, are erased with it
 #[utoipa::path(post, path = "/people/{id}/consents/withdraw", tag = "people", security(("token" = []), ("key" = [])),
     params(("id" = Uuid, Path, description = "The person")),
     responses((status = 200, body = WithdrawnView), Problems))]
@@ -166,7 +168,8 @@ async fn withdraw(
     let mut change = api.store.change(caller.actor()).await?;
     change.lock_person(&caller.scope, PersonId(id)).await?.ok_or_else(no_person)?;
     let withdrawn = change.withdraw_consent(PersonId(id), api.clock.wall()).await?;
-    let (consent, templates_erased) = withdrawn.ok_or_else(|| Problem::conflict("no consent of theirs is in force"))?;
+    let Withdrawn { consent, templates, pictures } =
+        withdrawn.ok_or_else(|| Problem::conflict("no consent of theirs is in force"))?;
     change.commit().await?;
-    Ok(Json(WithdrawnView { consent: consent.into(), templates_erased }))
+    Ok(Json(WithdrawnView { consent: consent.into(), templates_erased: templates, pictures_erased: pictures }))
 }
