@@ -10,7 +10,7 @@ use chrono_tz::Europe::Berlin;
 use kit::{Answer, Client, Site};
 use rollcall_pipeline::supervisor::Supervisor;
 use rollcall_pipeline::{Clock, SystemClock};
-use rollcall_store::{Cluster, EventRecord, Sealer, Store};
+use rollcall_store::{CameraMinute, Cluster, EventRecord, Sealer, Store};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -83,6 +83,18 @@ impl School {
         let made = session("gate", &shift, eight(first_day()));
         events.push(event(&made, "gate", &people[0], eight(first_day()), 0, "present"));
         write(&site, &events);
+        let minute = |camera: &str, n: i64, up_ms: i64| CameraMinute {
+            camera: camera.to_owned(),
+            room: "lab".to_owned(),
+            minute: eight(first_day()) + TimeDelta::minutes(n),
+            frames: 300,
+            faces: up_ms / 10_000,
+            refused: json!({}),
+            up_ms,
+            down_reason: (up_ms == 0).then(|| "unreachable".to_owned()),
+        };
+        let minutes = [minute("door-1", 0, 60_000), minute("door-1", 1, 30_000), minute("door-2", 0, 0)];
+        site.with_store(async |store| store.add_camera_minutes(&minutes).await.unwrap());
         for (session, person, kind) in corrections {
             let new = json!({ "session_id": session, "person_id": person, "kind": kind, "reason": "as told" });
             let answer = site.json("POST", "/api/v1/attendance/corrections", &[("if-match", "*")], &new);
@@ -248,9 +260,13 @@ fn analytics_are_as_the_rules_define_them() {
     assert_eq!(badges["items"][1]["badges"], json!(["gold", "streak_10", "early_bird"]));
 
     let quality = analytics("quality?room_id=lab");
-    assert_eq!(quality["days"].as_array().unwrap().len(), 10);
+    assert_eq!(quality["days"].as_array().unwrap().len(), 11);
     let day = &quality["days"][0];
     assert_eq!((&day["camera_id"], &day["tracks"], &day["recorded"]), (&json!("door-1"), &json!(3), &json!(3)));
+    assert_eq!((&day["watched_min"], &day["up_share"], &day["faces"]), (&json!(2), &json!(0.75), &json!(9)));
+    let away = &quality["days"][1];
+    assert_eq!((&away["camera_id"], &away["up_share"], &away["tracks"]), (&json!("door-2"), &json!(0.0), &json!(0)));
+    assert_eq!(quality["days"][2]["up_share"], Value::Null, "nobody watched");
     assert_eq!((&day["mean_similarity"], &day["mean_decision_s"]), (&json!(0.75), &json!(0.5)));
 }
 

@@ -26,7 +26,7 @@ figures_params! {
     pub struct QualityParams {}
 }
 
-/// What cameras made of the faces that they saw.
+/// Whether there were pictures, and what cameras made of the faces that they saw.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub(crate) struct QualityView {
     /// Which days.
@@ -35,7 +35,7 @@ pub(crate) struct QualityView {
     pub days: Vec<CameraDayView>,
 }
 
-/// A camera on a day. Counted are tracks: faces from when they appear to when they go.
+/// A camera on a day. Counted in `tracks` and what follows are faces from when they appear to when they go.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub(crate) struct CameraDayView {
     /// Local date.
@@ -44,6 +44,12 @@ pub(crate) struct CameraDayView {
     pub camera_id: String,
     /// Where it looked.
     pub room_id: String,
+    /// Minutes for which the daemon watched it.
+    pub watched_min: i64,
+    /// Part of that time in which there were pictures, 0 to 1; a minute in which the daemon began or ended counts as a whole one.
+    pub up_share: Option<f64>,
+    /// Faces found, in all frames.
+    pub faces: i64,
     /// All tracks.
     pub tracks: i64,
     /// Made a mark.
@@ -76,6 +82,9 @@ impl From<QualityRow> for CameraDayView {
             date: row.date,
             camera_id: row.camera,
             room_id: row.room_id,
+            watched_min: row.watched_min,
+            up_share: row.up_share,
+            faces: row.faces,
             tracks: row.tracks,
             recorded: row.recorded,
             debounced: row.debounced,
@@ -104,7 +113,8 @@ pub(crate) fn quality_is_short(part: &Part) -> Answer<()> {
 
 /// Quality of cameras and recognition
 ///
-/// By camera and day, from the log of decisions, as far back as it is kept.
+/// By camera and day, from the log of decisions and of whether there were pictures, as far back as each is kept. A camera that
+/// saw nobody, or was away, has its row, too.
 #[utoipa::path(get, path = "/analytics/quality", tag = "analytics", security(("token" = []), ("key" = [])),
     params(QualityParams), responses((status = 200, body = QualityView), Problems))]
 pub(super) async fn quality(

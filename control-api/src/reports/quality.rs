@@ -76,6 +76,7 @@ fn columns() -> Vec<Column> {
         Column::new("date", "Date", Kind::Date),
         Column::new("camera", "Camera", Kind::Text),
         Column::new("room", "Room", Kind::Text),
+        Column::new("up_share", "Pictures", Kind::Percent),
     ];
     columns.extend(counts.map(|(key, title)| Column::new(key, title, Kind::Integer)));
     columns.extend([
@@ -100,6 +101,7 @@ fn line(row: QualityRow) -> Row {
     ];
     let share = |of: Option<f64>| of.filter(|of| of.is_finite()).map_or(Cell::Empty, Cell::Percent);
     let mut cells = vec![Cell::Date(row.date), Cell::Text(row.camera), Cell::Text(row.room_id)];
+    cells.push(share(row.up_share));
     cells.extend(counts.map(Cell::Integer));
     let decision = row.mean_decision_s.map_or(Cell::Empty, |s| Cell::Integer((s * 1_000.0).round() as i64));
     cells.extend([share(row.mean_similarity), share(row.mean_margin), decision]);

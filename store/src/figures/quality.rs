@@ -1,7 +1,6 @@
-//! What the cameras made of the faces that they saw, by camera and day.
+//! Whether there were pictures, and what the cameras made of the faces that they saw, by camera and day.
 
 use chrono::NaiveDate;
-use sqlx::{Postgres, QueryBuilder};
 
 use super::filter::FiguresFilter;
 use crate::row::{all, row};
@@ -16,7 +15,13 @@ row! {
         pub camera: String,
         /// Where it looked.
         pub room_id: String,
-        /// All of them.
+        /// Minutes for which the daemon watched it.
+        pub watched_min: i64,
+        /// Part of that time in which there were pictures, 0 to 1; a minute in which the daemon began or ended counts as a whole one.
+        pub up_share: Option<f64>,
+        /// Faces found, in all frames.
+        pub faces: i64,
+        /// All tracks.
         pub tracks: i64,
         /// Made a mark.
         pub recorded: i64,
@@ -44,45 +49,64 @@ row! {
 }
 
 impl Store {
-    /// The quality of what cameras saw, by day and camera. Course, group and person do not matter here.
+    /// How cameras did, by day and camera: those that saw nobody and those that were away, too. Course, group and person do not
+    /// matter here.
     ///
     /// # Errors
     /// When the database is away.
     pub async fn quality(&self, scope: &Scope, filter: &FiguresFilter) -> Result<Vec<QualityRow>, StoreError> {
         let (sites, rooms) = scope.places();
-        let mut query = QueryBuilder::<Postgres>::new(
-            "select (e.captured_at at time zone coalesce(r.time_zone, z.time_zone))::date as date, e.camera,
-                    e.room as room_id, count(*) as tracks,
-                    count(*) filter (where e.kind = 'recorded') as recorded,
-                    count(*) filter (where e.kind = 'debounced') as debounced,
-                    count(*) filter (where e.kind = 'unknown') as unknown,
-                    count(*) filter (where e.kind = 'ambiguous') as ambiguous,
-                    count(*) filter (where e.kind = 'spoof') as spoof,
-                    count(*) filter (where e.kind in ('off_roster', 'off_schedule')) as unexpected,
-                    count(*) filter (where e.liveness = 'live') as live,
-                    count(*) filter (where e.liveness = 'undecided') as undecided,
-                    avg(e.similarity) filter (where e.person_id is not null) as mean_similarity,
-                    avg(e.margin) filter (where e.person_id is not null) as mean_margin,
-                    avg(extract(epoch from e.captured_at - e.first_usable_at))::float8 as mean_decision_s
-             from events e join rooms r on r.id = e.room join sites z on z.id = r.site_id
-             where (e.captured_at at time zone coalesce(r.time_zone, z.time_zone))::date between ",
-        );
-        query.push_bind(filter.from).push(" and ").push_bind(filter.to);
-        // So that only the months that matter are looked into.
-        query.push(" and e.captured_at >= (").push_bind(filter.from).push("::date - 1)::timestamp at time zone 'UTC'");
-        query.push(" and e.captured_at < (").push_bind(filter.to).push("::date + 2)::timestamp at time zone 'UTC'");
-        if let Some(sites) = sites {
-            query.push(" and (r.site_id = any(").push_bind(sites.to_vec()).push(") or r.id = any(");
-            query.push_bind(rooms.unwrap_or_default().to_vec()).push("))");
-        }
-        if let Some(site) = &filter.site {
-            query.push(" and r.site_id = ").push_bind(site.clone());
-        }
-        if let Some(room) = &filter.room {
-            query.push(" and r.id = ").push_bind(room.clone());
-        }
-        query.push(" group by 1, 2, 3 order by 1, 2, 3");
-        let rows = query.build().fetch_all(&self.pool).await?;
+        // The bounds in UTC are there so that only the months that matter are looked into.
+        let rows = sqlx::query(
+            "with place as (
+                 select r.id, coalesce(r.time_zone, z.time_zone) as zone
+                 from rooms r join sites z on z.id = r.site_id
+                 where ($1::text[] is null or r.site_id = any($1) or r.id = any($2))
+                   and ($3::text is null or r.site_id = $3) and ($4::text is null or r.id = $4)),
+             seen as (
+                 select (e.captured_at at time zone p.zone)::date as date, e.camera, e.room as room_id,
+                        count(*) as tracks,
+                        count(*) filter (where e.kind = 'recorded') as recorded,
+                        count(*) filter (where e.kind = 'debounced') as debounced,
+                        count(*) filter (where e.kind = 'unknown') as unknown,
+                        count(*) filter (where e.kind = 'ambiguous') as ambiguous,
+                        count(*) filter (where e.kind = 'spoof') as spoof,
+                        count(*) filter (where e.kind in ('off_roster', 'off_schedule')) as unexpected,
+                        count(*) filter (where e.liveness = 'live') as live,
+                        count(*) filter (where e.liveness = 'undecided') as undecided,
+                        avg(e.similarity) filter (where e.person_id is not null) as mean_similarity,
+                        avg(e.margin) filter (where e.person_id is not null) as mean_margin,
+                        avg(extract(epoch from e.captured_at - e.first_usable_at))::float8 as mean_decision_s
+                 from events e join place p on p.id = e.room
+                 where (e.captured_at at time zone p.zone)::date between $5 and $6
+                   and e.captured_at >= ($5::date - 1)::timestamp at time zone 'UTC'
+                   and e.captured_at < ($6::date + 2)::timestamp at time zone 'UTC'
+                 group by 1, 2, 3),
+             watched as (
+                 select (m.minute at time zone p.zone)::date as date, m.camera, m.room as room_id,
+                        count(*) as watched_min, sum(m.up_ms)::float8 / (60000 * count(*)) as up_share,
+                        sum(m.faces)::bigint as faces
+                 from camera_minutes m join place p on p.id = m.room
+                 where (m.minute at time zone p.zone)::date between $5 and $6
+                   and m.minute >= ($5::date - 1)::timestamp at time zone 'UTC'
+                   and m.minute < ($6::date + 2)::timestamp at time zone 'UTC'
+                 group by 1, 2, 3)
+             select date, camera, room_id, coalesce(watched_min, 0) as watched_min, up_share, coalesce(faces, 0) as faces,
+                    coalesce(tracks, 0) as tracks, coalesce(recorded, 0) as recorded,
+                    coalesce(debounced, 0) as debounced, coalesce(unknown, 0) as unknown,
+                    coalesce(ambiguous, 0) as ambiguous, coalesce(spoof, 0) as spoof,
+                    coalesce(unexpected, 0) as unexpected, coalesce(live, 0) as live,
+                    coalesce(undecided, 0) as undecided, mean_similarity, mean_margin, mean_decision_s
+             from seen full join watched using (date, camera, room_id) order by date, camera, room_id",
+        )
+        .bind(sites)
+        .bind(rooms)
+        .bind(&filter.site)
+        .bind(&filter.room)
+        .bind(filter.from)
+        .bind(filter.to)
+        .fetch_all(&self.pool)
+        .await?;
         all(&rows, QualityRow::read)
     }
 }
