@@ -103,6 +103,9 @@ pub(crate) struct CalibrateOptions {
     /// Decisions about each of them that do not depend on each other: one for each time they come into view
     #[arg(long, value_name = "K", default_value_t = 2.0, value_parser = positive_f64)]
     pub(crate) decisions: f64,
+    /// People who are expected at one door at a time: strangers are given the names of a roster first [default: all of them]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) roster: Option<u32>,
     /// How many strangers a year may be given somebody's name
     #[arg(long, value_name = "N", default_value_t = 1.0, value_parser = positive_f64)]
     pub(crate) false_names_per_year: f64,
@@ -126,10 +129,10 @@ pub(crate) struct ReplayOptions {
     #[arg(long, value_name = "N", value_parser = positive)]
     pub(crate) fps: Option<f32>,
     /// Write one JSON object for each event
-    #[arg(long, value_name = "OUT.jsonl")]
+    #[arg(long, value_name = "OUT.jsonl", value_parser = in_a_folder)]
     pub(crate) events: Option<PathBuf>,
     /// Write the tracks in the columns of MOT Challenge, with the person
-    #[arg(long, value_name = "OUT.csv")]
+    #[arg(long, value_name = "OUT.csv", value_parser = in_a_folder)]
     pub(crate) tracks: Option<PathBuf>,
     /// Play at the speed of the recording
     #[arg(long)]
@@ -184,10 +187,10 @@ pub(crate) struct LfwOptions {
     #[arg(long, value_name = "FILE")]
     pub(crate) pairs: PathBuf,
     /// Write the figures as JSON; the ROC goes beside it as SVG
-    #[arg(long, value_name = "OUT")]
+    #[arg(long, value_name = "OUT", value_parser = in_a_folder)]
     pub(crate) json: Option<PathBuf>,
     /// Write the ROC as SVG here
-    #[arg(long, value_name = "OUT.svg")]
+    #[arg(long, value_name = "OUT.svg", value_parser = in_a_folder)]
     pub(crate) roc: Option<PathBuf>,
 }
 
@@ -210,7 +213,7 @@ pub(crate) struct DoorOptions {
     #[arg(long, value_name = "PX", default_value_t = 640, value_parser = clap::value_parser!(u32).range(160..=4096))]
     pub(crate) detect_size: u32,
     /// Write the figures as JSON
-    #[arg(long, value_name = "OUT")]
+    #[arg(long, value_name = "OUT", value_parser = in_a_folder)]
     pub(crate) json: Option<PathBuf>,
 }
 
@@ -227,12 +230,22 @@ pub(crate) struct LivenessOptions {
     #[arg(long, value_name = "N", default_value_t = 5.0, value_parser = positive)]
     pub(crate) fps: f32,
     /// Write the figures as JSON
-    #[arg(long, value_name = "OUT")]
+    #[arg(long, value_name = "OUT", value_parser = in_a_folder)]
     pub(crate) json: Option<PathBuf>,
 }
 
 fn rate(text: &str) -> Result<f32, String> {
     if text == "0" { Ok(0.0) } else { positive(text) }
+}
+
+/// A file whose folder is there: what takes minutes should not end with nowhere to write.
+fn in_a_folder(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    match folder.filter(|folder| !folder.is_dir()) {
+        Some(missing) => Err(format!("there is no folder {}", missing.display())),
+        None => Ok(path),
+    }
 }
 
 fn positive(text: &str) -> Result<f32, String> {

@@ -11,6 +11,9 @@ fn wrong_options_end_with_2_and_failures_with_1() {
     assert_eq!(run(dir.path(), &["replay"]).status.code(), Some(2));
     assert_eq!(run(dir.path(), &["run", "--colour"]).status.code(), Some(2));
     assert_eq!(run(dir.path(), &["replay", "x.mp4", "--people", "p", "--fps", "0"]).status.code(), Some(2));
+    let nowhere = run(dir.path(), &["eval", "lfw", "--images", "i", "--pairs", "p", "--json", "/nowhere/out.json"]);
+    assert_eq!(nowhere.status.code(), Some(2));
+    assert!(stderr(&nowhere).contains("there is no folder /nowhere"), "{}", stderr(&nowhere));
     let missing = run(dir.path(), &["config", "check", "/nowhere.toml"]);
     assert_eq!(missing.status.code(), Some(1));
     assert!(stderr(&missing).contains("cannot read the configuration /nowhere.toml"), "{}", stderr(&missing));

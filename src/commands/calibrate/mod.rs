@@ -42,7 +42,12 @@ pub(super) fn run(place: &Place, options: &CalibrateOptions) -> anyhow::Result<E
     progress.finish_and_clear();
     let question = Question {
         settled_similarity: recognition_settings(&config.recognition).settled_similarity,
-        traffic: Traffic { people, visitors_per_day: options.visitors_per_day, decisions: options.decisions },
+        people,
+        traffic: Traffic {
+            people: options.roster.map_or(people, |roster| people.min(roster as usize)),
+            visitors_per_day: options.visitors_per_day,
+            decisions: options.decisions,
+        },
         false_names_per_year: options.false_names_per_year,
     };
     let report = Report::new(&left_out, gallery.templates(), &names, &question);

@@ -19,6 +19,8 @@ const OWN_PART: f64 = 0.5;
 pub(super) struct Question {
     /// The similarity in force that many shots need for a name.
     pub(super) settled_similarity: f32,
+    /// Who have templates.
+    pub(super) people: usize,
     pub(super) traffic: Traffic,
     /// So many false names are put up with.
     pub(super) false_names_per_year: f64,
@@ -28,6 +30,8 @@ pub(super) struct Question {
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     people: usize,
+    /// Of whom so many are expected at one door.
+    roster: usize,
     templates: usize,
     /// Pairs of people that were compared.
     pairs: u64,
@@ -109,9 +113,9 @@ impl Report {
         names: &HashMap<PersonId, String>,
         question: &Question,
     ) -> Self {
-        let Question { settled_similarity, traffic, false_names_per_year } = *question;
+        let Question { settled_similarity, people, traffic, false_names_per_year } = *question;
         let who = |id: PersonId| Who { name: names.get(&id).cloned().unwrap_or_default(), id: id.to_string() };
-        let model = StrangerModel::of(&left_out.strangers, traffic.people);
+        let model = StrangerModel::of(&left_out.strangers, people);
         let threshold = |similarity: f32| {
             let names = model.false_names_per_day(similarity, &traffic);
             let reached = left_out.strangers.at_least(similarity);
@@ -129,7 +133,8 @@ impl Report {
         };
         let closest = closest(left_out, who);
         let mut report = Self {
-            people: traffic.people,
+            people,
+            roster: traffic.people,
             templates,
             pairs: left_out.strangers.pairs(),
             visitors_per_day: traffic.visitors_per_day,
@@ -217,8 +222,8 @@ impl Report {
             ));
         }
         lines.push(format!(
-            "\nstrangers given a name, of {} a day with {} decisions each:",
-            self.visitors_per_day, self.decisions_per_visitor
+            "\nstrangers given one of {} names, of {} a day with {} decisions each:",
+            self.roster, self.visitors_per_day, self.decisions_per_visitor
         ));
         let heading = ["", "threshold", "a day", "a year", "at most a year*", "own pictures that reach it"];
         let mut rows = vec![heading.map(str::to_owned).to_vec()];
@@ -302,6 +307,7 @@ mod tests {
         let names = people.iter().map(|(name, _)| (id(name), (*name).to_owned())).collect();
         let question = Question {
             settled_similarity: 0.52,
+            people: people.len(),
             traffic: Traffic { people: people.len(), visitors_per_day, decisions: 2.0 },
             false_names_per_year: 1.0,
         };

@@ -186,13 +186,17 @@ impl All {
         part.add("after, in the median", after.get(after.len() / 2).map_or("–".into(), |s| format!("{s:.1} s")), None);
         part.add("marked present", of_all(count(|s| s.marked)), None);
         let wrong = count(|s| s.named_wrongly);
-        part.add("given another's name", of_all(wrong), Some(("none", wrong == 0)));
+        part.add("given another's name", of_all(wrong), Some(("none", wrong == 0 && !shown.is_empty())));
         part.add("living people taken for pictures", of_all(count(|s| s.spoof)), None);
         let mut replays = Vec::new();
         super::liveness::find(&self.there("attack_replay")?, 0, &mut replays)?;
         let replays = replays.iter().map(|video| show("", video)).collect::<anyhow::Result<Vec<_>>>()?;
         let marked = replays.iter().filter(|s| s.marked).count();
-        part.add("replays marked present", format!("{marked} of {}", replays.len()), Some(("none", marked == 0)));
+        part.add(
+            "replays marked present",
+            format!("{marked} of {}", replays.len()),
+            Some(("none", marked == 0 && !replays.is_empty())),
+        );
         Ok(())
     }
 
@@ -269,7 +273,7 @@ fn add_door(part: &mut Part, rated: &str, all: &[door::Figures]) {
     part.add(
         format!("living people taken for pictures, {rated}"),
         format!("{rejected} of {judged} tracks"),
-        Some(("5 %", rate(rejected, judged) <= 0.05)),
+        Some(("5 %", judged > 0 && rate(rejected, judged) <= 0.05)),
     );
 }
 
@@ -279,13 +283,13 @@ fn add_liveness(part: &mut Part, of: &str, figures: &Liveness, aimed: bool) {
     part.add(
         format!("{of}: living people rejected"),
         format!("{} of {} tracks ({})", live.spoof, live.tracks, percent(figures.bpcer)),
-        goal("5 %", figures.bpcer <= 0.05),
+        goal("5 %", live.tracks > 0 && figures.bpcer <= 0.05),
     );
     part.add(format!("{of}: living people undecided"), format!("{} of {} tracks", live.undecided, live.tracks), None);
     part.add(
         format!("{of}: attacks taken for living"),
         format!("{} of {} tracks ({})", attack.live, attack.tracks, percent(figures.apcer)),
-        goal("none", attack.live == 0),
+        goal("none", attack.tracks > 0 && attack.live == 0),
     );
     part.add(format!("{of}: attacks undecided"), format!("{} of {} tracks", attack.undecided, attack.tracks), None);
 }

@@ -32,7 +32,7 @@ const HUNDREDTHS: std::ops::RangeInclusive<u32> = 30..=95;
 /// Who comes, and whom they are held against.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Traffic {
-    /// People who are enrolled.
+    /// People whose names they may be given.
     pub people: usize,
     /// Strangers a day.
     pub visitors_per_day: f64,
