@@ -20,8 +20,8 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 const PASSWORD: &str = "correct horse battery staple";
-const POLL: Duration = Duration::from_millis(200);
-const START_UP: Duration = Duration::from_secs(120);
+pub(crate) const POLL: Duration = Duration::from_millis(200);
+pub(crate) const START_UP: Duration = Duration::from_secs(120);
 /// Connections of this process to the database.
 const CONNECTIONS: u32 = 4;
 
@@ -50,7 +50,11 @@ impl Daemon {
         let dir = tempfile::Builder::new().prefix("rollcall").permissions(Permissions::from_mode(0o755)).tempdir()?;
         let address = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?;
         let unlimited = "rate_per_minute = 0\naddress_rate_per_minute = 0\n";
-        let config = format!("[server]\nlisten = \"{address}\"\n{unlimited}[site]\ntime_zone = \"Europe/Berlin\"\n");
+        // One picture is enough to check in, whether it is known to be of somebody alive or not.
+        let check_in =
+            "[check_in]\nmin_agreeing = 1\nrequire_live = false\n[decisions]\nidentified_unclear = \"mark\"\n";
+        let config =
+            format!("[server]\nlisten = \"{address}\"\n{unlimited}{check_in}[site]\ntime_zone = \"Europe/Berlin\"\n");
         fs::write(dir.path().join("rollcall.toml"), config)?;
         let log = File::create(dir.path().join("daemon.log"))?;
         let process = command(&program, dir.path()).arg("run").stdout(log.try_clone()?).stderr(log).spawn()?;
@@ -88,19 +92,29 @@ impl Daemon {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
         child.stdin.take().context("no pipe")?.write_all(PASSWORD.as_bytes())?;
         ensure!(child.wait()?.success(), "no admin could be made");
-        let told = self.post("auth/login", None, &json!({ "login": "admin", "password": PASSWORD }))?;
-        let token = told["access_token"].as_str().context("no token")?;
         let rights = ["attendance:read", "reports:read", "places:read", "people:read"];
-        let key = json!({ "name": "load", "rights": rights, "everywhere": true });
-        let told = self.post("keys", Some(token), &key)?;
-        self.key = told["secret"].as_str().context("no key")?.to_owned();
+        self.key = self.key(&self.log_in()?, "load", &rights)?;
         Ok(())
     }
 
-    fn post(&self, path: &str, token: Option<&str>, body: &Value) -> anyhow::Result<Value> {
+    /// What the admin says in the header `authorization`, for a quarter of an hour.
+    pub(crate) fn log_in(&self) -> anyhow::Result<String> {
+        let told = self.post("auth/login", &[], &json!({ "login": "admin", "password": PASSWORD }))?;
+        Ok(format!("Bearer {}", told["access_token"].as_str().context("no token")?))
+    }
+
+    /// Makes a key; the admin's token allows it.
+    pub(crate) fn key(&self, token: &str, name: &str, rights: &[&str]) -> anyhow::Result<String> {
+        let key = json!({ "name": name, "rights": rights, "everywhere": true });
+        let told = self.post("keys", &[("authorization", token)], &key)?;
+        Ok(told["secret"].as_str().context("no key")?.to_owned())
+    }
+
+    /// Sends JSON, with these headers.
+    pub(crate) fn post(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> anyhow::Result<Value> {
         let mut request = ureq::post(format!("http://{}/api/v1/{path}", self.address));
-        if let Some(token) = token {
-            request = request.header("authorization", format!("Bearer {token}"));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
         let mut answer = request.header("content-type", "application/json").send(body.to_string())?;
         Ok(serde_json::from_str(&answer.body_mut().read_to_string()?)?)

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use rollcall_pipeline::Clock;
+use rollcall_pipeline::{Clock, MonoTime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -95,6 +95,17 @@ pub(crate) async fn steadily(
         took.push(clock.mono().since(began).saturating_sub(due).as_secs_f64());
     }
     Ok(Figures::new(took, over))
+}
+
+/// Holds this thread until so long after it began.
+pub(crate) fn wait_until(clock: &dyn Clock, began: MonoTime, due: Duration) {
+    loop {
+        let wait = due.saturating_sub(clock.mono().since(began));
+        if wait.is_zero() {
+            return;
+        }
+        std::thread::park_timeout(wait);
+    }
 }
 
 /// An HTTP/1.1 connection that reads no more than it has to: what is measured is the other side.

@@ -4,6 +4,7 @@
 
 mod daemon;
 mod http;
+mod kiosk;
 mod spike;
 
 use std::num::NonZeroU16;

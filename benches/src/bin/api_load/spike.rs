@@ -1,4 +1,4 @@
-//! Nine o'clock: everybody comes within a minute, and dashboards look on.
+//! Nine o'clock: everybody comes within a minute, somebody checks in by picture in one room after the other, and dashboards look on.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,8 @@ use uuid::Uuid;
 
 use crate::Options;
 use crate::daemon::Daemon;
-use crate::http::{Figures, steadily};
+use crate::http::{Figures, steadily, wait_until};
+use crate::kiosk::Kiosk;
 
 /// People of a room.
 const A_ROOM: usize = 50;
@@ -40,7 +41,8 @@ pub(crate) fn measure(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let events = events(filled, &*clock);
     let over = Duration::from_secs(options.spike_seconds);
-    let (sent, before) = (events.len(), counted(daemon, filled)?);
+    let kiosk = Kiosk::prepare(daemon, &filled.rooms, &*clock)?;
+    let (sent, before) = (events.len() + kiosk.marks(), counted(daemon, filled)?);
     let spool = PgSinkOptions::new(ModelId::new("bench"), daemon.dir().join("bench-spool"));
     let supervisor = Supervisor::new(Arc::clone(&clock));
     let mut sink = PgSink::open(store.clone(), runtime.handle().clone(), Arc::clone(&clock), &supervisor, spool)?;
@@ -51,38 +53,40 @@ pub(crate) fn measure(
         let (began, mut took) = (lane_clock.mono(), Vec::with_capacity(events.len()));
         for (n, event) in events.iter().enumerate() {
             let due = over.mul_f64(n as f64 / events.len() as f64);
-            loop {
-                let wait = due.saturating_sub(lane_clock.mono().since(began));
-                if wait.is_zero() {
-                    break;
-                }
-                std::thread::park_timeout(wait);
-            }
+            wait_until(&*lane_clock, began, due);
             sink.accept(std::slice::from_ref(event)).context("the sink takes nothing")?;
             took.push(lane_clock.mono().since(began).saturating_sub(due).as_secs_f64());
         }
         Ok(took)
     })?;
-    let asked = runtime.block_on(steadily(daemon, &boards, ASKED_EVERY, over, &*clock))?;
-    let took = lane.join().map_err(|_| anyhow::anyhow!("the sender panicked"))??;
-    let commits = Figures::new(took, over);
+    let (asked, checked_in) = std::thread::scope(|scope| {
+        let checks = scope.spawn(|| kiosk.check_in(daemon, over, &*clock));
+        let asked = runtime.block_on(steadily(daemon, &boards, ASKED_EVERY, over, &*clock));
+        (asked, checks.join())
+    });
+    let gone = |_| anyhow::anyhow!("a sender panicked");
+    let (asked, checked_in) = (asked?, Figures::new(checked_in.map_err(gone)??, over));
+    let commits = Figures::new(lane.join().map_err(gone)??, over);
     let written = counted(daemon, filled)? - before;
     let status = monitor.status();
     ensure!(status.spooled == 0 && status.rejected == 0, "{status:?}");
-    ensure!(written == sent as u64, "{sent} events were sent, and {written} rows are counted");
+    ensure!(written == sent as u64, "{sent} marks were sent, and {written} rows are counted");
     Ok(format!(
-        "Nine o'clock: {} rooms of {A_ROOM} people within {} s: {sent} events sent, {written} rows counted, nothing spooled.\n\n\
+        "Nine o'clock: {} rooms of {A_ROOM} people within {} s, and {} check in by picture: {sent} sent, {written} rows counted, nothing spooled.\n\n\
          | | a second | p50 | p95 | p99 |\n| --- | ---: | ---: | ---: | ---: |\n\
-         | mark, from arrival to commit | {commits} |\n| board of a room, meanwhile | {asked} |",
+         | mark, from arrival to commit | {commits} |\n\
+         | check-in by picture, from request to answer | {checked_in} |\n| board of a room, meanwhile | {asked} |",
         filled.rooms.len(),
         options.spike_seconds,
+        kiosk.marks(),
     ))
 }
 
 /// Present people of the last day, as the API counts them.
 fn counted(daemon: &Daemon, filled: &Load) -> anyhow::Result<u64> {
-    let to = filled.to;
-    let told = daemon.get(&format!("/api/v1/analytics/summary?from={to}&to={to}&site_id=big"))?;
+    // What is opened now may be of tomorrow where the site is.
+    let (from, to) = (filled.to, filled.to + TimeDelta::days(1));
+    let told = daemon.get(&format!("/api/v1/analytics/summary?from={from}&to={to}&site_id=big"))?;
     told["tally"]["present"].as_u64().context("no tally")
 }
 

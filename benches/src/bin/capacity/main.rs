@@ -176,6 +176,7 @@ fn measure(options: &Options, cameras: &Cameras, count: u16) -> anyhow::Result<R
         decoded: grown("rollcall_camera_frames_decoded_total"),
         received: grown("rollcall_camera_frames_received_total"),
         evicted: grown("rollcall_camera_frames_evicted_total"),
+        late: grown("rollcall_camera_frames_late_total"),
         analysed: grown("rollcall_camera_frames_analysed_total"),
         searched: searched(&last) - searched(&first),
         load: load(),
