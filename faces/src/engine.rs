@@ -147,12 +147,6 @@ impl FaceEngine {
         Ok(engine)
     }
 
-    /// The same engine for a caller that waits so long.
-    #[must_use]
-    pub fn patient(&self, patience: Duration) -> Self {
-        Self { inner: Arc::clone(&self.inner), patience }
-    }
-
     /// The figures it judges by.
     pub fn settings(&self) -> &FaceSettings {
         &self.inner.settings

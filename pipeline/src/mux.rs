@@ -326,11 +326,6 @@ impl FrameMux {
     pub fn stats(&self) -> MuxStats {
         self.0.state.lock().stats()
     }
-
-    /// Where the frames of each camera are, at one moment.
-    pub fn camera_stats(&self) -> Vec<(CameraId, MuxStats)> {
-        self.0.state.lock().rings.iter().map(|r| (r.camera.clone(), r.stats)).collect()
-    }
 }
 
 /// A camera's end: one stream. Dropping it closes the stream, also when the camera's thread panics.

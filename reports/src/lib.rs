@@ -75,24 +75,17 @@ impl Format {
 
 /// Writes reports. Keeps the fonts, so make one and share it.
 pub struct Renderer {
-    temporary: Option<PathBuf>,
     fallback_fonts: Vec<PathBuf>,
     fonts: OnceLock<pdf::Fonts>,
 }
 
 impl Default for Renderer {
     fn default() -> Self {
-        Self { temporary: None, fallback_fonts: pdf::system_fonts(), fonts: OnceLock::new() }
+        Self { fallback_fonts: pdf::system_fonts(), fonts: OnceLock::new() }
     }
 }
 
 impl Renderer {
-    /// Keeps temporary files of workbooks in this directory instead of the system's: some 100 bytes a cell while one is written.
-    pub fn temporary_files_in(mut self, directory: impl Into<PathBuf>) -> Self {
-        self.temporary = Some(directory.into());
-        self
-    }
-
     /// Looks here, and not where Debian puts them, for a font with what DejaVu lacks (Chinese, Japanese, Korean). The first file
     /// that is a font is taken; with none of them such texts are written in Latin letters in the PDF.
     pub fn fallback_fonts(mut self, files: impl IntoIterator<Item = PathBuf>) -> Self {
@@ -118,7 +111,7 @@ impl Renderer {
         match format {
             Format::Json => json::write(report, &mut rows, &mut out),
             Format::Csv(options) => csv::write(report, options, &mut rows, &mut out),
-            Format::Xlsx => xlsx::write(report, self.temporary.as_deref(), xlsx::ROWS_A_SHEET, &mut rows, &mut out),
+            Format::Xlsx => xlsx::write(report, xlsx::ROWS_A_SHEET, &mut rows, &mut out),
             Format::Pdf => {
                 let fonts = self.fonts.get_or_init(|| pdf::Fonts::load(&self.fallback_fonts));
                 pdf::write(report, fonts, &mut rows, &mut out)

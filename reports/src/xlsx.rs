@@ -7,7 +7,6 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Seek, Write};
-use std::path::Path;
 
 use chrono::{Datelike, NaiveDate};
 use chrono_tz::Tz;
@@ -28,15 +27,11 @@ const DATE_TIME: &str = "yyyy-mm-dd hh:mm:ss";
 
 pub(crate) fn write(
     report: &Report,
-    temporary: Option<&Path>,
     rows_a_sheet: u32,
     rows: &mut Rows,
     out: &mut dyn Write,
 ) -> Result<(), ReportError> {
     let mut book = Workbook::new();
-    if let Some(dir) = temporary {
-        book.set_tempdir(dir)?;
-    }
     let made = DocProperties::new()
         .set_title(&*text::line(&report.title, 250))
         .set_company(&*text::line(&report.site, 250))
@@ -75,10 +70,7 @@ pub(crate) fn write(
         number += 1;
     }
 
-    let mut file = match temporary {
-        Some(dir) => tempfile::tempfile_in(dir)?,
-        None => tempfile::tempfile()?,
-    };
+    let mut file = tempfile::tempfile()?;
     book.save_to_writer(&mut file)?;
     copy(&mut file, out)
 }
@@ -272,7 +264,7 @@ mod tests {
         for (rows, sheets) in [(0, vec![0]), (9, vec![9]), (10, vec![10]), (11, vec![10, 1]), (30, vec![10, 10, 10])] {
             let mut chunks = (0..rows).map(|n| Ok(vec![vec![Cell::Integer(n)]]));
             let mut book = Vec::new();
-            write(&report, None, 10, &mut Rows::new(&report.columns, &mut chunks), &mut book).unwrap();
+            write(&report, 10, &mut Rows::new(&report.columns, &mut chunks), &mut book).unwrap();
             let mut book: Xlsx<_> = open_workbook_from_rs(Cursor::new(book)).unwrap();
             let found: Vec<_> = book.worksheets().into_iter().skip(1).map(|(_, cells)| cells.height() - 1).collect();
             assert_eq!(found, sheets, "{rows} rows");
