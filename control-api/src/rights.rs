@@ -143,3 +143,30 @@ impl Role {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GUIDE: &str = include_str!("../../docs/api.md");
+
+    #[test]
+    fn the_guide_says_which_role_may_do_what() {
+        let heading = format!("| right | to | {} |\n", Role::ALL.map(Role::as_str).join(" | "));
+        let (_, table) = GUIDE.split_once(heading.as_str()).expect("the table is there, with all roles");
+        let rows: Vec<Vec<&str>> = table
+            .lines()
+            .skip(1)
+            .take_while(|line| line.starts_with('|'))
+            .map(|line| line.split('|').map(str::trim).collect())
+            .collect();
+        assert_eq!(rows.len(), Right::ALL.len());
+        for (right, row) in Right::ALL.iter().zip(rows) {
+            // Before the first bar and after the last one there is nothing.
+            assert_eq!(row.len(), Role::ALL.len() + 4, "{row:?}");
+            assert_eq!(row[1], format!("`{}`", right.as_str()));
+            let may = Role::ALL.map(|role| if role.rights().contains(right) { "yes" } else { "" });
+            assert_eq!(row[3..8], may, "{}", right.as_str());
+        }
+    }
+}

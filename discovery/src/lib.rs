@@ -1,4 +1,5 @@
-//! Finds the cameras of the local network by ONVIF's WS-Discovery: a question to everybody, an answer from each that is there.
+//! Finds the cameras of the local network by WS-Discovery (a question to everybody, an answer from each that is there), and
+//! their streams by ONVIF.
 //!
 //! [`discover`] deliberately opens nothing that it is told about: what a device answers is its own word, and whoever uses it
 //! decides whether to go there, with [`stream_uris`]. Small own code, because the crates for it keep as much as anybody sends them, do not say who sent it,

@@ -16,7 +16,7 @@ pub enum Provider {
     Cpu,
     /// An NVIDIA card.
     Cuda,
-    /// An NVIDIA card, with engines that are built at the first start.
+    /// An NVIDIA card, with engines that are built at every start.
     TensorRt,
     /// The processor, with Intel's kernels.
     OpenVino {
