@@ -124,6 +124,16 @@ fn a_picture_marks_once_and_tells_the_first_time_after_that() {
 }
 
 #[test]
+fn one_machine_checks_people_in_in_several_rooms() {
+    let [(_, here), (_, there)] = [(); 2].map(|()| session());
+    let machine = machine("a telephone that is carried about");
+    for session in [&here, &there] {
+        let told = first(&machine, "obama2.jpg", session);
+        assert_eq!((&told["outcome"], &told["session_id"]), (&json!("recorded"), &json!(session)), "{told}");
+    }
+}
+
+#[test]
 fn a_check_in_that_is_sent_again_is_answered_the_same_whatever_parts_its_fields() {
     let (_, session) = session();
     let machine = machine("a kiosk that asks again");

@@ -2,6 +2,7 @@
 #![allow(dead_code, unused_imports, reason = "each test file uses a part")]
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+pub(crate) mod register;
 mod site;
 
 use std::io::{BufRead, BufReader, Read, Write};

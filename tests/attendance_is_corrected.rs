@@ -1,0 +1,436 @@
+//! The register over HTTP: what counts, how people correct it without anything being lost, and what they decide in review.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod kit;
+
+use std::sync::LazyLock;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use kit::register::{event, id, mark, now, person, session, write};
+use kit::{Answer, Client, Site};
+use rollcall_pipeline::{Clock, SystemClock};
+use rollcall_store::{Actor, EventRecord, Scope};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+static SITE: LazyLock<Site> = LazyLock::new(|| {
+    Site::start(
+        "[site]\nname = \"School\"\ntime_zone = \"Europe/Berlin\"\n[[rooms]]\nid = \"hall\"\n[[rooms]]\nid = \"gate\"\n",
+    )
+});
+
+fn correct(client: &Client, session: &str, person: &str, kind: &str, version: &str) -> Answer {
+    let body =
+        json!({ "session_id": session, "person_id": person, "kind": kind, "reason": format!("{kind}, says the test") });
+    client.json("POST", "/api/v1/attendance/corrections", &[("if-match", version)], &body)
+}
+
+#[test]
+fn a_mark_is_corrected_voided_and_restored_and_nothing_is_lost() {
+    let (ann, ben) = (person(&SITE), person(&SITE));
+    let session = session(&SITE, "hall", &[&ann, &ben]);
+    let of = id(&session);
+    write(&SITE, &[mark(&session, &ann, 6, "late")]);
+    let path = format!("/api/v1/sessions/{of}/people/{ann}");
+    let read = SITE.get(&path);
+    assert_eq!(read.header("etag"), "\"1\"");
+    let record = read.expect(200);
+    assert_eq!((record["now"]["status"].as_str(), record["now"]["source"].as_str()), (Some("late"), Some("camera")));
+
+    let body = json!({ "session_id": of, "person_id": ann, "kind": "excuse", "reason": "a note" });
+    SITE.post("/api/v1/attendance/corrections", &body).expect(428);
+    let made = correct(&SITE, of, &ann, "excuse", "\"1\"");
+    assert_eq!((made.header("etag"), made.header("location")), ("\"2\"", path.as_str()));
+    assert_eq!(made.expect(201)["now"]["status"], "excused");
+    correct(&SITE, of, &ann, "void", "\"1\"").expect(412);
+    correct(&SITE, of, &ann, "excuse", "*").expect(409);
+    assert_eq!(correct(&SITE, of, &ann, "void", "\"2\"").expect(201)["now"]["status"], "void");
+    let list =
+        |query: &str| SITE.get(&format!("/api/v1/attendance?session_id={of}&{query}")).expect(200)["items"].clone();
+    assert_eq!(list(""), json!([]), "what is void is shown only on request");
+    assert_eq!(list("void=true").as_array().unwrap().len(), 1);
+    let record = correct(&SITE, of, &ann, "restore", "\"3\"").expect(201);
+    assert_eq!((record["now"]["status"].as_str(), record["now"]["source"].as_str()), (Some("late"), Some("camera")));
+    correct(&SITE, of, &ann, "restore", "*").expect(409);
+
+    let record = SITE.get(&path).expect(200);
+    assert_eq!(record["mark"]["status"], "late", "the original stays");
+    let corrections = record["corrections"].as_array().unwrap();
+    let told: Vec<_> =
+        corrections.iter().map(|c| (c["kind"].as_str().unwrap(), c["status_before"].as_str().unwrap())).collect();
+    assert_eq!(told, [("excuse", "late"), ("void", "excused"), ("restore", "void")]);
+    assert!(
+        corrections.iter().all(|c| c["by_name"] == "admin" && c["reason"].as_str().unwrap().ends_with("says the test"))
+    );
+
+    // Nobody had seen Ben: there is no row to name a version of.
+    correct(&SITE, of, &ben, "void", "*").expect(409);
+    correct(&SITE, of, &ben, "present", "\"0\"").expect(201);
+    let walk_in = person(&SITE);
+    correct(&SITE, of, &walk_in, "excuse", "*").expect(409);
+    assert_eq!(correct(&SITE, of, &walk_in, "present", "\"0\"").expect(201)["expected"], false);
+
+    let board = SITE.get("/api/v1/rooms/hall/board").expect(200);
+    let shown = board["sessions"].as_array().unwrap().iter().find(|s| s["session"]["id"] == session["id"]).unwrap();
+    let counts = &shown["counts"];
+    let count = |key: &str| counts[key].as_i64().unwrap();
+    assert_eq!(["expected", "present", "late", "absent", "pending", "unexpected"].map(count), [2, 2, 1, 0, 0, 1]);
+    assert_eq!(shown["people"].as_array().unwrap().len(), 3);
+    let history = SITE.get(&format!("/api/v1/people/{ann}/attendance")).expect(200);
+    assert_eq!(
+        (history["figures"]["late"].as_u64(), history["figures"]["lateness_percent"].as_f64()),
+        (Some(1), Some(100.0))
+    );
+    assert_eq!(history["items"][0]["session_id"], session["id"]);
+}
+
+#[test]
+fn a_cancelled_session_is_restored_and_everybody_counts_as_before() {
+    let [ann, ben, cid, dan, eve] = [(); 5].map(|()| person(&SITE));
+    let session = session(&SITE, "hall", &[&ann, &ben, &cid, &dan, &eve]);
+    let of = id(&session);
+    write(
+        &SITE,
+        &[mark(&session, &ann, 6, "late"), mark(&session, &ben, 1, "present"), mark(&session, &cid, 1, "present")],
+    );
+    correct(&SITE, of, &ben, "excuse", "*").expect(201);
+    correct(&SITE, of, &cid, "void", "*").expect(201);
+    for kind in ["present", "restore"] {
+        correct(&SITE, of, &eve, kind, "*").expect(201);
+    }
+    let post = |what: &str, headers: &[(&str, &str)], body: &Value| {
+        SITE.json("POST", &format!("/api/v1/sessions/{of}/{what}"), headers, body)
+    };
+    let why = json!({ "reason": "the wrong one" });
+    post("restore", &[("if-match", "*")], &why).expect(409);
+    let cancelled = post("cancel", &[("if-match", "*")], &why);
+    let tag = cancelled.header("etag").to_owned();
+    assert_eq!(cancelled.expect(200)["phase"], "cancelled");
+    let status = |who: &str| {
+        let record = SITE.get(&format!("/api/v1/sessions/{of}/people/{who}")).expect(200);
+        (record["now"]["status"].as_str().unwrap().to_owned(), record["corrections"].as_array().unwrap().len())
+    };
+    // Two are delivered when it is cancelled already.
+    write(&SITE, &[mark(&session, &dan, 2, "present"), mark(&session, &eve, 7, "late")]);
+    assert_eq!([&ann, &ben, &cid, &dan, &eve].map(|who| status(who).0), ["void"; 5]);
+
+    post("restore", &[], &why).expect(428);
+    post("restore", &[("if-match", "\"0\"")], &why).expect(412);
+    post("restore", &[("if-match", &tag)], &json!({ "reason": "" })).expect(422);
+    post("restore", &[("if-match", &tag)], &json!({})).expect(422);
+    let elsewhere = SITE.as_account(json!({ "role": "teacher", "rooms": ["gate"] }));
+    elsewhere.json("POST", &format!("/api/v1/sessions/{of}/restore"), &[("if-match", "*")], &why).expect(404);
+    SITE.as_role("viewer")
+        .json("POST", &format!("/api/v1/sessions/{of}/restore"), &[("if-match", "*")], &why)
+        .expect(403);
+    let restored = post("restore", &[("if-match", &tag)], &json!({ "reason": "held after all" })).expect(200);
+    assert_eq!((&restored["phase"], &restored["state"]), (&json!("on"), &json!("planned")), "{restored}");
+    post("restore", &[("if-match", "*")], &why).expect(409);
+    // What a camera saw, what somebody decided, and what somebody had voided before.
+    assert_eq!(status(&ann), ("late".to_owned(), 2));
+    assert_eq!(status(&ben), ("excused".to_owned(), 3));
+    assert_eq!(status(&cid), ("void".to_owned(), 1));
+    assert_eq!(status(&dan), ("present".to_owned(), 2));
+    assert_eq!(status(&eve), ("late".to_owned(), 4));
+    let record = SITE.get(&format!("/api/v1/sessions/{of}/people/{ann}")).expect(200);
+    assert_eq!(
+        (&record["now"]["source"], &record["corrections"][1]["reason"]),
+        (&json!("camera"), &json!("held after all"))
+    );
+    let audit = SITE.get(&format!("/api/v1/audit?object_id={of}&action=session.restore")).expect(200)["items"].clone();
+    assert_eq!(
+        (&audit[0]["before"]["state"], &audit[0]["after"]["state"]),
+        (&json!("cancelled"), &json!("planned")),
+        "{audit}"
+    );
+    assert_eq!(SITE.get("/api/v1/rooms/hall/board").expect(200)["room_id"], "hall");
+    // One that was opened by hand is open again.
+    let soon =
+        json!({ "room_id": "gate", "starts_at": now() + TimeDelta::hours(1), "ends_at": now() + TimeDelta::hours(2) });
+    let soon = SITE.post("/api/v1/sessions", &soon).expect(201);
+    let at = |what: &str| format!("/api/v1/sessions/{}/{what}", id(&soon));
+    SITE.post_over(&at("open"), &json!({})).expect(200);
+    SITE.post_over(&at("cancel"), &why).expect(200);
+    assert_eq!(SITE.post_over(&at("restore"), &why).expect(200)["state"], "open");
+}
+
+/// Asks while others do.
+fn apart<T: Send + 'static>(ask: impl FnOnce() -> T + Send + 'static) -> std::thread::JoinHandle<T> {
+    std::thread::Builder::new().spawn(ask).unwrap()
+}
+
+#[test]
+fn nobody_comes_to_count_in_a_session_that_is_being_cancelled() {
+    let people = [(); 4].map(|()| person(&SITE));
+    let expected: Vec<_> = people.iter().map(String::as_str).collect();
+    let session = session(&SITE, "hall", &expected);
+    let of = id(&session).to_owned();
+    let between = json!([{ "person": people[0], "similarity": 0.55 }]);
+    let item = event(&session, None, 1, json!({ "kind": "ambiguous", "candidates": between, "review": true }));
+    write(&SITE, std::slice::from_ref(&item));
+    SITE.with_store(async |store| {
+        let mut change = store.change(Actor::system("a test")).await.unwrap();
+        let held = change.lock_session(&Scope::Everywhere, of.parse().unwrap()).await.unwrap().unwrap();
+        change.cancel_session(&held, "fire").await.unwrap();
+        let deciding = apart(move || SITE.post(&format!("/api/v1/review/{}/confirm", item.id), &json!({})));
+        let correcting = people[1..].iter().cloned().map(|who| {
+            let of = of.clone();
+            apart(move || correct(&SITE, &of, &who, "present", "*").status)
+        });
+        let correcting: Vec<_> = correcting.collect();
+        assert_eq!(SITE.get(&format!("/api/v1/sessions/{of}")).expect(200)["state"], "planned");
+        change.commit().await.unwrap();
+        assert_eq!(correcting.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>(), [409; 3]);
+        // Whoever decides late finds another session of that time, or none.
+        let decided = deciding.join().unwrap();
+        assert!([200, 409].contains(&decided.status) && decided.json["attendance"]["session_id"] != of, "{decided:?}");
+    });
+    assert_eq!(SITE.get(&format!("/api/v1/attendance?session_id={of}&void=true")).expect(200)["items"], json!([]));
+}
+
+#[test]
+fn the_rules_of_a_course_count_when_its_session_closes() {
+    let people: Vec<String> = (0..5).map(|_| person(&SITE)).collect();
+    let [late, too_late, too_short, left_early, nobody] = people.iter().collect::<Vec<_>>().try_into().unwrap();
+    let rules = json!({ "grace_s": 300, "leave_s": 0, "absent_after_s": 900, "min_presence_percent": 50,
+        "early_exit_s": 600 });
+    let course = SITE.post("/api/v1/courses", &json!({ "name": "Rules", "rules": rules })).expect(201);
+    let roster: Vec<Value> = people.iter().map(|id| json!({ "person_id": id })).collect();
+    let enrolments = format!("/api/v1/courses/{}/enrolments", id(&course));
+    SITE.json("PUT", &enrolments, &[("if-match", "*")], &json!({ "people": roster })).expect(200);
+    // It ends in a moment, with everybody seen.
+    let new = json!({ "room_id": "gate", "course_id": course["id"], "starts_at": now() - TimeDelta::minutes(60),
+        "ends_at": now() + TimeDelta::seconds(3) });
+    let session = SITE.post("/api/v1/sessions", &new).expect(201);
+    assert_eq!(session["expected"], 5);
+    let exit =
+        |who: &str, minutes| EventRecord { direction: Some("exit".to_owned()), ..mark(&session, who, minutes, "late") };
+    write(
+        &SITE,
+        &[
+            mark(&session, late, 8, "late"),
+            mark(&session, too_late, 20, "late"),
+            mark(&session, too_short, 1, "present"),
+            exit(too_short, 25),
+            mark(&session, left_early, 1, "present"),
+            exit(left_early, 45),
+        ],
+    );
+    let of = id(&session);
+    let begun = SystemClock.mono();
+    while SITE.get(&format!("/api/v1/sessions/{of}")).expect(200)["state"] != "closed" {
+        assert!(SystemClock.mono().since(begun) < kit::PATIENCE, "it is never closed");
+    }
+    let row = |who: &str| {
+        let rows = SITE.get(&format!("/api/v1/attendance?session_id={of}&person_id={who}")).expect(200);
+        let row = &rows["items"][0];
+        let text = |key: &str| row[key].as_str().unwrap_or("-").to_owned();
+        (text("status"), text("source"), text("reason"), row["left_early"].as_bool().unwrap())
+    };
+    let told = |status: &str, source: &str, reason: &str, left: bool| {
+        (status.to_owned(), source.to_owned(), reason.to_owned(), left)
+    };
+    assert_eq!(row(late), told("late", "camera", "-", false));
+    assert_eq!(row(too_late), told("absent", "closing", "too_late", false));
+    assert_eq!(row(too_short), told("absent", "closing", "too_short", false));
+    assert_eq!(row(left_early), told("present", "camera", "left_early", true));
+    assert_eq!(row(nobody), told("absent", "closing", "not_seen", false));
+    // Who decided otherwise has the last word.
+    correct(&SITE, of, too_late, "excuse", "*").expect(201);
+    assert_eq!(row(too_late).0, "excused");
+}
+
+#[test]
+fn people_see_their_own_record_and_others_what_lies_in_their_rooms() {
+    let (ann, ben) = (person(&SITE), person(&SITE));
+    let session = session(&SITE, "hall", &[&ann]);
+    let of = id(&session);
+    write(&SITE, &[mark(&session, &ann, 1, "present")]);
+    let herself = SITE.as_account(json!({ "role": "person", "person_id": ann }));
+    assert_eq!(herself.get("/api/v1/me/attendance").expect(200)["figures"]["present"], 1);
+    assert_eq!(herself.get("/api/v1/attendance").expect(200)["items"].as_array().unwrap().len(), 1);
+    herself.get(&format!("/api/v1/people/{ann}/attendance")).expect(200);
+    herself.get(&format!("/api/v1/sessions/{of}/people/{ann}")).expect(200);
+    herself.get(&format!("/api/v1/people/{ben}/attendance")).expect(404);
+    herself.get(&format!("/api/v1/sessions/{of}/people/{ben}")).expect(404);
+    correct(&herself, of, &ann, "excuse", "*").expect(403);
+    SITE.get("/api/v1/me/attendance").expect(404);
+
+    let elsewhere = SITE.as_account(json!({ "role": "teacher", "rooms": ["gate"] }));
+    assert_eq!(elsewhere.get(&format!("/api/v1/attendance?session_id={of}")).expect(200)["items"], json!([]));
+    elsewhere.get("/api/v1/rooms/hall/board").expect(404);
+    elsewhere.get(&format!("/api/v1/sessions/{of}/people/{ann}")).expect(404);
+    elsewhere.get(&format!("/api/v1/people/{ann}/attendance")).expect(404);
+    elsewhere.get(&format!("/api/v1/why?person_id={ann}&session_id={of}")).expect(404);
+    correct(&elsewhere, of, &ann, "void", "*").expect(404);
+    SITE.guest().get("/api/v1/attendance").expect(401);
+}
+
+#[test]
+fn what_cameras_could_not_decide_people_decide_once() {
+    let (ann, ben) = (person(&SITE), person(&SITE));
+    let session = session(&SITE, "hall", &[&ann, &ben]);
+    let of = id(&session);
+    let between = json!([{ "person": ann, "similarity": 0.55 }, { "person": ben, "similarity": 0.5 }]);
+    let item = |kind: &str, minutes| {
+        event(&session, None, minutes, json!({ "kind": kind, "candidates": between, "review": true }))
+    };
+    let (late, spoof, other) = (item("ambiguous", 6), item("spoof", 2), item("ambiguous", 3));
+    write(&SITE, &[late.clone(), spoof.clone(), other.clone()]);
+    let path = |event: &EventRecord, what: &str| format!("/api/v1/review/{}{what}", event.id);
+
+    let page = SITE.get("/api/v1/review?status=open&kind=spoof&room_id=hall").expect(200);
+    assert!(page["items"].as_array().unwrap().iter().any(|i| i["event_id"] == spoof.id.to_string()));
+    let first = SITE.get(&path(&late, "")).expect(200);
+    assert_eq!(
+        (first["candidates"][0]["person_id"].as_str(), first["has_face"].as_bool()),
+        (Some(ann.as_str()), Some(false))
+    );
+    SITE.get(&path(&late, "/face.jpg")).expect(404);
+
+    let (one, two) = std::thread::scope(|scope| {
+        let ask = || scope.spawn(|| SITE.post(&path(&late, "/confirm"), &json!({})).status);
+        let (one, two) = (ask(), ask());
+        (one.join().unwrap(), two.join().unwrap())
+    });
+    assert_eq!([one.min(two), one.max(two)], [200, 409], "of two at once one decides");
+    let record = SITE.get(&format!("/api/v1/sessions/{of}/people/{ann}")).expect(200);
+    assert_eq!(
+        (record["now"]["status"].as_str(), record["now"]["source"].as_str()),
+        (Some("late"), Some("correction"))
+    );
+    assert_eq!(record["corrections"][0]["review_event_id"], late.id.to_string());
+
+    SITE.post(&path(&spoof, "/reject"), &json!({ "note": "a photograph" })).expect(200);
+    SITE.post(&path(&spoof, "/confirm"), &json!({})).expect(409);
+    let stranger = person(&SITE);
+    SITE.post(&path(&other, "/confirm"), &json!({ "person_id": stranger })).expect(422);
+    SITE.post(&path(&other, "/assign"), &json!({ "person_id": Uuid::nil() })).expect(404);
+    let decided = SITE.post(&path(&other, "/assign"), &json!({ "person_id": ben })).expect(200);
+    assert_eq!((decided["attendance"]["status"].as_str(), decided["changed"].as_bool()), (Some("present"), Some(true)));
+    assert_eq!(decided["item"]["status"], "assigned");
+
+    // Whoever looks after another room sees none of it.
+    let elsewhere = SITE.as_account(json!({ "role": "teacher", "rooms": ["gate"] }));
+    elsewhere.get(&path(&late, "")).expect(404);
+    elsewhere.post(&path(&late, "/reject"), &json!({})).expect(404);
+    SITE.as_role("viewer").get("/api/v1/review").expect(403);
+
+    // Strangers are not told apart unless that is configured.
+    assert_eq!(SITE.get("/api/v1/visitors").expect(200)["items"], json!([]));
+    SITE.get(&format!("/api/v1/visitors/{}", Uuid::nil())).expect(404);
+    SITE.delete(&format!("/api/v1/visitors/{}", Uuid::nil())).expect(404);
+    elsewhere.delete(&format!("/api/v1/visitors/{}", Uuid::nil())).expect(403);
+}
+
+#[test]
+fn the_register_is_asked_by_course_room_group_date_and_status() {
+    let [ann, ben] = [(); 2].map(|()| person(&SITE));
+    let course = SITE.post("/api/v1/courses", &json!({ "name": "Filtered" })).expect(201);
+    let at = |room: &str, days: i64, course: &Value| {
+        let from = now() - TimeDelta::days(days);
+        let new = json!({ "room_id": room, "course_id": course, "people": [ann, ben], "starts_at": from,
+            "ends_at": from + TimeDelta::minutes(50) });
+        SITE.post("/api/v1/sessions", &new).expect(201)
+    };
+    let (lesson, other) = (at("hall", 0, &course["id"]), at("gate", 3, &Value::Null));
+    write(&SITE, &[mark(&lesson, &ann, 1, "present"), mark(&lesson, &ben, 9, "late"), mark(&other, &ann, 9, "late")]);
+    let group = SITE.post("/api/v1/groups", &json!({ "name": format!("Of {ben}") })).expect(201);
+    SITE.send("PUT", &format!("/api/v1/groups/{}/members/{ben}", id(&group)), &[], b"").expect(204);
+    // Those of these two: others share the daemon.
+    let rows = |query: &str| {
+        let rows = SITE.get(&format!("/api/v1/attendance?limit=500&{query}")).expect(200);
+        let row = |row: &Value| (row["session_id"].clone(), row["person_id"].clone());
+        let mut rows: Vec<_> = rows["items"].as_array().unwrap().iter().map(row).collect();
+        rows.retain(|(_, person)| [&ann, &ben].iter().any(|who| person == who.as_str()));
+        rows.sort_by_key(|(session, person)| (session == id(&other), person == ben.as_str()));
+        rows
+    };
+    let row = |session: &Value, person: &str| (session["id"].clone(), json!(person));
+    let (first, second, third) = (row(&lesson, &ann), row(&lesson, &ben), row(&other, &ann));
+    let both = vec![first.clone(), second.clone()];
+    let (on, before) = (lesson["local_date"].as_str().unwrap(), other["local_date"].as_str().unwrap());
+    for (query, wished) in [
+        (String::new(), vec![first.clone(), second.clone(), third.clone()]),
+        (format!("course_id={}", id(&course)), both.clone()),
+        ("room_id=hall".to_owned(), both.clone()),
+        ("room_id=gate".to_owned(), vec![third.clone()]),
+        ("room_id=nowhere".to_owned(), vec![]),
+        ("site_id=main".to_owned(), vec![first.clone(), second.clone(), third.clone()]),
+        (format!("group_id={}", id(&group)), vec![second.clone()]),
+        (format!("group_id={}&person_id={ann}", id(&group)), vec![]),
+        (format!("person_id={ann}"), vec![first.clone(), third.clone()]),
+        (format!("from={on}"), both),
+        (format!("to={before}"), vec![third.clone()]),
+        (format!("from={before}&to={before}&room_id=hall"), vec![]),
+        ("status=present".to_owned(), vec![first]),
+        (format!("status=late&course_id={}", id(&course)), vec![second]),
+        ("status=late&room_id=gate".to_owned(), vec![third]),
+        ("status=absent".to_owned(), vec![]),
+    ] {
+        assert_eq!(rows(&query), wished, "{query}");
+    }
+}
+
+#[test]
+fn a_board_says_when_there_are_more_sessions_than_it_shows() {
+    SITE.post("/api/v1/rooms", &json!({ "id": "busy" })).expect(201);
+    let from: DateTime<Utc> = "2031-01-01T08:00:00Z".parse().unwrap();
+    let board = || {
+        let board = SITE.get("/api/v1/rooms/busy/board?date=2031-01-01").expect(200);
+        (board["sessions"].as_array().unwrap().len(), board["sessions_go_on"].as_bool().unwrap())
+    };
+    for n in 0..=100 {
+        let starts_at = from + TimeDelta::minutes(n);
+        let new = json!({ "room_id": "busy", "starts_at": starts_at, "ends_at": starts_at + TimeDelta::minutes(1) });
+        SITE.post("/api/v1/sessions", &new).expect(201);
+        if n == 99 {
+            assert_eq!(board(), (100, false));
+        }
+    }
+    assert_eq!(board(), (100, true));
+    let all = SITE.get("/api/v1/sessions?room_id=busy&date=2031-01-01&limit=500").expect(200);
+    assert_eq!(all["items"].as_array().unwrap().len(), 101);
+}
+
+#[test]
+fn bad_input_is_told_and_changes_nothing() {
+    let ann = person(&SITE);
+    let session = session(&SITE, "hall", &[&ann]);
+    let of = id(&session);
+    for (query, status) in [
+        ("limit=0", 422),
+        ("limit=501", 422),
+        ("cursor=x", 422),
+        ("from=2026-03-02&to=2026-03-01", 422),
+        ("status=gone", 400),
+        ("unknown=1", 400),
+        ("person_id=1%20or%201=1", 400),
+        ("from=yesterday", 400),
+        ("room_id=%27;drop%20table%20x", 200),
+    ] {
+        SITE.get(&format!("/api/v1/attendance?{query}")).expect(status);
+    }
+    let good = json!({ "session_id": of, "person_id": ann, "kind": "present", "reason": "seen" });
+    for (field, value, status) in [
+        ("reason", json!(""), 422),
+        ("reason", json!("a\u{0}b"), 422),
+        ("reason", json!("x".repeat(1001)), 422),
+        ("kind", json!("forgive"), 422),
+        ("more", json!(1), 422),
+        ("session_id", json!(Uuid::nil()), 404),
+        ("person_id", json!(Uuid::nil()), 404),
+        ("person_id", json!(7), 422),
+    ] {
+        let mut body = good.clone();
+        body[field] = value;
+        SITE.json("POST", "/api/v1/attendance/corrections", &[("if-match", "*")], &body).expect(status);
+    }
+    let record = SITE.get(&format!("/api/v1/sessions/{of}/people/{ann}")).expect(200);
+    assert_eq!((&record["now"], &record["corrections"]), (&Value::Null, &json!([])));
+    let soon = json!({ "room_id": "hall", "starts_at": now() + TimeDelta::hours(1), "ends_at": now() + TimeDelta::hours(2),
+        "people": [ann] });
+    let soon = SITE.post("/api/v1/sessions", &soon).expect(201);
+    correct(&SITE, id(&soon), &ann, "absent", "*").expect(409);
+    correct(&SITE, id(&soon), &ann, "excuse", "\"0\"").expect(201);
+}

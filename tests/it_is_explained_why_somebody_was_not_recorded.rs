@@ -1,0 +1,149 @@
+//! Why was this person not recorded? The sightings, refusals and outages that explain it, on one screen.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod kit;
+
+use std::sync::LazyLock;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use kit::Site;
+use kit::register::{event, id, mark, person, session, write};
+use rollcall_store::CameraMinute;
+use serde_json::{Value, json};
+
+static SITE: LazyLock<Site> = LazyLock::new(|| {
+    Site::start(
+        "[site]\nname = \"School\"\ntime_zone = \"Europe/Berlin\"\n[[rooms]]\nid = \"hall\"\n[[rooms]]\nid = \"gate\"\n",
+    )
+});
+
+#[test]
+fn it_is_explained_why_somebody_was_not_recorded() {
+    let (ann, ben) = (person(&SITE), person(&SITE));
+    let session = session(&SITE, "hall", &[&ann]);
+    let of = id(&session);
+    let like = json!([{ "person": ann, "similarity": 0.31 }, { "person": ben, "similarity": 0.1 }]);
+    write(&SITE, &[event(&session, None, 3, json!({ "kind": "unknown", "candidates": like }))]);
+    let why = |query: &str| SITE.get(&format!("/api/v1/why?{query}"));
+    let answer = why(&format!("person_id={ann}&session_id={of}")).expect(200);
+    let reason = |code: &str| {
+        let reasons = answer["reasons"].as_array().unwrap();
+        reasons.iter().find(|reason| reason["code"] == code).unwrap_or_else(|| panic!("no {code}: {answer}")).clone()
+    };
+    assert_eq!(answer["reasons"][0]["code"], "not_enrolled", "{answer}");
+    assert!(
+        answer["verdict"].as_str().unwrap().ends_with("was not recorded: no face of theirs is enrolled."),
+        "{answer}"
+    );
+    let near = reason("below_threshold")["evidence"].clone();
+    assert!(
+        (near["similarity"].as_f64().unwrap() - 0.31).abs() < 1e-6 && near["needed"].as_f64().unwrap() > 0.4,
+        "{near}"
+    );
+    reason("daemon_down");
+
+    let at = session["starts_at"].as_str().unwrap();
+    let ben_there = why(&format!("person_id={ben}&room_id=hall&at={at}")).expect(200);
+    assert_eq!(ben_there["room_id"], "hall");
+    write(&SITE, &[mark(&session, &ann, 4, "present")]);
+    let marked = why(&format!("person_id={ann}&session_id={of}")).expect(200);
+    assert_eq!((marked["reasons"][0]["code"].as_str(), marked["status"].as_str()), (Some("recorded"), Some("present")));
+    // Between two who are alike, and a camera that was away for most of the time.
+    let near = json!([{ "person": ben, "similarity": 0.5 }, { "person": ann, "similarity": 0.47 }]);
+    let starts: DateTime<Utc> = at.parse().unwrap();
+    let down = |minute: i64| CameraMinute {
+        camera: "door-1".to_owned(),
+        room: "hall".to_owned(),
+        minute: starts - TimeDelta::seconds(starts.timestamp() % 60) + TimeDelta::minutes(minute),
+        frames: 40,
+        faces: 9,
+        refused: json!({ "too_dark": 4, "turned_away": 2 }),
+        up_ms: 9_000,
+        down_reason: Some("the camera refuses the connection".to_owned()),
+    };
+    write(
+        &SITE,
+        &[event(&session, None, 5, json!({ "kind": "ambiguous", "candidates": near, "review": true, "shots": 1 }))],
+    );
+    SITE.with_store(async |store| store.add_camera_minutes(&(-15..9).map(down).collect::<Vec<_>>()).await.unwrap());
+    let told = why(&format!("person_id={ben}&session_id={of}")).expect(200);
+    let reason = |code: &str| {
+        let reasons = told["reasons"].as_array().unwrap();
+        reasons.iter().find(|reason| reason["code"] == code).unwrap_or_else(|| panic!("no {code}: {told}")).clone()
+    };
+    let between = reason("ambiguous");
+    assert_eq!(between["evidence"]["other_person_id"], ann.as_str());
+    assert!(between["text"].as_str().unwrap().contains("(0.50 and 0.47)"), "{between}");
+    let away = reason("camera_down");
+    assert_eq!((&away["evidence"]["camera"], &away["evidence"]["minutes"]), (&json!("door-1"), &json!(24)));
+    assert!(away["text"].as_str().unwrap().contains("the camera refuses the connection"), "{away}");
+    assert_eq!(reason("too_dark")["evidence"]["faces"], 4 * 24);
+    assert_eq!(reason("turned_away")["evidence"]["faces"], 2 * 24);
+    for wrong in [
+        format!("person_id={ann}"),
+        format!("person_id={ann}&session_id={of}&room_id=hall"),
+        format!("person_id={ann}&room_id=hall&at={at}&minutes=181"),
+    ] {
+        why(&wrong).expect(422);
+    }
+    why("person_id=x").expect(400);
+}
+
+#[test]
+fn it_is_explained_that_somebody_was_seen_and_not_recorded() {
+    let [ann, ben] = [(); 2].map(|()| person(&SITE));
+    let session = session(&SITE, "hall", &[&ben]);
+    let of = id(&session);
+    let like = json!([{ "person": ann, "similarity": 0.61 }]);
+    let seen = |kind: &str, more: Value| {
+        let mut what = json!({ "kind": kind, "candidates": like });
+        what.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        event(&session, Some(&ann).filter(|_| kind != "spoof").map(|who| who.as_str()), 3, what)
+    };
+    let doubt =
+        json!({ "review": true, "liveness": "undecided", "liveness_score": null, "liveness_reason": "too_poor" });
+    write(
+        &SITE,
+        &[
+            seen("off_roster", json!({})),
+            seen("spoof", json!({ "review": true, "liveness": "spoof", "liveness_score": 0.02 })),
+            seen("ambiguous", doubt),
+        ],
+    );
+    let consents = format!("/api/v1/people/{ann}/consents");
+    SITE.post(&consents, &json!({ "text_version": "1", "given_by": "Ann" })).expect(201);
+    SITE.post(&format!("{consents}/withdraw"), &json!({})).expect(200);
+    let starts: DateTime<Utc> = session["starts_at"].as_str().unwrap().parse().unwrap();
+    let minute = CameraMinute {
+        camera: "door-2".to_owned(),
+        room: "hall".to_owned(),
+        minute: starts - TimeDelta::seconds(starts.timestamp() % 60) + TimeDelta::minutes(2),
+        frames: 300,
+        faces: 12,
+        refused: json!({ "too_small": 5, "blurred": 3 }),
+        up_ms: 60_000,
+        down_reason: None,
+    };
+    SITE.with_store(async |store| store.add_camera_minutes(std::slice::from_ref(&minute)).await.unwrap());
+
+    let told = SITE.get(&format!("/api/v1/why?person_id={ann}&session_id={of}")).expect(200);
+    let reasons = told["reasons"].as_array().unwrap();
+    let reason = |code: &str| {
+        reasons.iter().find(|reason| reason["code"] == code).unwrap_or_else(|| panic!("no {code}: {told}"))
+    };
+    for (code, words, evidence, value) in [
+        ("off_roster", "not on the roster", "kind", json!("off_roster")),
+        ("consent_withdrawn", "consent was withdrawn", "consent_withdrawn", json!(true)),
+        ("spoof", "a picture or a screen", "liveness", json!("spoof")),
+        ("undecided", "too dark or blurred", "liveness_reason", json!("too_poor")),
+        ("not_expected", "not on the roster", "expected", json!(1)),
+        ("too_small", "too small", "faces", json!(5)),
+        ("blurred", "too blurred", "faces", json!(3)),
+    ] {
+        let reason = reason(code);
+        assert_eq!(reason["evidence"][evidence], value, "{reason}");
+        assert!(reason["text"].as_str().unwrap().contains(words), "{reason}");
+    }
+    assert_eq!(reasons[0]["code"], "off_roster", "the most telling first: {told}");
+    assert_eq!(told["status"], Value::Null);
+}
