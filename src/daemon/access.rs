@@ -1,6 +1,6 @@
 //! The way in for the first admin, and what is forgotten of those who were in.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -27,7 +27,11 @@ pub(super) async fn offer_set_up(
     let until = clock.wall() + LINK_FOR;
     change.add_password_link(PasswordLink::FirstAdmin, &secret.digest(), until).await.context("set-up link")?;
     change.commit().await?;
-    let place = public_url.unwrap_or_else(|| format!("http://{address}"));
+    let place = public_url.unwrap_or_else(|| {
+        // Whoever listens everywhere is found here.
+        let here = if address.ip().is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { address.ip() };
+        format!("http://{}", SocketAddr::new(here, address.port()))
+    });
     tracing::warn!(
         url = format!("{place}/setup#{}", secret.told()),
         token = secret.told(),

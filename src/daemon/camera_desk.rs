@@ -205,6 +205,7 @@ impl port::Cameras for CameraDesk {
     fn room_for(&self, beside_the_file: usize) -> Result<(), String> {
         self.config.lane.room_for(self.cameras.lock().of_file().len() + beside_the_file)
     }
+
     fn probe(&self, camera: CameraConfig) -> Later<'_, Result<CameraProbe, NoPicture>> {
         let clock = Arc::clone(&self.clock);
         Box::pin(blocking(&self.probes, "two cameras are being looked at already", move |stopped| {

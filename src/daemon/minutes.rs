@@ -98,7 +98,7 @@ impl Minutes {
                 down_reason: None,
             });
             if now.state == CameraState::Live {
-                row.up_ms = (row.up_ms + 2_000).min(60_000);
+                row.up_ms = (row.up_ms + TICK.as_millis() as i64).min(60_000);
             } else {
                 let reason = now.complaint().map_or_else(|| now.state.as_str().to_owned(), str::to_owned);
                 row.down_reason = Some(reason);

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! main thread: waits for  Loaded ─► start cameras   Hangup ─► reload   Terminate, LaneOver ─► shut down
-//! tokio:       API, signals, partitions
+//! tokio:       API, feed, signals, cameras of the database, partitions, sessions and absences, minutes of cameras, visitors
 //! threads:     one a camera, the lane's, people (gallery, names, marks of before), the sink's drainer, the cluster's keeper
 //! ```
 //!
@@ -105,9 +105,9 @@ pub(crate) struct Daemon {
     faces: Arc<FaceDesk>,
     desk: Arc<CameraDesk>,
     live: Live,
-    /// What feeds it.
+    /// The task that feeds `live`.
     feeding: JoinHandle<()>,
-    /// The thread that follows them.
+    /// The thread that follows people and the gallery.
     following: Option<Worker>,
     lane: Arc<Lane>,
     cameras: Arc<Mutex<Cameras>>,

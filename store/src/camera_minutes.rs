@@ -15,7 +15,7 @@ row! {
         pub room: String,
         /// Its start.
         pub minute: WallTime,
-        /// Frames in which faces were searched.
+        /// Frames that the lane took in.
         pub frames: i64,
         /// Faces found.
         pub faces: i64,

@@ -106,7 +106,7 @@ impl Store {
         Ok(Refreshed::Done { account, access_until, refresh_until })
     }
 
-    /// Forgets tokens, logins, links and answers that are of no use any more. Once a day.
+    /// Forgets tokens, logins, links and answers that are of no use any more. A few times a day.
     ///
     /// # Errors
     /// When the database is away.

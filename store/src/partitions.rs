@@ -24,7 +24,7 @@ pub struct Retention {
 }
 
 impl Store {
-    /// Makes the partitions around `today` that are missing, and returns how many. At start and once a day.
+    /// Makes the partitions around `today` that are missing, and returns how many. At start and a few times a day.
     ///
     /// # Errors
     /// When the database is away.
@@ -37,7 +37,7 @@ impl Store {
         Ok(made)
     }
 
-    /// Forgets what is too old, and returns how many partitions were dropped. Once a day.
+    /// Forgets what is too old, and returns how many partitions were dropped. A few times a day.
     ///
     /// # Errors
     /// When the database is away; what was forgotten by then is.

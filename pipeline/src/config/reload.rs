@@ -54,7 +54,7 @@ impl Reload {
         for camera in new {
             match old.iter().find(|c| c.id == camera.id) {
                 None => reload.added.push(camera.id.clone()),
-                Some(was) if (&was.streams, was.mounting) != (&camera.streams, camera.mounting) => {
+                Some(was) if (&was.streams.detect, was.mounting) != (&camera.streams.detect, camera.mounting) => {
                     reload.restart.push(camera.id.clone());
                 }
                 Some(was) if was.tuning != camera.tuning => reload.retune.push(camera.id.clone()),
