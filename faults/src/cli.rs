@@ -36,7 +36,7 @@ struct Cli {
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// How many seconds a fault lasts at least
-    #[arg(long, value_name = "S", default_value_t = 60)]
+    #[arg(long, value_name = "S", default_value_t = 120)]
     hold: u64,
     /// How often the daemon is killed
     #[arg(long, value_name = "N", default_value_t = 50)]

@@ -122,8 +122,8 @@ impl Drop for Daemon {
     }
 }
 
-/// The sum over all series of a metric.
-pub(crate) fn metric(address: &str, name: &str) -> anyhow::Result<f64> {
+/// The sum over all series of a metric, or the one series that is named with its labels; none where there is none.
+pub(crate) fn metric(address: &str, name: &str) -> anyhow::Result<Option<f64>> {
     let address: SocketAddr = address.parse()?;
     let mut stream = TcpStream::connect_timeout(&address, ANSWER_WITHIN)?;
     stream.set_read_timeout(Some(ANSWER_WITHIN))?;
@@ -134,10 +134,10 @@ pub(crate) fn metric(address: &str, name: &str) -> anyhow::Result<f64> {
     Ok(total(&answer, name))
 }
 
-fn total(exposition: &str, name: &str) -> f64 {
+fn total(exposition: &str, name: &str) -> Option<f64> {
     let series = exposition.lines().filter_map(|line| line.rsplit_once(' '));
-    let named = series.filter(|(series, _)| series.split('{').next() == Some(name));
-    named.filter_map(|(_, value)| value.parse::<f64>().ok()).sum()
+    let named = series.filter(|(series, _)| *series == name || series.split('{').next() == Some(name));
+    named.filter_map(|(_, value)| value.parse::<f64>().ok()).reduce(|sum, value| sum + value)
 }
 
 #[cfg(test)]
@@ -147,6 +147,7 @@ mod tests {
     #[test]
     fn series_of_one_name_are_summed() {
         let text = "# HELP a x\na{camera=\"x y\"} 2\na{camera=\"z\"} 3\nab 7\n";
-        assert_eq!((total(text, "a"), total(text, "ab"), total(text, "b")), (5.0, 7.0, 0.0));
+        assert_eq!((total(text, "a"), total(text, "ab"), total(text, "b")), (Some(5.0), Some(7.0), None));
+        assert_eq!(total(text, "a{camera=\"x y\"}"), Some(2.0));
     }
 }

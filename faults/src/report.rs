@@ -1,6 +1,6 @@
 //! What came of it: a table, JSON, and a page.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -20,17 +20,25 @@ pub struct Outcome {
     pub seconds: f64,
     /// Whether every promise was kept.
     pub passed: bool,
+    checked: BTreeSet<Promise>,
     broken: Vec<Broken>,
     figures: BTreeMap<String, String>,
 }
 
 impl Outcome {
-    pub(crate) fn new(scenario: &Scenario, took: Duration, broken: Vec<Broken>, facts: Vec<(String, String)>) -> Self {
+    pub(crate) fn new(
+        scenario: &Scenario,
+        took: Duration,
+        checked: BTreeSet<Promise>,
+        broken: Vec<Broken>,
+        facts: Vec<(String, String)>,
+    ) -> Self {
         Self {
             name: scenario.name,
             what: scenario.what,
             seconds: (took.as_secs_f64() * 10.0).round() / 10.0,
             passed: broken.is_empty(),
+            checked,
             broken,
             figures: facts.into_iter().collect(),
         }
@@ -55,7 +63,13 @@ impl Outcome {
     }
 
     fn kept(&self, promise: Promise) -> &'static str {
-        if self.broken.iter().any(|broken| broken.promise == promise) { "**no**" } else { "yes" }
+        if self.broken.iter().any(|broken| broken.promise == promise) {
+            "**no**"
+        } else if self.checked.contains(&promise) {
+            "yes"
+        } else {
+            "–"
+        }
     }
 }
 
@@ -80,7 +94,7 @@ impl Report {
     pub fn markdown(&self, command: &str, machine: &str) -> String {
         let kept = self.outcomes.iter().filter(|outcome| outcome.passed).count();
         let mut page = format!(
-            "# Faults\n\n`{command}`, seed {}, on {machine}: {kept} of {} scenarios kept every promise.\n\n| scenario | what happened |",
+            "# Faults\n\n`{command}`, seed {}, on {machine}: {kept} of {} scenarios kept every promise (–: not put to the test).\n\n| scenario | what happened |",
             self.seed,
             self.outcomes.len()
         );
@@ -115,14 +129,17 @@ mod tests {
     #[test]
     fn a_broken_promise_stands_in_the_table_and_below_it() {
         let broken = vec![Broken { promise: Promise::OrderKept, what: "two before one".to_owned() }];
-        let outcome =
-            Outcome::new(&SCENARIOS[0], Duration::from_secs(3), broken, vec![("a".to_owned(), "b".to_owned())]);
-        let report = Report::new(7, vec![outcome, Outcome::new(&SCENARIOS[1], Duration::ZERO, vec![], vec![])]);
+        let checked = BTreeSet::from([Promise::OrderKept, Promise::NothingLost]);
+        let figures = vec![("a".to_owned(), "b".to_owned())];
+        let outcome = Outcome::new(&SCENARIOS[0], Duration::from_secs(3), checked, broken, figures);
+        let other = Outcome::new(&SCENARIOS[1], Duration::ZERO, BTreeSet::new(), vec![], vec![]);
+        let report = Report::new(7, vec![outcome, other]);
         let page = report.markdown("make faults", "a machine");
         assert!(!report.passed && page.contains("seed 7") && page.contains("1 of 2 scenarios"), "{page}");
         assert!(page.contains("| **no** |") && page.contains("- order kept: two before one"), "{page}");
         let rows: Vec<_> = page.lines().filter(|line| line.starts_with('|')).collect();
-        let columns: std::collections::BTreeSet<_> = rows.iter().map(|row| row.matches('|').count()).collect();
+        assert!(rows[2].contains("| yes | – | **no** | – |"), "{page}");
+        let columns: BTreeSet<_> = rows.iter().map(|row| row.matches('|').count()).collect();
         assert_eq!((rows.len(), columns.len()), (4, 1), "{page}");
     }
 }

@@ -19,6 +19,8 @@ const MOST_MB_A_MINUTE: f64 = 1.0;
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Looks at either end of which the median counts.
 const ENDS: usize = 12;
+/// Connections to PostgreSQL at most: eight of the pool by default, and as many that listen.
+const MOST_CONNECTIONS: usize = 16;
 
 /// What was held when, in minutes.
 type Look = (f64, Holdings);
@@ -106,6 +108,13 @@ fn judge(trial: &mut Trial<'_>, looks: &[Look], warm: usize, outages: usize) -> 
         if after > before {
             trial.tell(Promise::HoldingsBack, format!("{what}: {before} at first, {after} at last"));
         }
+    }
+    // Connections come and go with their use: not their growth tells, but how many there are beyond those.
+    let local = steady.iter().map(|(_, held)| held.local);
+    let (least, most) = (local.clone().min().unwrap_or_default(), local.max().unwrap_or_default());
+    trial.fact("local sockets held", format!("{least} to {most}"));
+    if most > least + MOST_CONNECTIONS {
+        trial.tell(Promise::HoldingsBack, format!("local sockets held: {most}, {least} at other times"));
     }
     let keep = &trial.matrix.options.keep;
     fs::create_dir_all(keep)?;

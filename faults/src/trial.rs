@@ -1,10 +1,11 @@
 //! One scenario at work: what it may do to a site, and what is checked whatever it did.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use chrono::TimeDelta;
 use nix::sys::signal::Signal;
 use rand::SeedableRng;
@@ -13,7 +14,7 @@ use rollcall_pipeline::{Clock, MonoTime, SystemClock, WallTime};
 
 use crate::BACK_WITHIN;
 use crate::daemon::metric;
-use crate::film::{Film, OTHER, USUAL};
+use crate::film::{Film, OTHER, ROUND, USUAL};
 use crate::ledger::Said;
 use crate::process::{Holdings, holdings};
 use crate::report::Outcome;
@@ -86,8 +87,8 @@ impl Matrix {
             trial.broken.push(Broken { promise: Promise::Behaves, what: format!("{error:#}") });
         }
         trial.keep_log(scenario.name);
-        let Trial { broken, facts, .. } = trial;
-        Outcome::new(scenario, clock.mono().since(begun), broken, facts)
+        let Trial { checked, broken, facts, .. } = trial;
+        Outcome::new(scenario, clock.mono().since(begun), checked, broken, facts)
     }
 }
 
@@ -103,6 +104,7 @@ pub(crate) struct Trial<'a> {
     pub(crate) destroyed: usize,
     site: Option<Site>,
     excuses: Vec<Excuse>,
+    checked: BTreeSet<Promise>,
     broken: Vec<Broken>,
     facts: Vec<(String, String)>,
     slowest_back: Option<Duration>,
@@ -119,6 +121,7 @@ impl<'a> Trial<'a> {
             destroyed: 0,
             site: None,
             excuses: Vec::new(),
+            checked: BTreeSet::new(),
             broken: Vec::new(),
             facts: Vec::new(),
             slowest_back: None,
@@ -219,14 +222,20 @@ impl<'a> Trial<'a> {
     pub(crate) fn back(&mut self, camera: usize, since: MonoTime) -> anyhow::Result<()> {
         let patience = self.patience();
         let live = until_live(self.site()?, camera, since, patience)?;
+        self.back_at(camera, since, live);
+        Ok(())
+    }
+
+    /// A camera that was mended at `since` gave pictures again at `at`: holds it to the time.
+    pub(crate) fn back_at(&mut self, camera: usize, since: MonoTime, at: MonoTime) {
         self.well(Some(camera));
-        let took = live.since(since);
+        let took = at.since(since);
         if took > BACK_WITHIN {
             let what = format!("{} was live {:.1} s after it was back", camera_name(camera), took.as_secs_f64());
             self.tell(Promise::BackInTime, what);
         }
         self.slowest_back = self.slowest_back.max(Some(took));
-        Ok(())
+        self.checked.insert(Promise::BackInTime);
     }
 
     /// A promise was broken.
@@ -249,23 +258,29 @@ impl<'a> Trial<'a> {
         })
     }
 
-    /// A metric of the daemon.
-    pub(crate) fn metric(&mut self, name: &str) -> anyhow::Result<f64> {
+    /// A metric of the daemon, if it has it by now: a counter with labels is there from its first count on.
+    fn look_up(&mut self, name: &str) -> anyhow::Result<Option<f64>> {
         let address = self.site()?.ledger.read(|said| said.address.clone());
         metric(&address.unwrap_or_default(), name)
     }
 
-    /// Waits until a metric is as wished.
+    /// A metric of the daemon.
+    pub(crate) fn metric(&mut self, name: &str) -> anyhow::Result<f64> {
+        self.look_up(name)?.with_context(|| format!("there is no {name}"))
+    }
+
+    /// Waits until a metric is there and as wished.
     pub(crate) fn until_metric(&mut self, name: &str, wished: impl Fn(f64) -> bool) -> anyhow::Result<f64> {
         let clock = SystemClock;
         let begun = clock.mono();
         loop {
-            let value = self.metric(name)?;
-            if wished(value) {
+            let value = self.look_up(name)?;
+            if let Some(value) = value.filter(|value| wished(*value)) {
                 return Ok(value);
             }
             if clock.mono().since(begun) > self.patience() {
-                bail!("{name} stays {value}");
+                let last = value.map_or("absent".to_owned(), |value| value.to_string());
+                bail!("{name} stays {last}");
             }
             self.pass(Duration::from_millis(100))?;
         }
@@ -317,8 +332,11 @@ impl<'a> Trial<'a> {
     fn settle(&mut self) -> anyhow::Result<()> {
         self.until_events_of_all(EVENTS_EACH)?;
         self.until_metric("rollcall_spool_depth", |depth| depth == 0.0)?;
+        // Somebody comes whom nothing excuses; the short form has no time for that.
+        self.pass(ROUND.min(self.matrix.options.hold))?;
         let after = self.holdings()?;
         let Some(before) = self.before else { return Ok(()) };
+        self.checked.insert(Promise::HoldingsBack);
         self.fact("memory MB", format!("{:.0} → {:.0}", before.resident_mb, after.resident_mb));
         self.fact("threads", format!("{} → {}", before.threads, after.threads));
         let held = |h: Holdings| h.files + h.sockets + h.local;
@@ -358,6 +376,12 @@ impl<'a> Trial<'a> {
         let accepted: usize = lives.iter().map(|life| life.accepted.len()).sum();
         let counted = case.visits_that_count();
         self.broken.extend(broken);
+        self.checked.extend([Promise::NothingLost, Promise::NoDuplicate, Promise::OrderKept, Promise::Behaves]);
+        if counted > 0 {
+            self.checked.insert(Promise::RightPeople);
+        } else if visits.is_empty() || self.matrix.options.hold >= ROUND {
+            self.tell(Promise::RightPeople, "nobody had to be seen".to_owned());
+        }
         self.fact("events", format!("{accepted} accepted, {} rows", rows.sightings.len()));
         self.fact("visits", format!("{} shown, {counted} had to be seen", visits.len()));
         let unexpected = |text: &&String| !self.expected_errors.iter().any(|expected| text.contains(expected));

@@ -5,13 +5,17 @@ use std::time::Duration;
 use rollcall_pipeline::{Clock, SystemClock};
 use rollcall_test_camera::{TestCamera, TestCameraError};
 
+use crate::film::USUAL;
+use crate::ledger::Said;
 use crate::site::Plan;
 use crate::trial::Trial;
-use crate::verdict::camera_name;
+use crate::verdict::{Promise, camera_name};
 
 /// Longer than a camera that went away is asked every second.
 const LONG: Duration = Duration::from_secs(40);
 const FLAP: Duration = Duration::from_secs(1);
+/// What the daemon says when it goes on with a stream that is not comparable with what came before.
+const NEW_EPOCH: &str = "the stream changed";
 
 /// What comes of breaking and mending.
 type Done = Result<(), TestCameraError>;
@@ -145,23 +149,31 @@ pub(super) fn resolution(trial: &mut Trial<'_>) -> anyhow::Result<()> {
     for other in [true, false] {
         // Whoever is in view is torn from it; the next one counts.
         trial.excuse(Some(0));
+        let switched = SystemClock.mono();
         trial.switch_film(0, other)?;
-        trial.until_events_of_all(1)?;
-        trial.well(Some(0));
-        trial.until_events_of_all(6)?;
+        trial.until_said(NEW_EPOCH)?;
+        trial.back_at(0, switched, SystemClock.mono());
+        trial.until_events_of_all(7)?;
     }
     Ok(())
 }
 
 pub(super) fn pts_jump(trial: &mut Trial<'_>) -> anyhow::Result<()> {
     trial.begin(two())?;
+    let decoded = format!("rollcall_camera_frames_decoded_total{{camera=\"{}\"}}", camera_name(0));
     for seconds in [3600, -3600] {
         trial.excuse(Some(0));
+        let (jumped, before) = (SystemClock.mono(), trial.metric(&decoded)?);
         trial.site()?.cameras[0].jump_clock(seconds);
-        trial.until_events_of_all(1)?;
-        trial.well(Some(0));
-        trial.until_events_of_all(6)?;
+        // A second of pictures: more than was on its way.
+        trial.until_metric(&decoded, |frames| frames >= before + f64::from(USUAL.fps))?;
+        trial.back_at(0, jumped, SystemClock.mono());
+        trial.until_events_of_all(7)?;
     }
+    // The receiver may level a jump out before the daemon sees it.
+    let epochs = |said: &Said| said.messages.iter().filter(|message| message.starts_with(NEW_EPOCH)).count();
+    let epochs = trial.site()?.ledger.read(epochs);
+    trial.fact("new epochs", epochs);
     Ok(())
 }
 
@@ -179,5 +191,12 @@ pub(super) fn flaps(trial: &mut Trial<'_>) -> anyhow::Result<()> {
     trial.pass(FLAP)?;
     trial.site()?.cameras[0].restart()?;
     trial.fact("flaps", flaps + 1);
-    trial.back(0, SystemClock.mono())
+    trial.back(0, SystemClock.mono())?;
+    let lost = |said: &Said| said.cameras.iter().filter(|w| w.camera == camera_name(0) && w.what != "live").count();
+    let lost = trial.site()?.ledger.read(lost);
+    trial.fact("connections lost or refused", lost);
+    if lost == 0 {
+        trial.tell(Promise::Behaves, "it did not say that a connection was lost".to_owned());
+    }
+    Ok(())
 }

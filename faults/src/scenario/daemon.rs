@@ -9,6 +9,7 @@ use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 use rand::RngExt;
 
+use crate::ledger::Said;
 use crate::process::thread;
 use crate::site::Plan;
 use crate::trial::Trial;
@@ -18,6 +19,8 @@ use crate::verdict::Promise;
 const LIFE_MS: u64 = 9_000;
 const RELOAD_EVERY: Duration = Duration::from_millis(300);
 const RELOADS: u32 = 20;
+/// Among so many lives one at least is long enough for an event.
+const MANY_KILLS: u32 = 10;
 
 pub(super) fn killed(trial: &mut Trial<'_>) -> anyhow::Result<()> {
     trial.begin(Plan { own_database: true, ..Plan::default() })?;
@@ -30,6 +33,13 @@ pub(super) fn killed(trial: &mut Trial<'_>) -> anyhow::Result<()> {
     }
     trial.kill()?;
     trial.fact("kills", kills + 1);
+    // The first life has had its events before anything was broken.
+    let loaded = |said: &Said| said.lives.iter().skip(1).filter(|life| !life.accepted.is_empty()).count();
+    let loaded = trial.site()?.ledger.read(loaded);
+    trial.fact("killed after an event", loaded);
+    if loaded == 0 && kills >= MANY_KILLS {
+        trial.tell(Promise::Behaves, "no life was long enough for an event: none was killed under load".to_owned());
+    }
     trial.start()
 }
 

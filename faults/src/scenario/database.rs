@@ -53,9 +53,13 @@ pub(super) fn restarted(trial: &mut Trial<'_>) -> anyhow::Result<()> {
 pub(super) fn slow(trial: &mut Trial<'_>) -> anyhow::Result<()> {
     trial.begin(Plan::default())?;
     let rounds = (trial.matrix.options.hold.as_secs() / (STILL + MOVES).as_secs()).max(2);
-    for _ in 0..rounds {
+    for round in 0..rounds {
         trial.site()?.server()?.freeze();
         trial.pass(STILL)?;
+        if round == 0 {
+            // Until an event has met it.
+            trial.until_metric("rollcall_spool_depth", |depth| depth >= 1.0)?;
+        }
         trial.site()?.server()?.resume();
         trial.pass(MOVES)?;
     }
