@@ -115,7 +115,7 @@ names! {
         AttendanceMarked = "rollcall_attendance_marked_total", Count, ["camera", "outcome"], "Attendance marks committed, by status.";
         LivenessFail = "rollcall_liveness_fail_total", Count, ["camera"], "Tracks taken for a picture or a screen.";
         DuplicatesBlocked = "rollcall_duplicates_blocked_total", Count, ["camera"], "Repeated decisions about somebody already marked that were counted on the sighting, not written again.";
-        SinkEvents = "rollcall_sink_events_total", Count, ["outcome"], "Events by what the sink did with them: committed, duplicate, spooled, replayed or poison.";
+        SinkEvents = "rollcall_sink_events_total", Count, ["outcome"], "Events by what the sink did with them: committed, duplicate, spooled, replayed, poison (refused by the database and kept), or dropped (refused, and no room to keep them).";
         SinkRetries = "rollcall_sink_retries_total", Count, ["reason"], "Writes that were tried again, by reason.";
         FaceJobs = "rollcall_face_jobs_total", Count, ["outcome"], "Pictures and clips that were handed in: done, refused (the picture will not do), busy (the queue was full), unavailable (the breaker is open), late (nobody waited any more) or failed.";
         LaneRestarts = "rollcall_lane_restarts_total", Count, ["stage", "reason"], "Restarts of the lane, by the stage that failed and how: panic, fault, or build (the lane could not be built).";
@@ -411,7 +411,7 @@ impl SinkMetrics {
         self.end_to_end.record(committed.since(first_usable).as_secs_f64());
     }
 
-    /// What became of `n` events: `committed`, `duplicate`, `spooled`, `replayed` or `poison`.
+    /// What became of `n` events: `committed`, `duplicate`, `spooled`, `replayed`, `poison` or `dropped`.
     pub fn events(&self, outcome: &'static str, n: usize) {
         counter(CounterName::SinkEvents, &[Label::Outcome(outcome)]).increment(n as u64);
     }

@@ -364,6 +364,7 @@ impl Shared {
             match error {
                 SpoolError::Full { .. } if !queues.rejected.is_empty() => {
                     let dropped = queues.rejected.drop_oldest();
+                    self.metrics.events("dropped", dropped);
                     tracing::error!(dropped, "the directory rejected is full: its oldest events are dropped");
                 }
                 SpoolError::Io { .. } if !queues.stopping => {
