@@ -67,14 +67,15 @@ impl CaptureClock {
         let passed = i64::try_from(media.0.saturating_sub(anchor.last)).unwrap_or(i64::MAX);
         anchor.last = media.0;
         let slew = passed / SLEW_DIVISOR;
-        let error = offset - anchor.offset;
-        anchor.offset += if error < -STEP_NS || (error < 0 && media.0 <= WARM_UP_NS) {
+        let error = offset.saturating_sub(anchor.offset);
+        let moved = if error < -STEP_NS || (error < 0 && media.0 <= WARM_UP_NS) {
             error
         } else {
             // Upwards too: where the camera's clock is slow every frame seems later than the one before.
             error.clamp(-slew, slew)
         };
-        (offset - anchor.offset).max(0)
+        anchor.offset = anchor.offset.saturating_add(moved);
+        offset.saturating_sub(anchor.offset).max(0)
     }
 }
 
@@ -163,6 +164,23 @@ mod tests {
                     }
                 }
                 before = Some((at, media));
+            }
+        }
+
+        /// Stamps and NTP are the camera's: whatever they are, an estimate lies before the arrival and NTP near it.
+        #[test]
+        fn no_stamp_of_a_camera_moves_a_time_far(
+            frames in prop::collection::vec((any::<u64>(), 0u64..1 << 60, prop::option::of(any::<i8>())), 1..100),
+        ) {
+            let mut clock = CaptureClock::default();
+            for (media, received, ntp) in frames {
+                let ntp = ntp.map(|seconds| START + TimeDelta::seconds(i64::from(seconds)));
+                let received = MonoTime(Duration::from_nanos(received));
+                let got = clock.place(MediaTime(media), received, START, ntp);
+                match got.source {
+                    TimeSource::Ntp => prop_assert!((got.at - START).abs() <= MAX_SKEW && Some(got.at) == ntp),
+                    _ => prop_assert!(got.at <= START),
+                }
             }
         }
 

@@ -205,6 +205,10 @@ impl Doze {
 
 #[cfg(test)]
 mod tests {
+    use proptest::bool::weighted;
+    use proptest::collection::vec;
+    use proptest::{option, prelude::*};
+
     use super::*;
 
     /// A camera of 25 pictures a second, a key frame each second.
@@ -382,6 +386,33 @@ mod tests {
         camera.doze.take(unit, camera.calls);
         let after = camera.run(20, 500);
         assert!(after.contains(&Verdict::Hold), "the stamps went back by ten minutes");
+    }
+
+    proptest! {
+        /// Stamps, sizes and flags are the camera's: whatever they are, nothing is decoded without the pictures that it needs,
+        /// and what is held is bounded.
+        #[test]
+        fn no_picture_is_decoded_before_those_it_builds_on(
+            units in vec((0..400u64, 0..300_000usize, weighted(0.04), option::of(0..40_000u64), 0..20u8, any::<bool>()), 1..800),
+        ) {
+            let mut camera = Camera::dozing();
+            let (mut at, mut held) = (camera.at(), 0);
+            for (after, size, is_key, shown, call, is_last_kept) in units {
+                at += Duration::from_millis(after);
+                camera.calls.stirred += u64::from(call == 0);
+                camera.calls.asked += u64::from(call == 1);
+                let unit = Unit { at, size, is_key, shown: shown.map(Duration::from_millis), is_last_kept };
+                held = match camera.doze.take(unit, camera.calls) {
+                    Verdict::Hold => held + size,
+                    Verdict::Wake => 0,
+                    Verdict::Decode => {
+                        prop_assert!(is_key || held == 0);
+                        0
+                    }
+                };
+                prop_assert!(held <= MOST_HELD && (held == 0 || !is_key));
+            }
+        }
     }
 
     #[test]
