@@ -26,9 +26,8 @@ use crate::verdict::{Broken, Case, Excuse, Promise, camera_name};
 const EVENTS_EACH: usize = 3;
 /// What a frame needs from the camera to the lane: a visit that ends sooner after a camera is live is not held against it.
 const GRACE: TimeDelta = TimeDelta::milliseconds(700);
-/// What memory may have grown by: caches of the database client, arenas of the allocator, and pictures on their way. With
-/// nothing lost it wanders by 55 MB; one set of models is 45 MB, and a scenario that repeats its fault leaves several.
-const MORE_MEMORY_MB: f64 = 96.0;
+/// What memory may have grown by: caches of the database client, arenas of the allocator, and pictures on their way.
+const MORE_MEMORY_MB: f64 = 32.0;
 /// Threads and files come and go by a few: tokio's blocking threads, and connections of the pool.
 const MORE_THREADS: usize = 4;
 const MORE_FILES: usize = 8;
