@@ -122,10 +122,3 @@ fn the_image_is_made_without_what_git_ignores() {
         assert!(kept_out.contains(&path), "Dockerfile.dockerignore lacks {path}");
     }
 }
-
-#[test]
-fn memory_goes_back_to_the_system_wherever_it_is_deployed() {
-    for file in ["deploy/docker/Dockerfile", "deploy/systemd/rollcall.service"] {
-        assert!(read(file).contains("MALLOC_MMAP_THRESHOLD_=4194304"), "{file}");
-    }
-}

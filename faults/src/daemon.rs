@@ -41,8 +41,6 @@ impl Daemon {
         wrapped
             .env("RUST_LOG", "info,sqlx=warn,rollcall_pipeline::lane=debug")
             .env("ROLLCALL__LOG__FORMAT", "json")
-            // As deploy/ sets it.
-            .env("MALLOC_MMAP_THRESHOLD_", "4194304")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());

@@ -1,7 +1,7 @@
 //! All metrics, each named once: a name, its unit, its labels, its help text.
 //!
-//! Rules: prefix `rollcall_`, unit as suffix, counters end in `_total`, labels only `camera`, `stage`, `edge`, `reason` and
-//! `outcome`, whose values are configured names or words from our own enums, so that their number is bounded.
+//! Rules: prefix `rollcall_`, unit as suffix, counters end in `_total`, labels only `camera`, `stage`, `edge`, `reason`,
+//! `outcome` and `task`, whose values are configured names or words of our own, so that their number is bounded.
 //! Whoever records often holds a handle: [`counter`], [`gauge`] and [`histogram`] look names up and allocate.
 //! Handles made before a recorder is installed record nothing for ever: install the recorder first.
 
@@ -29,6 +29,8 @@ pub enum Label<'a> {
     Outcome(&'static str),
     /// Of the program.
     Version(&'static str),
+    /// Of the daemon, beside the lane.
+    Task(&'static str),
 }
 
 impl Label<'_> {
@@ -41,13 +43,16 @@ impl Label<'_> {
             Self::Reason(_) => "reason",
             Self::Outcome(_) => "outcome",
             Self::Version(_) => "version",
+            Self::Task(_) => "task",
         }
     }
 
     fn to_label(self) -> ::metrics::Label {
         let value: SharedString = match self {
             Self::Camera(id) => id.as_str().to_owned().into(),
-            Self::Stage(v) | Self::Edge(v) | Self::Reason(v) | Self::Outcome(v) | Self::Version(v) => v.into(),
+            Self::Stage(v) | Self::Edge(v) | Self::Reason(v) | Self::Outcome(v) | Self::Version(v) | Self::Task(v) => {
+                v.into()
+            }
         };
         ::metrics::Label::new(self.key(), value)
     }
@@ -119,6 +124,7 @@ names! {
         SinkRetries = "rollcall_sink_retries_total", Count, ["reason"], "Writes that were tried again, by reason.";
         FaceJobs = "rollcall_face_jobs_total", Count, ["outcome"], "Pictures and clips that were handed in: done, refused (the picture will not do), busy (the queue was full), unavailable (the breaker is open), late (nobody waited any more) or failed.";
         LaneRestarts = "rollcall_lane_restarts_total", Count, ["stage", "reason"], "Restarts of the lane, by the stage that failed and how: panic, fault, or build (the lane could not be built).";
+        BackgroundRestarts = "rollcall_background_restarts_total", Count, ["task"], "Tasks of the daemon beside the lane that panicked and were begun again.";
     }
 }
 

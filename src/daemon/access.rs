@@ -13,7 +13,14 @@ use rollcall_store::{Actor, PasswordLink, Store};
 const LINK_FOR: Duration = Duration::hours(24);
 
 /// Says in the log how to make the first admin, if there is none.
-pub(super) async fn offer_set_up(
+pub(super) async fn offer_set_up(store: Store, clock: Arc<dyn Clock>, address: SocketAddr, public_url: Option<String>) {
+    store.until_prepared().await;
+    if let Err(error) = offer(store, clock, address, public_url).await {
+        tracing::warn!("the first admin has to be made with `rollcall admin create`: {error:#}");
+    }
+}
+
+async fn offer(
     store: Store,
     clock: Arc<dyn Clock>,
     address: SocketAddr,

@@ -32,8 +32,6 @@ use super::Control;
 use super::cameras::{Cameras, Stored};
 
 const RETRY: Duration = Duration::from_secs(1);
-/// How often is looked whether the database was there for the first time.
-const PREPARED_EVERY: Duration = Duration::from_millis(200);
 /// Without news for so long it is looked anyway: a connection that a firewall dropped tells nothing for ever.
 const ASK_AFTER: Duration = Duration::from_secs(45);
 /// How often is looked whether a camera is different, for live views.
@@ -74,10 +72,7 @@ impl CameraDesk {
     /// Loads the cameras of the database, and again whenever they changed; for ever. Without the database they stay as they
     /// were.
     pub(super) async fn follow(self: Arc<Self>, store: Store, control: Sender<Control>) {
-        // Whoever follows the people prepares it.
-        while !store.is_prepared() {
-            tokio::time::sleep(PREPARED_EVERY).await;
-        }
+        store.until_prepared().await;
         loop {
             let Err(error) = self.follow_while_connected(&store, &control).await;
             // Whoever follows the gallery tells that the database is away.

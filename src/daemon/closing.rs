@@ -50,7 +50,7 @@ pub(super) struct Closer {
 
 impl Closer {
     /// Closes what is over; for ever. The database may be away: then nothing is closed.
-    pub(super) async fn run(self) {
+    pub(super) async fn run(self: Arc<Self>) {
         self.people.until_loaded().await;
         let (mut told, mut watches) = (HashSet::new(), Watches::default());
         let mut late_since = self.clock.wall() - LATE_MARKS_BACK;

@@ -38,7 +38,7 @@ struct Counts {
 
 impl Minutes {
     /// For ever.
-    pub(super) async fn run(self) {
+    pub(super) async fn run(self: Arc<Self>) {
         let mut before: HashMap<String, Counts> = HashMap::new();
         let mut current: HashMap<String, CameraMinute> = HashMap::new();
         // One row a camera and minute, also when the clock goes back: the later one counts.

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! main thread: waits for  Loaded ─► start cameras   Hangup ─► reload   Terminate, LaneOver ─► shut down
-//! tokio:       API, feed, signals, cameras of the database, partitions, sessions and absences, minutes of cameras, visitors
+//! tokio:       signals; in the background: API, live views, places and cameras of the database, closing of sessions,
+//!              states and minutes of cameras, visitors, upkeep
 //! threads:     one a camera, the lane's, people (gallery, names, marks of before), the sink's drainer, the cluster's keeper
 //! ```
 //!
@@ -10,6 +11,7 @@
 //! database may go: events are spooled, the gallery stays as it was.
 
 mod access;
+mod background;
 mod camera_desk;
 mod cameras;
 mod closing;
@@ -19,6 +21,7 @@ mod people;
 mod signals;
 mod status;
 mod timetables;
+mod upkeep;
 mod visitors;
 mod watches;
 
@@ -31,24 +34,21 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use anyhow::Context;
-use chrono::{Days, TimeDelta};
 use parking_lot::Mutex;
 use rollcall_attendance::{Register, Schedule};
 use rollcall_control_api::{Access, Api, Live, Metrics, router, serve};
 use rollcall_faces::LiveShots;
-use rollcall_pipeline::config::{Config, Reload, RetentionConfig};
+use rollcall_pipeline::config::{Config, Reload};
 use rollcall_pipeline::lane::{Lane, LaneOptions};
 use rollcall_pipeline::ports::Observer;
 use rollcall_pipeline::supervisor::{Supervisor, Worker, log_panics};
 use rollcall_pipeline::{Clock, FrameMux, MuxMode, SystemClock};
-use rollcall_sinks::{PgSink, PgSinkOptions, Refused};
+use rollcall_sinks::{PgSink, PgSinkOptions, Refused, SinkMonitor};
 use rollcall_stages::matching::{Gallery, GalleryHandle};
 use rollcall_stages::preview::{PreviewHub, PreviewLimits};
-use rollcall_store::{Retention, Store};
+use rollcall_store::Store;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
 use crate::cli::Place;
 use crate::compose::{Stages, Vision};
@@ -57,6 +57,7 @@ use crate::figures::{self, recognition_settings};
 use crate::paths;
 use crate::rules::{self, Rules};
 
+use background::Background;
 use camera_desk::CameraDesk;
 use cameras::{Cameras, STOP_PATIENCE};
 use closing::Closer;
@@ -67,12 +68,10 @@ use status::Status;
 
 /// How often cameras are looked after and metrics are kept small.
 const TICK: Duration = Duration::from_secs(1);
-/// How often partitions are made ahead, and what is too old is forgotten.
-const PARTITIONS_EVERY: Duration = Duration::from_secs(6 * 3600);
-/// How long live views may go on where they stopped.
-const FEED_KEPT: TimeDelta = TimeDelta::hours(24);
-/// How often is looked whether the database was there for the first time.
-const PREPARED_EVERY: Duration = Duration::from_secs(5);
+/// What runs in the background and panicked is begun again after so long.
+const AGAIN_AFTER: Duration = Duration::from_secs(5);
+/// How long each of those that end with the daemon may take.
+const ENDING: Duration = Duration::from_secs(2);
 
 /// What the main thread waits for.
 pub(crate) enum Control {
@@ -101,19 +100,19 @@ pub(crate) struct Daemon {
     supervisor: Supervisor,
     metrics: Metrics,
     database: Database,
+    vision: Vision,
     people: Arc<People>,
     faces: Arc<FaceDesk>,
     desk: Arc<CameraDesk>,
     live: Live,
-    /// The task that feeds `live`.
-    feeding: JoinHandle<()>,
-    /// The thread that follows people and the gallery.
-    following: Option<Worker>,
+    sink: SinkMonitor,
     lane: Arc<Lane>,
     cameras: Arc<Mutex<Cameras>>,
+    background: Background,
+    /// The thread that follows people and the gallery.
+    following: Option<Worker>,
     control: Sender<Control>,
     controlled: Receiver<Control>,
-    stopping: watch::Sender<bool>,
 }
 
 impl Daemon {
@@ -174,64 +173,9 @@ impl Daemon {
         let options = LaneOptions { stuck_after: config.lane.stuck_after, ..LaneOptions::live() };
         let lane = Arc::new(Lane::spawn(stages, Box::new(sink), &mux, &supervisor, options)?);
 
-        let site = config.site.name.clone();
-        let closer = Closer {
-            store: database.store.clone(),
-            people: Arc::clone(&people),
-            cameras: Arc::clone(&cameras),
-            lane: Arc::clone(&lane),
-            sink: monitor.clone(),
-            clock: Arc::clone(&clock),
-        };
-        let status = Status::new(
-            Arc::clone(&people),
-            monitor,
-            Arc::clone(&lane),
-            Arc::clone(&cameras),
-            known,
-            recognition,
-            site,
-        );
-        let desk = Arc::new(CameraDesk::new(Arc::clone(&cameras), config.clone(), preview, Arc::clone(&clock)));
-        let live = Live::default();
-        let (feed, rows) = (live.clone(), database.store.clone());
-        let feeding = runtime.spawn(async move { feed.follow(rows).await });
-        let (stopping, mut stopped) = watch::channel(false);
-        let (planner, store, mut over) = (Arc::clone(&people), database.store.clone(), stopped.clone());
-        runtime.spawn(async move {
-            tokio::select! {
-                ((), ()) = async { tokio::join!(planner.follow_places(store), closer.run()) } => {}
-                _ = over.wait_for(|stop| *stop) => {}
-            }
-        });
-        let (store, changed, mut over) = (database.store.clone(), control.clone(), stopped.clone());
-        let (follower, teller) = (Arc::clone(&desk), Arc::clone(&desk));
-        runtime.spawn(async move {
-            tokio::select! {
-                () = follower.follow(store.clone(), changed) => {}
-                () = teller.tell(store) => {}
-                _ = over.wait_for(|stop| *stop) => {}
-            }
-        });
-        let api = Api {
-            store: database.store.clone(),
-            daemon: Arc::new(status),
-            cameras: Arc::clone(&desk) as _,
-            faces: Arc::clone(&faces) as _,
-            live: live.clone(),
-            access: Access::new(config.server.clone()),
-            privacy: config.privacy,
-            clock,
-        };
-        let routes = router(Arc::new(api), metrics.clone());
+        let desk = Arc::new(CameraDesk::new(Arc::clone(&cameras), config.clone(), preview, clock));
         let address = listener.local_addr()?;
-        runtime.spawn(async move {
-            let stop = async move { drop(stopped.wait_for(|stop| *stop).await) };
-            if let Err(error) = serve(listener, routes, stop).await {
-                tracing::error!(%error, "the API ended");
-            }
-        });
-        tracing::info!(%address, "serving /docs, /api/v1, /health and /metrics");
+        let background = Background::new(runtime.handle().clone(), AGAIN_AFTER);
         let mut daemon = Self {
             place,
             started_with: config.clone(),
@@ -242,19 +186,22 @@ impl Daemon {
             supervisor,
             metrics,
             database,
+            vision: known,
             people,
             faces,
             desk,
-            live,
-            feeding,
-            following: None,
+            live: Live::default(),
+            sink: monitor,
             lane,
             cameras,
+            background,
+            following: None,
             control,
             controlled,
-            stopping,
         };
-        daemon.watch()?;
+        daemon.follow()?;
+        daemon.keep_books();
+        daemon.serve(listener);
         Ok(daemon)
     }
 
@@ -273,44 +220,21 @@ impl Daemon {
         self.control.clone()
     }
 
-    /// Starts what follows the database and the lane.
-    fn watch(&mut self) -> anyhow::Result<()> {
-        let (people, store, loaded) = (Arc::clone(&self.people), self.database.store.clone(), self.control.clone());
-        let (runtime, mut stopped) = (self.runtime.handle().clone(), self.stopping.subscribe());
+    /// Starts what brings the database's people, places and cameras in, and what waits for the lane's end.
+    fn follow(&mut self) -> anyhow::Result<()> {
+        let (people, store, loaded) = (Arc::clone(&self.people), self.store(), self.control.clone());
+        let (runtime, ending) = (self.runtime.handle().clone(), self.background.ending());
+        // A thread of its own: to load a large gallery takes a core for seconds.
         let following = self.supervisor.spawn("people", move |_| {
-            runtime.block_on(async {
-                tokio::select! {
-                    () = people.follow(store, loaded) => {}
-                    _ = stopped.wait_for(|stop| *stop) => {}
-                }
-            });
+            let follow = || Arc::clone(&people).follow(store.clone(), loaded.clone());
+            runtime.block_on(ending.keep("people", follow));
             Ok(())
         })?;
         self.following = Some(following);
-        let (store, clock) = (self.database.store.clone(), Arc::clone(self.supervisor.clock()));
-        let retention = self.config.retention;
-        self.runtime.spawn(async move { keep_partitions(store, clock, retention).await });
-        let (store, clock) = (self.database.store.clone(), Arc::clone(self.supervisor.clock()));
-        let (address, public_url) = (self.address, self.config.server.public_url.clone());
-        self.runtime.spawn(async move {
-            while !store.is_prepared() {
-                tokio::time::sleep(PREPARED_EVERY).await;
-            }
-            if let Err(error) = access::offer_set_up(store, clock, address, public_url).await {
-                tracing::warn!("the first admin has to be made with `rollcall admin create`: {error:#}");
-            }
-        });
-        let minutes = Minutes {
-            store: self.database.store.clone(),
-            cameras: Arc::clone(&self.cameras),
-            metrics: self.metrics.clone(),
-            clock: Arc::clone(self.supervisor.clock()),
-        };
-        self.runtime.spawn(minutes.run());
-        if self.config.privacy.cluster_unknown {
-            let similarity = recognition_settings(&self.config.recognition).settled_similarity;
-            self.runtime.spawn(visitors::tell_apart(self.database.store.clone(), similarity));
-        }
+        let (people, store) = (Arc::clone(&self.people), self.store());
+        self.background.keep("places", move || Arc::clone(&people).follow_places(store.clone()));
+        let (desk, store, changed) = (Arc::clone(&self.desk), self.store(), self.control.clone());
+        self.background.keep("cameras", move || Arc::clone(&desk).follow(store.clone(), changed.clone()));
         let (lane, over) = (Arc::clone(&self.lane), self.control.clone());
         self.supervisor.spawn("lane-watch", move |_| {
             // The error is told at the shutdown that this begins.
@@ -319,6 +243,72 @@ impl Daemon {
             Ok(())
         })?;
         Ok(())
+    }
+
+    /// Starts what writes the database by itself: sessions that close, how cameras are, who came again, what is forgotten.
+    fn keep_books(&mut self) {
+        let clock = self.supervisor.clock();
+        let closer = Arc::new(Closer {
+            store: self.store(),
+            people: Arc::clone(&self.people),
+            cameras: Arc::clone(&self.cameras),
+            lane: Arc::clone(&self.lane),
+            sink: self.sink.clone(),
+            clock: Arc::clone(clock),
+        });
+        self.background.keep("closing", move || Arc::clone(&closer).run());
+        let (desk, store) = (Arc::clone(&self.desk), self.store());
+        self.background.keep("camera-states", move || Arc::clone(&desk).tell(store.clone()));
+        let minutes = Arc::new(Minutes {
+            store: self.store(),
+            cameras: Arc::clone(&self.cameras),
+            metrics: self.metrics.clone(),
+            clock: Arc::clone(clock),
+        });
+        self.background.keep("minutes", move || Arc::clone(&minutes).run());
+        if self.config.privacy.cluster_unknown {
+            let (store, similarity) = (self.store(), recognition_settings(&self.config.recognition).settled_similarity);
+            self.background.keep("visitors", move || visitors::tell_apart(store.clone(), similarity));
+        }
+        let (store, clock, keep) = (self.store(), Arc::clone(clock), self.config.retention);
+        self.background.keep("upkeep", move || upkeep::run(store.clone(), Arc::clone(&clock), keep));
+    }
+
+    /// Starts the API, what feeds its live views, and the way in for the first admin.
+    fn serve(&mut self, listener: TcpListener) {
+        let (clock, address) = (Arc::clone(self.supervisor.clock()), self.address);
+        let status = Status::new(
+            Arc::clone(&self.people),
+            self.sink.clone(),
+            Arc::clone(&self.lane),
+            Arc::clone(&self.cameras),
+            self.vision.clone(),
+            recognition_settings(&self.config.recognition),
+            self.config.site.name.clone(),
+        );
+        let api = Api {
+            store: self.store(),
+            daemon: Arc::new(status),
+            cameras: Arc::clone(&self.desk) as _,
+            faces: Arc::clone(&self.faces) as _,
+            live: self.live.clone(),
+            access: Access::new(self.config.server.clone()),
+            privacy: self.config.privacy,
+            clock: Arc::clone(&clock),
+        };
+        let routes = router(Arc::new(api), self.metrics.clone());
+        let ending = self.background.ending();
+        self.background.start("api", async move {
+            if let Err(error) = serve(listener, routes, ending.come()).await {
+                tracing::error!(%error, "the API ended");
+            }
+        });
+        let (live, store) = (self.live.clone(), self.store());
+        self.background.keep("live", move || live.clone().follow(store.clone()));
+        let (store, public_url) = (self.store(), self.config.server.public_url.clone());
+        let offer = move || access::offer_set_up(store.clone(), Arc::clone(&clock), address, public_url.clone());
+        self.background.keep("set-up", offer);
+        tracing::info!(%address, "serving /docs, /api/v1, /health and /metrics");
     }
 
     /// Runs until it is told to end, or cannot go on.
@@ -416,18 +406,20 @@ impl Daemon {
         // A camera that hangs leaves the lane its half: what was seen matters more than a thread.
         leaving.join(STOP_PATIENCE.min(patience / 2));
         let drained = self.lane.shutdown(patience.saturating_sub(clock.mono().since(begun)));
-        self.stopping.send_replace(true);
         // What was seen last is told; then whoever follows is told to come back.
         self.live.stop();
-        let Self { runtime, database, supervisor, place, following, feeding, .. } = self;
-        // It holds a connection.
-        drop(runtime.block_on(async { tokio::time::timeout(Duration::from_secs(2), feeding).await }));
-        drop(following.map(|worker| worker.join_within(Duration::from_secs(2))));
+        let Self { runtime, database, supervisor, place, following, background, .. } = self;
+        // All of them hold connections.
+        let hanging = runtime.block_on(background.end(ENDING));
+        drop(following.map(|worker| worker.join_within(ENDING)));
         database.close(&runtime);
-        runtime.shutdown_timeout(Duration::from_secs(2));
-        let joined = supervisor.join_all(Duration::from_secs(2));
+        runtime.shutdown_timeout(ENDING);
+        let joined = supervisor.join_all(ENDING);
         let stats =
             drained.with_context(|| format!("some of it may be lost; see the log and {:?}", place.data_dir()))?;
+        if !hanging.is_empty() {
+            tracing::warn!(tasks = hanging.join(", "), "still at work at the end");
+        }
         if let Err(threads) = joined {
             tracing::warn!(threads = threads.join(", "), "still running at the end");
         }
@@ -464,38 +456,4 @@ fn sink(
     let refused = Refused::telling(move |person, event| forgetting.forget(person, event));
     let options = PgSinkOptions { refused, ..options };
     Ok(PgSink::open(store.clone(), runtime.handle().clone(), Arc::clone(clock), supervisor, options)?)
-}
-
-/// Makes partitions ahead, so that a row never finds only the default one, and forgets what is too old.
-async fn keep_partitions(store: Store, clock: Arc<dyn Clock>, keep: RetentionConfig) {
-    // Whoever follows the people prepares it.
-    while !store.is_prepared() {
-        tokio::time::sleep(PREPARED_EVERY).await;
-    }
-    loop {
-        let today = clock.wall().date_naive();
-        if let Err(error) = store.make_partitions(today).await {
-            tracing::warn!(%error, "no partitions were made ahead; rows go to the default one until it works");
-        }
-        let from = |days: Option<u32>| days.and_then(|days| today.checked_sub_days(Days::new(days.into())));
-        let retention = Retention {
-            events_from: from(keep.events_days),
-            reviews_from: from(keep.events_days),
-            crops_from: from(keep.crops_days),
-            marks_from: None,
-            audit_from: from(keep.audit_days),
-        };
-        match store.apply_retention(&retention).await {
-            Ok(0) => {}
-            Ok(months) => tracing::info!(months, "forgot events that are too old"),
-            Err(error) => tracing::warn!(%error, "what is too old was not forgotten; tried again in six hours"),
-        }
-        if let Err(error) = store.prune_feed(clock.wall() - FEED_KEPT).await {
-            tracing::warn!(%error, "the feed keeps what is too old; tried again in six hours");
-        }
-        if let Err(error) = store.forget_expired_access(clock.wall()).await {
-            tracing::warn!(%error, "expired tokens were not forgotten; tried again in six hours");
-        }
-        tokio::time::sleep(PARTITIONS_EVERY).await;
-    }
 }

@@ -125,7 +125,7 @@ impl People {
     }
 
     /// Loads, and loads again whenever something changed; for ever. The database may be away at any time.
-    pub(super) async fn follow(&self, store: Store, control: Sender<Control>) {
+    pub(super) async fn follow(self: Arc<Self>, store: Store, control: Sender<Control>) {
         let mut wait = FIRST_RETRY;
         loop {
             let Err(error) = self.follow_while_connected(&store, &control, &mut wait).await;

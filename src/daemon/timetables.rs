@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::convert::Infallible;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{Days, NaiveDate, TimeDelta, Weekday};
@@ -39,7 +40,7 @@ const LOADED_AHEAD: TimeDelta = TimeDelta::days(8);
 
 impl People {
     /// Keeps sessions planned and the matcher's rules as the database has them; for ever. The database may be away.
-    pub(super) async fn follow_places(&self, store: Store) {
+    pub(super) async fn follow_places(self: Arc<Self>, store: Store) {
         loop {
             let Err(error) = self.follow_places_while_connected(&store).await;
             // Whoever follows the gallery tells that the database is away.

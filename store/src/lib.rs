@@ -119,6 +119,8 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 const ASK_EVERY: Duration = Duration::from_secs(2);
 /// … and is gone when it has not so many times in a row.
 const SILENT: u32 = 3;
+/// Whoever waits for the schema to be brought up to date looks so often.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// So long a connection that worked is taken to work.
 const TRUSTED: Duration = Duration::from_millis(500);
 
@@ -235,6 +237,13 @@ impl Store {
     /// [`prepare`](Self::prepare) has succeeded.
     pub fn is_prepared(&self) -> bool {
         self.prepared.initialized()
+    }
+
+    /// Returns when [`prepare`](Self::prepare) has succeeded, whoever called it.
+    pub async fn until_prepared(&self) {
+        while !self.is_prepared() {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
     }
 
     /// The key that seals what is biometric.

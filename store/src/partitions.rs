@@ -8,11 +8,10 @@ use crate::{Actor, Entry, Store, StoreError};
 /// Enough that a daemon which cannot reach its database on the first of the month loses no comfort.
 const MONTHS_AHEAD: i32 = 2;
 
-/// From which day on things are kept; `None` keeps them for ever. What is older may be dropped, month by month.
+/// From which day on things are kept; `None` keeps them for ever. What is older may be dropped, month by month. Marks are kept
+/// until a person is erased.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Retention {
-    /// Attendance marks.
-    pub marks_from: Option<NaiveDate>,
     /// The event log.
     pub events_from: Option<NaiveDate>,
     /// Face crops of review items.
@@ -42,21 +41,12 @@ impl Store {
     /// # Errors
     /// When the database is away; what was forgotten by then is.
     pub async fn apply_retention(&self, retention: &Retention) -> Result<i32, StoreError> {
-        let mut dropped = 0;
-        // Each by itself: dropping keeps everybody off the whole table, and must not wait for another one meanwhile.
-        for (parent, column, from) in
-            [("events", "captured_at", retention.events_from), ("marks", "session_date", retention.marks_from)]
-        {
-            if let Some(from) = from {
-                dropped += sqlx::query_scalar::<_, i32>("select drop_partitions($1, $2, $3)")
-                    .bind(parent)
-                    .bind(column)
-                    .bind(from)
-                    .fetch_one(&self.pool)
-                    .await?;
-            }
-        }
+        let mut dropped: i32 = 0;
         if let Some(from) = retention.events_from {
+            dropped = sqlx::query_scalar("select drop_partitions('events', 'captured_at', $1)")
+                .bind(from)
+                .fetch_one(&self.pool)
+                .await?;
             sqlx::query("delete from camera_minutes where minute < $1").bind(from).execute(&self.pool).await?;
         }
         let mut tx = self.pool.begin().await?;

@@ -46,7 +46,7 @@ impl Default for Live {
 
 impl Live {
     /// Reads the feed and fans it out until [`Self::stop`]. The database may be away at any time.
-    pub async fn follow(&self, store: Store) {
+    pub async fn follow(self, store: Store) {
         let mut stopped = self.stopped.subscribe();
         tokio::select! {
             _ = stopped.wait_for(|stop| *stop) => {}
@@ -56,11 +56,8 @@ impl Live {
 
     async fn follow_on(&self, store: &Store) {
         let (mut position, mut wait) = (None, FIRST_RETRY);
+        store.until_prepared().await;
         loop {
-            if !store.is_prepared() {
-                tokio::time::sleep(FIRST_RETRY).await;
-                continue;
-            }
             // The error is told by those who read and write there.
             if let Err(error) = self.follow_while_connected(store, &mut position, &mut wait).await {
                 tracing::debug!(%error, "the feed cannot be followed now");

@@ -1,0 +1,44 @@
+//! Makes partitions ahead, so that a row never finds only the default one, and forgets what is too old.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{Days, TimeDelta};
+use rollcall_pipeline::Clock;
+use rollcall_pipeline::config::RetentionConfig;
+use rollcall_store::{Retention, Store};
+
+/// How often.
+const EVERY: Duration = Duration::from_secs(6 * 3600);
+/// How long live views may go on where they stopped.
+const FEED_KEPT: TimeDelta = TimeDelta::hours(24);
+
+/// For ever.
+pub(super) async fn run(store: Store, clock: Arc<dyn Clock>, keep: RetentionConfig) {
+    store.until_prepared().await;
+    loop {
+        let today = clock.wall().date_naive();
+        if let Err(error) = store.make_partitions(today).await {
+            tracing::warn!(%error, "no partitions were made ahead; rows go to the default one until it works");
+        }
+        let from = |days: Option<u32>| days.and_then(|days| today.checked_sub_days(Days::new(days.into())));
+        let retention = Retention {
+            events_from: from(keep.events_days),
+            reviews_from: from(keep.events_days),
+            crops_from: from(keep.crops_days),
+            audit_from: from(keep.audit_days),
+        };
+        match store.apply_retention(&retention).await {
+            Ok(0) => {}
+            Ok(months) => tracing::info!(months, "forgot events that are too old"),
+            Err(error) => tracing::warn!(%error, "what is too old was not forgotten; tried again in six hours"),
+        }
+        if let Err(error) = store.prune_feed(clock.wall() - FEED_KEPT).await {
+            tracing::warn!(%error, "the feed keeps what is too old; tried again in six hours");
+        }
+        if let Err(error) = store.forget_expired_access(clock.wall()).await {
+            tracing::warn!(%error, "expired tokens were not forgotten; tried again in six hours");
+        }
+        tokio::time::sleep(EVERY).await;
+    }
+}
