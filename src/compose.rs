@@ -22,8 +22,8 @@ use rollcall_stages::picture::EnrolGates;
 use rollcall_stages::track::{LivenessGate, ShotSettings, TrackSettings, TrackStage, TrackerSettings};
 
 use crate::cli::Place;
-use crate::figures::liveness_settings;
 use crate::rules::Rules;
+use crate::settings::liveness_settings;
 
 /// Which shots the liveness models judge fairly: not blurred, neither dark nor burnt out. The first four are checked, which
 /// is what a verdict needs, then every third: a track that stays is watched, not measured.

@@ -9,12 +9,13 @@ mod compose;
 mod daemon;
 mod database;
 mod enrolment;
-mod figures;
+
 mod logging;
 mod offline;
 mod output;
 mod paths;
 mod rules;
+mod settings;
 
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};

@@ -8,7 +8,7 @@ use rollcall_models::setup;
 use rollcall_pipeline::config::{self, Config};
 
 use crate::cli::Place;
-use crate::figures;
+use crate::settings;
 
 const SYSTEM_CONFIG: &str = "/etc/rollcall/rollcall.toml";
 const SYSTEM_DATA: &str = "/var/lib/rollcall";
@@ -20,9 +20,9 @@ impl Place {
     pub(crate) fn load_config(&self) -> anyhow::Result<(Config, Option<PathBuf>)> {
         let system = || Some(PathBuf::from(SYSTEM_CONFIG)).filter(|path| path.is_file());
         match self.config.clone().or_else(system) {
-            Some(path) => Ok((figures::load(&path)?, Some(path))),
+            Some(path) => Ok((settings::load(&path)?, Some(path))),
             // A text without a line, so that the environment counts here too.
-            None => Ok((figures::check(Config::parse("", Path::new(""), config::environment())?)?, None)),
+            None => Ok((settings::check(Config::parse("", Path::new(""), config::environment())?)?, None)),
         }
     }
 

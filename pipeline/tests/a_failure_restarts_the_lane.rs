@@ -158,12 +158,27 @@ fn stages_that_cannot_be_built_again_use_the_restarts_up() {
     plan.build = Box::new(|generation| match generation {
         1 => Ok(()),
         2 => panic!("a panic that the test wants"),
+        _ => Err(Fault::new(ErrorClass::Transient, "out of memory")),
+    });
+    gives_up(plan, 5, "out of memory");
+}
+
+#[test]
+fn stages_that_will_never_be_built_again_are_not_tried_again() {
+    let mut plan = always_fails();
+    plan.build = Box::new(|generation| match generation {
+        1 => Ok(()),
         _ => Err(Fault::new(ErrorClass::Permanent, "no such model")),
     });
+    gives_up(plan, 1, "no such model");
+}
+
+#[track_caller]
+fn gives_up(plan: Plan, restarts: usize, message: &str) {
     let rig = plan.start();
     let door = rig.mux.open(&camera(1)).unwrap();
     door.push(frame(0)).unwrap();
-    let gave_up = LaneError::GaveUp { stage: "lane", restarts: 5, message: "no such model".to_owned() };
+    let gave_up = LaneError::GaveUp { stage: "lane", restarts, message: message.to_owned() };
     assert_eq!(rig.lane.wait(), Err(gave_up.clone()));
     drop(door);
     assert_eq!(rig.finish().0, Err(gave_up));

@@ -1,6 +1,5 @@
 //! `rollcall config`.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -9,7 +8,7 @@ use rollcall_pipeline::config::ConfigError;
 use serde::Serialize;
 
 use crate::cli::ConfigCommand;
-use crate::{figures, output, rules};
+use crate::{output, settings};
 
 pub(super) fn run(command: ConfigCommand) -> anyhow::Result<ExitCode> {
     match command {
@@ -39,13 +38,7 @@ impl Problem {
 }
 
 fn check(file: &Path, json: bool) -> anyhow::Result<ExitCode> {
-    let checked = figures::load(file).map_err(Problem::of).and_then(|config| {
-        match rules::schedule(&rules::plan(&config, &HashMap::new()).0) {
-            Ok(_) => Ok(config),
-            Err(error) => Err(vec![Problem { key: "rooms".to_owned(), message: format!("{error:#}") }]),
-        }
-    });
-    match checked {
+    match settings::load(file).map_err(Problem::of) {
         Ok(config) if json => {
             drop(config);
             output::json(&Report { valid: true, problems: Vec::new() })?;

@@ -53,9 +53,9 @@ use tokio::runtime::Runtime;
 use crate::cli::Place;
 use crate::compose::{Stages, Vision};
 use crate::database::{self, Database};
-use crate::figures::{self, recognition_settings};
 use crate::paths;
 use crate::rules::{self, Rules};
+use crate::settings::{self, recognition_settings};
 
 use background::Background;
 use camera_desk::CameraDesk;
@@ -348,7 +348,7 @@ impl Daemon {
             tracing::warn!("nothing to reload: the daemon was started without a configuration file");
             return;
         };
-        let new = match figures::load(path) {
+        let new = match settings::load(path) {
             Ok(new) => new,
             Err(error) => {
                 tracing::error!("the configuration stays as it is: {error}");

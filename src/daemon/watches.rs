@@ -1,18 +1,21 @@
 //! What each camera watches without a break, and why it did not before: between two watches nobody saw who came.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use rollcall_pipeline::config::CameraConfig;
 use rollcall_pipeline::{MonoTime, WallTime};
 use rollcall_stages::decode::{CameraSnapshot, CameraState};
 use rollcall_store::CameraWatch;
 
+/// Watches that are over and kept while the database is away. Of more the oldest are forgotten: nobody watched then.
+const MOST: usize = 10_000;
+
 /// The watches of all cameras that are not written in full yet.
 #[derive(Debug, Default)]
 pub(super) struct Watches {
     cameras: HashMap<String, Watching>,
     /// Watches that are over.
-    over: Vec<CameraWatch>,
+    over: VecDeque<CameraWatch>,
     /// Everything that was seen before this is written.
     written: Option<WallTime>,
 }
@@ -61,7 +64,7 @@ impl Watches {
                     watching.away_for = Some("it looked into another room".to_owned());
                 }
                 watching.ended = Some((ended.row.since, ended.phase));
-                self.over.push(ended.row);
+                self.over.push_back(ended.row);
             }
             match (seen, &mut watching.now) {
                 (Some(seen), Some(watch)) => watch.row.until = watch.row.until.max(seen),
@@ -91,6 +94,9 @@ impl Watches {
         let here: HashSet<&str> = cameras.iter().map(|(config, _)| config.id.as_str()).collect();
         for (_, gone) in self.cameras.extract_if(|id, _| !here.contains(id.as_str())) {
             self.over.extend(gone.now.map(|watch| watch.row));
+        }
+        while self.over.len() > MOST {
+            self.over.pop_front();
         }
     }
 

@@ -16,8 +16,8 @@ use rollcall_pipeline::{CameraTuning, Clock, FrameMux, MuxMode, RoomId};
 use rollcall_stages::matching::Gallery;
 
 use crate::compose::{Stages, Vision};
-use crate::figures::recognition_settings;
 use crate::rules::{Rules, policy};
+use crate::settings::recognition_settings;
 
 pub(crate) use feed::{Fed, Feed};
 pub(crate) use tracks::{TrackRow, Tracks};

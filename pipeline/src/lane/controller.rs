@@ -11,7 +11,7 @@ use super::{
     DETECT, EMBED, LIVENESS, LaneError, LaneFactory, LaneOptions, LaneStages, LaneState, MATCH, SINK, SINK_NAME,
     Shared, TRACK, build,
 };
-use crate::error::Fault;
+use crate::error::{ErrorClass, Fault};
 use crate::event::AttendanceEvent;
 use crate::metrics::record_lane_restart;
 use crate::ports::EventSink;
@@ -211,6 +211,10 @@ impl<F: LaneFactory> Controller<F> {
                 Ok(stages) => {
                     tracing::warn!(stage, reason, restarts = restarts + 1, "the lane starts anew");
                     return Ok(stages);
+                }
+                // It will not get better by itself.
+                Err(fault) if fault.class == ErrorClass::Permanent => {
+                    return Err(LaneError::GaveUp { stage: "lane", restarts: restarts + 1, message: fault.message });
                 }
                 Err(fault) => failure = Failure { stage: "lane", reason: "build", message: fault.message },
             }

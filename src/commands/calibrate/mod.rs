@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::cli::{CalibrateOptions, Place};
 use crate::compose::Vision;
 use crate::enrolment::{examiner, scan};
-use crate::figures::recognition_settings;
+use crate::settings::recognition_settings;
 use crate::{database, output};
 
 use report::{Question, Report};

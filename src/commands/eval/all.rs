@@ -13,8 +13,8 @@ use super::liveness::{Bench, Check, Figures as Liveness, FileVerdicts};
 use super::{curves, door, lfw, rate, roc, selfies, write_json};
 use crate::cli::{AllOptions, DoorOptions, Place};
 use crate::compose::Vision;
-use crate::figures::liveness_settings;
 use crate::output;
+use crate::settings::liveness_settings;
 
 /// Which halves of the people at the door are enrolled.
 const SEEDS: [u64; 5] = [7, 1, 3, 4, 5];

@@ -93,7 +93,7 @@ pub fn can_accuse(quality: &ShotQuality) -> bool {
 
 /// Whether a shot can be [usable](is_usable), before any pixel is touched.
 pub fn may_be_usable(detection: &Detection) -> bool {
-    eye_distance(&detection.landmarks) >= USABLE_EYE_DISTANCE_PX
+    eye_distance(&detection.landmarks) >= USABLE_EYE_DISTANCE_PX && pose(&detection.landmarks).yaw.abs() <= USABLE_YAW
 }
 
 /// What the weight of a shot can be at most, before any pixel is touched: its size, pose and score.

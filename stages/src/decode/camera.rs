@@ -168,8 +168,12 @@ impl Camera {
                     continue;
                 }
             }
+            // What never gave a picture over UDP is tried over TCP again.
+            self.over_udp &= self.live.is_some();
             let wait = backoff.after(reason.class(), self.live.take(), now, rand::random());
-            match self.wait(wait) {
+            // A link that comes and goes must not have a wrong password tried again each time.
+            let knock = wait > knock::EVERY && reason != DisconnectReason::Unauthorized;
+            match self.wait(wait, knock.then(|| Door::of(&self.source)).flatten()) {
                 Waited::Over => {}
                 Waited::Answered => backoff.answered(self.clock.mono()),
                 Waited::Stopped => {
@@ -339,12 +343,11 @@ impl Camera {
         });
     }
 
-    /// Waits before the next attempt.
-    fn wait(&self, wait: Duration) -> Waited {
+    /// Waits before the next attempt, or until the camera opens its door again.
+    fn wait(&self, wait: Duration, mut door: Option<Door>) -> Waited {
         self.enter(CameraState::Backoff);
         let until = MonoTime(self.clock.mono().0 + wait);
         self.shared.status.update(|s| s.retry_at = Some(until));
-        let mut door = if wait > knock::EVERY { Door::of(&self.source) } else { None };
         // Until it is known where to knock it counts as one that answers: it is not to be tried for that.
         let mut answered = door.as_mut().and_then(Door::answers).unwrap_or(true);
         loop {

@@ -84,7 +84,10 @@ impl Letterbox {
         let geometry = [width, height, columns, rows];
         if self.geometry != geometry {
             self.geometry = geometry;
-            self.tensor.clear();
+            // Pixels overwrite all but the padding.
+            if (width, height) != (columns, rows) {
+                self.tensor.clear();
+            }
             self.tensor.resize(3 * columns * rows, 0.0);
         }
         let part = Part { of: layout.to, at: (left, top), size: (width, height) };

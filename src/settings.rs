@@ -1,12 +1,16 @@
-//! The figures in force: what is configured over what suits the models.
+//! The settings in force: what is configured over what suits the models, and whether it goes together.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
+use rollcall_attendance::Schedule;
 use rollcall_pipeline::config::{Blink, Config, ConfigError, LivenessConfig, Problem, RecognitionConfig};
 use rollcall_stages::matching::{LivenessSettings, RecognitionSettings};
 
-/// Reads a configuration file, as [`Config::load`], and looks whether its figures go with those that it leaves out.
+use crate::rules;
+
+/// Reads a configuration file, as [`Config::load`], and looks whether it can be put in force as a whole.
 ///
 /// # Errors
 /// As [`Config::load`].
@@ -14,7 +18,7 @@ pub(crate) fn load(path: &Path) -> Result<Config, ConfigError> {
     check(Config::load(path)?)
 }
 
-/// Looks whether the figures in force contradict each other.
+/// Looks whether the figures in force contradict each other, or sessions of the timetables do.
 ///
 /// # Errors
 /// With each that does.
@@ -30,14 +34,16 @@ pub(crate) fn check(config: Config) -> Result<Config, ConfigError> {
         [r("settled_similarity", recognition.settled_similarity), r("early_similarity", recognition.early_similarity)],
         [l("spoof_below", liveness.spoof_below), l("live_from", liveness.live_from)],
     ];
-    let problems: Vec<_> = in_order
-        .into_iter()
-        .filter(|[(_, low), (_, high)]| low > high)
-        .map(|[((section, low_key), low), ((_, high_key), high)]| Problem {
+    let figures = in_order.into_iter().filter(|[(_, low), (_, high)]| low > high).map(
+        |[((section, low_key), low), ((_, high_key), high)]| Problem {
             path: format!("{section}.{low_key}"),
             message: format!("{low} is above {section}.{high_key} ({high}): it must be the same or lower"),
-        })
-        .collect();
+        },
+    );
+    // Who is on a roster is known later, and no reason to refuse it.
+    let timetables = Schedule::new(&rules::plan(&config, &HashMap::new()).0).err().into_iter().flatten();
+    let timetables = timetables.map(|wrong| Problem { path: wrong.path, message: wrong.problem.to_string() });
+    let problems: Vec<_> = figures.chain(timetables).collect();
     if problems.is_empty() { Ok(config) } else { Err(ConfigError::Invalid(problems)) }
 }
 
@@ -75,8 +81,6 @@ fn millis(d: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
-
     use rollcall_stages::detect::YuNetDetector;
 
     use super::*;
@@ -97,6 +101,16 @@ mod tests {
         assert_eq!(
             told("[liveness]\nspoof_below = 0.9"),
             "liveness.spoof_below: 0.9 is above liveness.live_from (0.65): it must be the same or lower"
+        );
+    }
+
+    #[test]
+    fn a_timetable_that_cannot_be_used_is_refused_before_anything_starts() {
+        let session = "[[rooms.sessions]]\nname = \"Maths\"\ndays = [\"mon\"]\nstart = \"08:00\"\nend = \"09:00\"\n";
+        let twice = format!("[[rooms]]\nid = \"hall\"\n{session}{session}");
+        assert_eq!(
+            told(&twice),
+            "rooms[0].sessions[1]: has the name, the start and a day of sessions[0]; give it another name"
         );
     }
 
