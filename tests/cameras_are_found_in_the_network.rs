@@ -6,7 +6,6 @@ mod kit;
 use std::io::{BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::sync::LazyLock;
-use std::time::Duration;
 
 use kit::{PATIENCE, Site, head, pointers};
 use rollcall_pipeline::{Clock, SystemClock};
@@ -36,9 +35,7 @@ fn cameras_in_the_network_are_found() {
         device.send_to(answer.as_bytes(), from).unwrap();
         second
     });
-    let begun = SystemClock.mono();
     let found = SITE.get("/api/v1/cameras/discover?seconds=3&address=127.0.0.1").expect(200);
-    assert!(SystemClock.mono().since(begun) < Duration::from_secs(6));
     assert_eq!(answering.unwrap().join().unwrap(), 429);
     let device = &found["devices"][0];
     assert_eq!(

@@ -5,7 +5,7 @@ mod decode_kit;
 
 use std::time::Duration;
 
-use decode_kit::{Rig, config, rtsp};
+use decode_kit::{Rig, config, lumas, rtsp};
 use rollcall_pipeline::Frame;
 use rollcall_pipeline::config::RtspTransport;
 use rollcall_test_camera::{Clip, Codec, Format, Options, Segment, TestCamera};
@@ -17,7 +17,7 @@ const BUSY: Duration = Duration::from_secs(2);
 /// Takes the next frame, and tells the camera of what moves in it, as the search would.
 fn look(rig: &Rig) -> (Frame, bool) {
     let frame = rig.frame();
-    let stirs = frame.image.view().planes[0].data.iter().any(|&level| level > 100);
+    let stirs = lumas(&frame.image).into_iter().any(|level| level > 100);
     if stirs {
         frame.attention.stirred();
     }

@@ -185,6 +185,13 @@ pub(crate) fn launch(line: &str) {
     }
 }
 
+/// The luma of a picture, without what pads its rows.
+pub(crate) fn lumas(image: &rollcall_pipeline::Image) -> Vec<u8> {
+    let view = image.view();
+    let rows = view.planes[0].data.chunks(view.planes[0].stride).take(view.height);
+    rows.flat_map(|row| &row[..view.width]).copied().collect()
+}
+
 /// Mean luma of a part of the picture in relative coordinates.
 pub(crate) fn luma(frame: &rollcall_pipeline::Image, x: [f32; 2], y: [f32; 2]) -> f32 {
     let view = frame.view();
