@@ -258,7 +258,8 @@ impl Planning {
     ) -> Result<PlanChange, StoreError> {
         let rows = sqlx::query(
             "select id, course_id, entry_id, room_id, name, starts_at, ends_at, local_date, early_s, grace_s, leave_s,
-                    state = 'planned' and not fixed and closed_at is null and ends_at > $2 as free
+                    state = 'planned' and not fixed and closed_at is null and ends_at > $2 as free,
+                    state = 'closed' as is_closed
              from sessions where kind = 'timetabled' and origin = $1 and (ends_at > $2 or id = any($3))",
         )
         .bind(origin.as_str())
@@ -266,7 +267,7 @@ impl Planning {
         .bind(planned.iter().map(|p| p.id).collect::<Vec<_>>())
         .fetch_all(&mut *self.tx)
         .await?;
-        let mut there = HashMap::with_capacity(rows.len());
+        let (mut there, mut closed) = (HashMap::with_capacity(rows.len()), HashSet::new());
         for row in &rows {
             let free: bool = row.try_get("free")?;
             let session = PlannedSession {
@@ -282,6 +283,9 @@ impl Planning {
                 known_since: now,
                 people: None,
             };
+            if row.try_get("is_closed")? {
+                closed.insert(session.id);
+            }
             there.insert(session.id, (session, free));
         }
         let (mut new, mut other) = (Vec::new(), Vec::new());
@@ -302,7 +306,8 @@ impl Planning {
         let changed = self.update(&other).await?;
         let removed = self.delete(&gone).await?;
         if origin == Origin::File {
-            self.write_people(now, planned).await?;
+            let to_come = planned.iter().filter(|p| p.ends_at > now && !closed.contains(&p.id));
+            self.write_people(&to_come.collect::<Vec<_>>()).await?;
         }
         Ok(PlanChange { made, changed, removed })
     }
@@ -349,9 +354,8 @@ impl Planning {
         Ok(done.bind(gone).execute(&mut *self.tx).await?.rows_affected())
     }
 
-    /// Who is expected in sessions of the file, until they are over.
-    async fn write_people(&mut self, now: WallTime, planned: &[PlannedSession]) -> Result<(), StoreError> {
-        let to_come: Vec<&PlannedSession> = planned.iter().filter(|p| p.ends_at > now).collect();
+    /// Who is expected in sessions of the file that are not over.
+    async fn write_people(&mut self, to_come: &[&PlannedSession]) -> Result<(), StoreError> {
         let is: Vec<(Uuid, Uuid)> =
             sqlx::query_as("select session_id, person_id from session_people where session_id = any($1)")
                 .bind(to_come.iter().map(|p| p.id).collect::<Vec<_>>())

@@ -241,6 +241,12 @@ async fn rosters_of_the_file_become_rows_and_follow_it() {
     assert_eq!(session(&store, 9).await.unwrap().expected, 2);
     let places = store.places(at(1, 0, 0), at(9, 0, 0)).await.unwrap();
     assert_eq!(places.sessions, [], "the matcher knows the file's sessions by itself");
+
+    // Who was expected in a closed one stays so, also where the file has it end later now.
+    store.settling(Uuid::from_u128(9), "planned").await.unwrap().unwrap().settle(&[], None).await.unwrap();
+    let longer = PlannedSession { ends_at: at(2, 12, 0), ..of_file(vec![ada]) };
+    assert_eq!(plan(&store, Origin::File, at(2, 10, 0), &[longer]).await, change(0, 0, 0));
+    assert_eq!(session(&store, 9).await.unwrap().expected, 2);
 }
 
 async fn status(store: &Store, session: u128, person: Uuid) -> Option<(String, String)> {
