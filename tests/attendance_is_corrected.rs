@@ -188,6 +188,20 @@ fn nobody_comes_to_count_in_a_session_that_is_being_cancelled() {
     assert_eq!(SITE.get(&format!("/api/v1/attendance?session_id={of}&void=true")).expect(200)["items"], json!([]));
 }
 
+fn until_closed(session: &str) {
+    let begun = SystemClock.mono();
+    while SITE.get(&format!("/api/v1/sessions/{session}")).expect(200)["state"] != "closed" {
+        assert!(SystemClock.mono().since(begun) < kit::PATIENCE, "it is never closed");
+    }
+}
+
+/// Puts these people on the roster of a course, and nobody else.
+fn enrol(course: &Value, people: &[&str]) {
+    let people: Vec<Value> = people.iter().map(|id| json!({ "person_id": id })).collect();
+    let path = format!("/api/v1/courses/{}/enrolments", id(course));
+    SITE.json("PUT", &path, &[("if-match", "*")], &json!({ "people": people })).expect(200);
+}
+
 #[test]
 fn the_rules_of_a_course_count_when_its_session_closes() {
     let people: Vec<String> = (0..5).map(|_| person(&SITE)).collect();
@@ -195,9 +209,7 @@ fn the_rules_of_a_course_count_when_its_session_closes() {
     let rules = json!({ "grace_s": 300, "leave_s": 0, "absent_after_s": 900, "min_presence_percent": 50,
         "early_exit_s": 600 });
     let course = SITE.post("/api/v1/courses", &json!({ "name": "Rules", "rules": rules })).expect(201);
-    let roster: Vec<Value> = people.iter().map(|id| json!({ "person_id": id })).collect();
-    let enrolments = format!("/api/v1/courses/{}/enrolments", id(&course));
-    SITE.json("PUT", &enrolments, &[("if-match", "*")], &json!({ "people": roster })).expect(200);
+    enrol(&course, &[late, too_late, too_short, left_early, nobody]);
     // It ends in a moment, with everybody seen.
     let new = json!({ "room_id": "gate", "course_id": course["id"], "starts_at": now() - TimeDelta::minutes(60),
         "ends_at": now() + TimeDelta::seconds(3) });
@@ -217,10 +229,7 @@ fn the_rules_of_a_course_count_when_its_session_closes() {
         ],
     );
     let of = id(&session);
-    let begun = SystemClock.mono();
-    while SITE.get(&format!("/api/v1/sessions/{of}")).expect(200)["state"] != "closed" {
-        assert!(SystemClock.mono().since(begun) < kit::PATIENCE, "it is never closed");
-    }
+    until_closed(of);
     let row = |who: &str| {
         let rows = SITE.get(&format!("/api/v1/attendance?session_id={of}&person_id={who}")).expect(200);
         let row = &rows["items"][0];
@@ -238,6 +247,44 @@ fn the_rules_of_a_course_count_when_its_session_closes() {
     // Who decided otherwise has the last word.
     correct(&SITE, of, too_late, "excuse", "*").expect(201);
     assert_eq!(row(too_late).0, "excused");
+}
+
+#[test]
+fn a_roster_that_changes_later_changes_neither_boards_nor_absences_nor_figures() {
+    let [ann, ben, cid] = [(); 3].map(|()| person(&SITE));
+    SITE.post("/api/v1/rooms", &json!({ "id": "past" })).expect(201);
+    let course = json!({ "name": "Past", "rules": { "grace_s": 300, "leave_s": 0 } });
+    let course = SITE.post("/api/v1/courses", &course).expect(201);
+    enrol(&course, &[&ann, &ben]);
+    let new = json!({ "room_id": "past", "course_id": course["id"], "starts_at": now() - TimeDelta::minutes(10),
+        "ends_at": now() + TimeDelta::minutes(50) });
+    let session = SITE.post("/api/v1/sessions", &new).expect(201);
+    let of = id(&session);
+    write(&SITE, &[mark(&session, &ann, 1, "present")]);
+    SITE.post_over(&format!("/api/v1/sessions/{of}/close"), &json!({})).expect(200);
+    until_closed(of);
+    let told = || {
+        let date = session["local_date"].as_str().unwrap();
+        let board = SITE.get(&format!("/api/v1/rooms/past/board?date={date}")).expect(200)["sessions"].clone();
+        let others = [
+            format!("/api/v1/sessions/{of}/roster"),
+            format!("/api/v1/sessions/{of}/people/{ann}"),
+            format!("/api/v1/attendance?course_id={}", id(&course)),
+            format!("/api/v1/analytics/summary?course_id={}", id(&course)),
+        ];
+        (board, others.map(|path| SITE.get(&path).expect(200)))
+    };
+    let before = told();
+    let counts = &before.0[0]["counts"];
+    let count = |key: &str| counts[key].as_i64().unwrap();
+    assert_eq!(["expected", "present", "absent", "pending", "unexpected"].map(count), [2, 1, 1, 0, 0]);
+
+    enrol(&course, &[&ben, &cid]);
+    assert_eq!(told(), before);
+    // Whoever came to the course later was as little expected as anybody else.
+    correct(&SITE, of, &cid, "excuse", "*").expect(409);
+    correct(&SITE, of, &ben, "excuse", "*").expect(201);
+    assert_eq!(told().1[0]["items"].as_array().unwrap().len(), 2);
 }
 
 #[test]

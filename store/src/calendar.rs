@@ -345,6 +345,11 @@ impl Change<'_> {
         .bind(people)
         .fetch_all(self.connection())
         .await?;
+        sqlx::query("update sessions set listed = $2 where id = $1")
+            .bind(session)
+            .bind(!people.is_empty())
+            .execute(self.connection())
+            .await?;
         let nothing = Noted::new();
         self.audit_people("session_person.create", "session", session, &added, &nothing, &nothing).await?;
         self.audit_people("session_person.delete", "session", session, &removed, &nothing, &nothing).await

@@ -337,8 +337,8 @@ impl Store {
 }
 
 impl Settling {
-    /// Writes what was found, instead of what was found before, and closes the session. A mark that comes in the meantime
-    /// wins over `not_seen`.
+    /// Writes what was found, instead of what was found before, and closes the session: its roster stays as it is. A mark
+    /// that comes in the meantime wins over `not_seen`.
     ///
     /// # Errors
     /// When the database is away; then the session is as it was.
@@ -369,6 +369,7 @@ impl Settling {
         .bind(findings.iter().map(|f| f.minutes_present).collect::<Vec<_>>())
         .execute(&mut *self.tx)
         .await?;
+        self.keep_roster().await?;
         sqlx::query(
             "update sessions set state = 'closed', settled_at = clock_timestamp(), waits_for = $2, version = version + 1
              where id = $1",
@@ -378,5 +379,20 @@ impl Settling {
         .execute(&mut *self.tx)
         .await?;
         Ok(self.tx.commit().await?)
+    }
+
+    /// Writes down who was expected, the first time: a course's roster goes on changing, this one does not.
+    async fn keep_roster(&mut self) -> Result<(), StoreError> {
+        let expected: Vec<Uuid> = self.expected.iter().map(|person| person.0).collect();
+        sqlx::query(
+            "insert into closed_rosters (session_id, person_id)
+             select s.id, e.person_id from sessions s, unnest($2::uuid[]) as e (person_id)
+             where s.id = $1 and s.state <> 'closed' and s.course_id is not null and not s.listed",
+        )
+        .bind(self.session)
+        .bind(expected)
+        .execute(&mut *self.tx)
+        .await?;
+        Ok(())
     }
 }

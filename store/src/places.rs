@@ -48,7 +48,7 @@ row! {
         pub opened_at: Option<WallTime>,
         /// When it was closed by hand.
         pub closed_at: Option<WallTime>,
-        /// Who is expected; null: whoever its course expects, or everybody.
+        /// Who is expected, or was when it closed; null: whoever its course expects, or everybody.
         pub people: Option<Vec<Uuid>>,
     }
 }
@@ -98,7 +98,9 @@ impl Store {
             "select s.id, s.room_id, s.course_id, s.starts_at, s.ends_at, s.local_date,
                     coalesce(s.early_s, c.early_s) as early_s, coalesce(s.grace_s, c.grace_s) as grace_s,
                     coalesce(s.leave_s, c.leave_s) as leave_s, s.opened_at, s.closed_at,
-                    (select array_agg(p.person_id) from session_people p where p.session_id = s.id) as people
+                    case when s.listed or (s.state = 'closed' and s.course_id is not null)
+                         then array(select e.person_id from expected_people e where e.session_id = s.id order by 1)
+                    end as people
              from sessions s left join courses c on c.id = s.course_id
              where s.kind = 'timetabled' and s.origin <> 'file' and s.state <> 'cancelled'
                and s.ends_at > $1 and s.starts_at < $2

@@ -100,7 +100,7 @@ pub(crate) struct SessionView {
     pub note: Option<String>,
     /// For If-Match.
     pub version: i64,
-    /// How many are expected; 0 also where everybody is welcome.
+    /// How many are expected, or were when it closed; 0 also where everybody is welcome.
     pub expected: i64,
     /// How many count as present or late.
     pub attended: i64,
