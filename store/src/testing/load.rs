@@ -90,6 +90,11 @@ pub async fn fill_register(store: &Store, rows: u64, today: NaiveDate) -> Result
     .await?
     .rows_affected();
     sqlx::query(
+        "insert into closed_rosters (session_id, person_id) select session_id, person_id from register where site_id = 'big'",
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query(
         "insert into session_tallies (session_id, present, late, absent, excused, arrivals)
          select session_id, count(*) filter (where status = 'present'), count(*) filter (where status = 'late'),
                 count(*) filter (where status = 'absent'), count(*) filter (where status = 'excused'),
