@@ -165,6 +165,36 @@ fn sql_is_known_to_the_store_only() {
     }
 }
 
+/// What a function does while it has a change: from its beginning to its commit.
+fn during_changes(function: &str) -> Vec<&str> {
+    let Some((head, body)) = function.split_once('{') else { return Vec::new() };
+    let begun: Vec<_> = match has_word(head, "Change") {
+        true => vec![body],
+        false => body.split(".change(").skip(1).collect(),
+    };
+    begun.into_iter().map(|rest| rest.split("commit()").next().unwrap_or_default()).collect()
+}
+
+#[test]
+fn a_change_waits_for_no_second_connection() {
+    // Asks the store itself, or whoever is given the way to it; who is given the change, too, is looked at as well.
+    let asks = |part: &str| {
+        let away = has_word(part, "api") && !has_word(part, "change");
+        part.contains(".await") && (has_word(part, "store") || away)
+    };
+    let mut changes = 0;
+    for path in ["control-api/src", "src"].iter().flat_map(|dir| sources(&root().join(dir))) {
+        let text = fs::read_to_string(&path).expect("readable");
+        let text = text.lines().map(code).collect::<Vec<_>>().join("\n");
+        for held in text.split("fn ").skip(1).flat_map(during_changes) {
+            let second = held.split([';', '{', '}']).find(|part| asks(part));
+            assert_eq!(second, None, "{} holds a connection and asks for another", path.display());
+            changes += 1;
+        }
+    }
+    assert!(changes > 60, "only {changes} were found");
+}
+
 #[test]
 fn core_types_are_not_serialisable() {
     // Configuration is read and shown; it is no core type.

@@ -3,8 +3,8 @@
 
 mod kit;
 
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Barrier, LazyLock};
 
 use chrono::{DateTime, Datelike, Days, NaiveDate, TimeDelta, Utc, Weekday};
 use chrono_tz::Tz;
@@ -306,6 +306,27 @@ fn a_roster_that_others_changed_is_not_overwritten() {
     with(&tag, &[&ann, &ben]).expect(412);
     let names = SITE.get(&roster).expect(200)["items"].clone();
     assert_eq!(names.as_array().unwrap().iter().map(|row| &row["name"]).collect::<Vec<_>>(), ["Ann"]);
+}
+
+#[test]
+fn many_enrol_at_once_over_few_connections() {
+    let site = Site::start("[database]\nmax_connections = 4\n");
+    let course = site.post("/api/v1/courses", &json!({ "name": "Crowd" })).expect(201)["id"].clone();
+    let people: Vec<Value> =
+        (0..24).map(|_| site.post("/api/v1/people", &json!({ "name": "Ann" })).expect(201)["id"].clone()).collect();
+    let at = |person: &Value| {
+        format!("/api/v1/courses/{}/enrolments/{}", course.as_str().unwrap(), person.as_str().unwrap())
+    };
+    let together = Barrier::new(people.len());
+    let enrol = |person: &Value| {
+        together.wait();
+        site.json("PUT", &at(person), &[], &json!({})).status
+    };
+    let told: Vec<u16> = std::thread::scope(|scope| {
+        let threads: Vec<_> = people.iter().map(|person| scope.spawn(move || enrol(person))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(told.iter().all(|status| *status == 200), "{told:?}");
 }
 
 #[test]

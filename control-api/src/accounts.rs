@@ -246,8 +246,8 @@ async fn add(
         grants: Grants { everywhere: new.everywhere, sites: new.sites, rooms: new.rooms },
         disabled_at: None,
     };
-    check(&api, &caller, &mut fields, new.role).await?;
     let mut change = api.store.change(caller.actor()).await?;
+    check(&mut change, &caller, &mut fields, new.role).await?;
     let account = change.add_account(&fields, None).await.map_err(taken)?;
     let link = link(&api, &mut change, account.id).await?;
     change.commit().await?;
@@ -287,7 +287,7 @@ async fn change(
     };
     let role = patch.role.or_else(|| Role::of(&fields.role)).unwrap_or(Role::Viewer);
     role.as_str().clone_into(&mut fields.role);
-    check(&api, &caller, &mut fields, role).await?;
+    check(&mut change, &caller, &mut fields, role).await?;
     let after = change.update_account(&before, &fields).await.map_err(taken)?;
     if fields.disabled_at.is_some() && before.fields.disabled_at.is_none() {
         change.revoke_logins(id, None, now, "disabled").await?;
@@ -350,7 +350,7 @@ async fn lock(change: &mut Change<'_>, caller: &Caller, id: Uuid, version: Optio
 }
 
 /// What is to be kept makes sense, and gives nobody more than the caller has.
-async fn check(api: &Api, caller: &Caller, fields: &mut AccountFields, role: Role) -> Answer<()> {
+async fn check(change: &mut Change<'_>, caller: &Caller, fields: &mut AccountFields, role: Role) -> Answer<()> {
     caller.need_all(role.rights())?;
     let mut checks = Checks::default();
     check_login(&mut checks, "/login", &fields.login);
@@ -369,7 +369,7 @@ async fn check(api: &Api, caller: &Caller, fields: &mut AccountFields, role: Rol
         (_, None) => {}
     }
     grants::tidy(&mut fields.grants);
-    grants::check(api, &mut checks, &fields.grants, fields.person).await?;
+    grants::check(change, &mut checks, &fields.grants, fields.person).await?;
     checks.done()
 }
 

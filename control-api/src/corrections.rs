@@ -246,13 +246,14 @@ async fn correct(
     checks.line("/reason", &new.reason, MAX_REASON);
     checks.done()?;
     let person = PersonId(new.person_id);
+    let known = api.store.is_person_in(&caller.scope, person).await?;
     let mut change = api.store.change(caller.actor()).await?;
     // Nobody cancels it between this and the correction.
     let session = change.lock_session(&caller.scope, new.session_id).await?;
     let session = session.ok_or_else(|| Problem::not_found("session"))?;
     let standing = change.lock_standing(session.id, person).await?.ok_or_else(|| Problem::not_found("person"))?;
     // Whoever sees some places only learns nothing of people elsewhere.
-    if !standing.expected && standing.status.is_none() && !api.store.is_person_in(&caller.scope, person).await? {
+    if !standing.expected && standing.status.is_none() && !known {
         return Err(Problem::not_found("person"));
     }
     if_match.check(standing.version)?;

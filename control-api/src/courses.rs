@@ -461,13 +461,14 @@ async fn put_roster(
         }
     }
     checks.done()?;
+    let (ids, external_ids): (Vec<_>, Vec<_>) =
+        new.people.iter().map(|line| (line.person_id, line.external_id.clone())).unzip();
+    // Whoever is erased between this and the change is not enrolled by it: it fails.
+    let found = api.store.find_people(&caller.scope, &ids, &external_ids).await?;
+    let found: HashMap<usize, PersonId> = found.into_iter().collect();
     let mut change = api.store.change(caller.actor()).await?;
     let course = change.lock_course(&caller.scope, id).await?.ok_or_else(|| Problem::not_found("course"))?;
     if_match.check(course.version)?;
-    let (ids, external_ids): (Vec<_>, Vec<_>) =
-        new.people.iter().map(|line| (line.person_id, line.external_id.clone())).unzip();
-    let found = api.store.find_people(&caller.scope, &ids, &external_ids).await?;
-    let found: HashMap<usize, PersonId> = found.into_iter().collect();
     let mut checks = Checks::default();
     let mut people = Vec::new();
     let mut seen = HashMap::new();
@@ -503,9 +504,10 @@ async fn enrol(
     let mut checks = Checks::default();
     checks.validity("", dates.valid_from, dates.valid_to);
     checks.done()?;
+    let found = api.store.find_people(&caller.scope, &[Some(person)], &[None]).await?;
     let mut change = api.store.change(caller.actor()).await?;
     let course = change.lock_course(&caller.scope, id).await?.ok_or_else(|| Problem::not_found("course"))?;
-    if api.store.find_people(&caller.scope, &[Some(person)], &[None]).await?.is_empty() {
+    if found.is_empty() {
         return Err(Problem::not_found("person"));
     }
     let new = NewEnrolment { person: PersonId(person), valid_from: dates.valid_from, valid_to: dates.valid_to };

@@ -1,10 +1,9 @@
 //! Where an account or a key may look, as it is read from a body.
 
 use rollcall_pipeline::PersonId;
-use rollcall_store::{Grants, Missing};
+use rollcall_store::{Change, Grants, Missing};
 
 use crate::problem::Problem;
-use crate::state::Api;
 use crate::validate::{Checks, is_slug};
 
 /// Most sites or rooms of one account or key.
@@ -20,7 +19,7 @@ pub(crate) fn tidy(grants: &mut Grants) {
 
 /// Notes what cannot be: unknown places, or lists beside `everywhere`.
 pub(crate) async fn check(
-    api: &Api,
+    change: &mut Change<'_>,
     checks: &mut Checks,
     grants: &Grants,
     person: Option<PersonId>,
@@ -40,7 +39,7 @@ pub(crate) async fn check(
         }
     }
     if readable {
-        let Missing { sites, rooms, person } = api.store.missing(grants, person).await?;
+        let Missing { sites, rooms, person } = change.missing(grants, person).await?;
         for (pointer, missing, what) in [("/sites", sites, "site"), ("/rooms", rooms, "room")] {
             missing.iter().for_each(|id| checks.add(pointer, format!("there is no {what} {id}")));
         }

@@ -213,11 +213,11 @@ async fn add(caller: Caller, State(api): State<Arc<Api>>, Body(new): Body<NewKey
         rate_per_minute: new.rate_per_minute,
         expires_at: new.expires_at,
     };
-    check(&api, &caller, &mut fields, Some(new.rights)).await?;
     let secret = NewSecret::random(SecretKind::Key)?;
     let prefix = &secret.told()[..NewSecret::SHOWN];
     let maker = caller.role.map(|_| caller.id);
     let mut change = api.store.change(caller.actor()).await?;
+    check(&mut change, &caller, &mut fields, Some(new.rights), api.clock.wall()).await?;
     let key = change.add_api_key(&fields, &secret.digest(), prefix, maker).await?;
     change.commit().await?;
     let (location, version) = (format!("/api/v1/keys/{}", key.id), Some(key.version));
@@ -253,7 +253,7 @@ async fn change(
         rate_per_minute: patch.rate_per_minute.unwrap_or(old.rate_per_minute),
         expires_at: patch.expires_at.unwrap_or(old.expires_at),
     };
-    check(&api, &caller, &mut fields, patch.rights).await?;
+    check(&mut change, &caller, &mut fields, patch.rights, api.clock.wall()).await?;
     let after = change.update_api_key(&before, &fields).await?;
     change.commit().await?;
     Ok(Versioned(after.version, after.into()))
@@ -297,7 +297,13 @@ async fn lock(change: &mut Change<'_>, caller: &Caller, id: Uuid, version: IfMat
 }
 
 /// What is to be kept makes sense, and gives no more than the caller has.
-async fn check(api: &Api, caller: &Caller, fields: &mut ApiKeyFields, rights: Option<Vec<Right>>) -> Answer<()> {
+async fn check(
+    change: &mut Change<'_>,
+    caller: &Caller,
+    fields: &mut ApiKeyFields,
+    rights: Option<Vec<Right>>,
+    now: DateTime<Utc>,
+) -> Answer<()> {
     let mut checks = Checks::default();
     checks.line("/name", &fields.name, MAX_NAME);
     if let Some(mut rights) = rights {
@@ -312,10 +318,10 @@ async fn check(api: &Api, caller: &Caller, fields: &mut ApiKeyFields, rights: Op
     if fields.rate_per_minute.is_some_and(|rate| !(1..=MAX_RATE).contains(&rate)) {
         checks.add("/rate_per_minute", format!("must be 1 to {MAX_RATE}, or null"));
     }
-    if fields.expires_at.is_some_and(|at| at <= api.clock.wall() || !crate::validate::is_date(at.date_naive())) {
+    if fields.expires_at.is_some_and(|at| at <= now || !crate::validate::is_date(at.date_naive())) {
         checks.add("/expires_at", "must lie in the future, before the year 10000");
     }
     grants::tidy(&mut fields.grants);
-    grants::check(api, &mut checks, &fields.grants, None).await?;
+    grants::check(change, &mut checks, &fields.grants, None).await?;
     checks.done()
 }

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{NaiveDate, NaiveTime};
-use rollcall_store::{Course, TimetableEntry, TimetableException};
+use rollcall_store::{TimetableEntry, TimetableException};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -181,8 +181,14 @@ fn check_weekdays(checks: &mut Checks, weekdays: &mut [i16]) {
     }
 }
 
-/// A session and its room are of one site.
-async fn check_room(api: &Api, caller: &Caller, course: &Course, room: &str, checks: &mut Checks) -> Answer<()> {
+fn no_line() -> Problem {
+    Problem::not_found("line of a timetable")
+}
+
+/// A course meets in rooms of its own site. Neither ever moves to another, so that what is found here still holds when it
+/// is written.
+async fn check_room(api: &Api, caller: &Caller, course: Uuid, room: &str, checks: &mut Checks) -> Answer<()> {
+    let course = api.store.course(&caller.scope, course).await?.ok_or_else(|| Problem::not_found("course"))?;
     match api.store.room(&caller.scope, room).await? {
         None => checks.add("/room_id", "there is no such room"),
         Some(room) if room.site_id != course.site_id => {
@@ -221,12 +227,10 @@ async fn create(
     Body(new): Body<NewEntry>,
 ) -> Answer<Created<EntryView>> {
     caller.need(Right::PlacesWrite)?;
-    let mut change = api.store.change(caller.actor()).await?;
-    let course = change.lock_course(&caller.scope, id).await?.ok_or_else(|| Problem::not_found("course"))?;
     let mut checks = Checks::default();
     let mut entry = TimetableEntry {
         id: Uuid::now_v7(),
-        course_id: course.id,
+        course_id: id,
         room_id: new.room_id,
         weekdays: new.weekdays,
         starts: checks.time("/starts", &new.starts),
@@ -237,7 +241,9 @@ async fn create(
     };
     check_weekdays(&mut checks, &mut entry.weekdays);
     checks.validity("", entry.valid_from, entry.valid_to);
-    check_room(&api, &caller, &course, &entry.room_id, &mut checks).await?;
+    check_room(&api, &caller, id, &entry.room_id, &mut checks).await?;
+    let mut change = api.store.change(caller.actor()).await?;
+    let course = change.lock_course(&caller.scope, id).await?.ok_or_else(|| Problem::not_found("course"))?;
     checks.done()?;
     if change.count_timetable(course.id).await? >= MAX_ENTRIES {
         return Err(Problem::conflict(format!("a timetable has at most {MAX_ENTRIES} lines")));
@@ -257,8 +263,7 @@ async fn create(
     responses((status = 200, body = EntryView), Problems))]
 async fn read(caller: Caller, State(api): State<Arc<Api>>, PathOf(id): PathOf<Uuid>) -> Answer<Versioned<EntryView>> {
     caller.need(Right::PlacesRead)?;
-    let entry = api.store.timetable_entry(&caller.scope, id).await?;
-    let entry = entry.ok_or_else(|| Problem::not_found("line of a timetable"))?;
+    let entry = api.store.timetable_entry(&caller.scope, id).await?.ok_or_else(no_line)?;
     Ok(Versioned(entry.version, entry.into()))
 }
 
@@ -275,13 +280,14 @@ async fn change(
     Body(patch): Body<EntryPatch>,
 ) -> Answer<Versioned<EntryView>> {
     caller.need(Right::PlacesWrite)?;
-    let mut change = api.store.change(caller.actor()).await?;
-    let before = change.lock_timetable_entry(&caller.scope, id).await?;
-    let before = before.ok_or_else(|| Problem::not_found("line of a timetable"))?;
-    if_match.check(before.version)?;
-    let course = api.store.course(&caller.scope, before.course_id).await?;
-    let course = course.ok_or_else(|| Problem::not_found("course"))?;
     let mut checks = Checks::default();
+    if let Some(room) = &patch.room_id {
+        let entry = api.store.timetable_entry(&caller.scope, id).await?.ok_or_else(no_line)?;
+        check_room(&api, &caller, entry.course_id, room, &mut checks).await?;
+    }
+    let mut change = api.store.change(caller.actor()).await?;
+    let before = change.lock_timetable_entry(&caller.scope, id).await?.ok_or_else(no_line)?;
+    if_match.check(before.version)?;
     let mut time = |pointer: &str, text: Option<String>, was: NaiveTime| text.map_or(was, |t| checks.time(pointer, &t));
     let mut after = TimetableEntry {
         starts: time("/starts", patch.starts, before.starts),
@@ -294,9 +300,6 @@ async fn change(
     };
     check_weekdays(&mut checks, &mut after.weekdays);
     checks.validity("", after.valid_from, after.valid_to);
-    if after.room_id != before.room_id {
-        check_room(&api, &caller, &course, &after.room_id, &mut checks).await?;
-    }
     checks.done()?;
     let entry = change.replace_timetable_entry(&before, &after).await?;
     change.commit().await?;
@@ -316,8 +319,7 @@ async fn remove(
 ) -> Answer<StatusCode> {
     caller.need(Right::PlacesWrite)?;
     let mut change = api.store.change(caller.actor()).await?;
-    let entry = change.lock_timetable_entry(&caller.scope, id).await?;
-    let entry = entry.ok_or_else(|| Problem::not_found("line of a timetable"))?;
+    let entry = change.lock_timetable_entry(&caller.scope, id).await?.ok_or_else(no_line)?;
     if_match.check(entry.version)?;
     change.remove_timetable_entry(&entry).await?;
     change.commit().await?;
@@ -336,8 +338,7 @@ async fn exceptions(
 ) -> Answer<Json<Page<ExceptionView>>> {
     caller.need(Right::PlacesRead)?;
     let (limit, after) = (page::limit(params.limit)?, page::after::<NaiveDate>(params.cursor.as_deref())?);
-    let entry = api.store.timetable_entry(&caller.scope, id).await?;
-    let entry = entry.ok_or_else(|| Problem::not_found("line of a timetable"))?;
+    let entry = api.store.timetable_entry(&caller.scope, id).await?.ok_or_else(no_line)?;
     let rows = api.store.exceptions(entry.id, after, limit).await?;
     Ok(Json(Page::of(rows, limit, |exception| exception.date).map(ExceptionView::from)))
 }
@@ -360,8 +361,7 @@ async fn put_exception(
         return Err(Problem::invalid(vec![FieldError::query("date", "must lie in the years 1970 to 9998")]));
     }
     let mut change = api.store.change(caller.actor()).await?;
-    let entry = change.lock_timetable_entry(&caller.scope, id).await?;
-    let entry = entry.ok_or_else(|| Problem::not_found("line of a timetable"))?;
+    let entry = change.lock_timetable_entry(&caller.scope, id).await?.ok_or_else(no_line)?;
     let mut checks = Checks::default();
     let exception = match difference {
         Difference::Cancelled { note } => TimetableException {
@@ -417,8 +417,7 @@ async fn remove_exception(
         return Err(Problem::not_found("exception"));
     }
     let mut change = api.store.change(caller.actor()).await?;
-    let entry = change.lock_timetable_entry(&caller.scope, id).await?;
-    let entry = entry.ok_or_else(|| Problem::not_found("line of a timetable"))?;
+    let entry = change.lock_timetable_entry(&caller.scope, id).await?.ok_or_else(no_line)?;
     let exception = change.exception(&entry, date).await?.ok_or_else(|| Problem::not_found("exception"))?;
     if_match.check(exception.version)?;
     change.remove_exception(&exception).await?;

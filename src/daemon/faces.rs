@@ -164,8 +164,9 @@ impl FaceDesk {
             first_seen: mark.as_ref().map(|mark| mark.first_seen_at),
             liveness: liveness_view(&decision.liveness, score),
         };
+        let record = self.sink.record(event, self.store.sealer());
         let mut change = self.store.change(by).await?;
-        let marked = change.check_in(&self.sink.record(event, self.store.sealer())).await?;
+        let marked = change.check_in(&record).await?;
         change.commit().await?;
         let mark = match (event.person(), &event.mark) {
             (Some(person), Some(mark)) => self.store.mark_of(person, mark.session.id).await?,

@@ -218,7 +218,7 @@ impl Change<'_> {
         fields: &CameraFields,
         credentials: Option<&CameraCredentials>,
     ) -> Result<Camera, StoreError> {
-        let sealed = credentials.map(|credentials| seal(&self.store.sealer, id, credentials));
+        let sealed = credentials.map(|credentials| seal(self.sealer, id, credentials));
         sqlx::query(
             "insert into cameras (id, room_id, name, enabled, settings, sealed_credentials) values ($1, $2, $3, $4, $5, $6)",
         )
@@ -245,7 +245,7 @@ impl Change<'_> {
         fields: &CameraFields,
         credentials: Option<Option<&CameraCredentials>>,
     ) -> Result<Camera, StoreError> {
-        let sealed = credentials.flatten().map(|credentials| seal(&self.store.sealer, &before.id, credentials));
+        let sealed = credentials.flatten().map(|credentials| seal(self.sealer, &before.id, credentials));
         sqlx::query(
             "update cameras set room_id = $2, name = $3, enabled = $4, settings = $5,
                  sealed_credentials = case when $6 then $7 else sealed_credentials end, version = version + 1

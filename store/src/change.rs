@@ -1,7 +1,7 @@
 //! Changes that people and machines make: in one transaction with their entry in the audit log, or not at all.
 //!
 //! What is only read is asked of [`Store`]; what is changed on somebody's behalf goes through a [`Change`], so that a
-//! change without an author cannot be written.
+//! change without an author cannot be written. It has one connection, and asks nobody for another.
 
 use rollcall_pipeline::PersonId;
 use serde::Serialize;
@@ -9,7 +9,7 @@ use sqlx::types::Json;
 use sqlx::{PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
-use crate::{Store, StoreError};
+use crate::{Sealer, Store, StoreError};
 
 /// Who changes something.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,25 +114,26 @@ fn json(value: &impl Serialize) -> Option<serde_json::Value> {
 /// A transaction on somebody's behalf. Dropped without [`commit`](Self::commit), nothing of it happened.
 #[derive(Debug)]
 pub struct Change<'s> {
-    pub(crate) store: &'s Store,
+    pub(crate) sealer: &'s Sealer,
     pub(crate) tx: Transaction<'static, Postgres>,
     actor: Actor,
 }
 
 impl Store {
-    /// Begins a change.
+    /// Begins a change. Whoever has one asks nothing of the store until its end: a change that waits for a second
+    /// connection keeps its first from others, and where all do so nobody gets one.
     ///
     /// # Errors
     /// When the database is away.
     pub async fn change(&self, actor: Actor) -> Result<Change<'_>, StoreError> {
-        Ok(Change { store: self, tx: self.pool.begin().await?, actor })
+        Ok(Change::of(self, self.pool.begin().await?, actor))
     }
 }
 
 impl<'s> Change<'s> {
     /// A change in a transaction that has begun.
     pub(crate) fn of(store: &'s Store, tx: Transaction<'static, Postgres>, actor: Actor) -> Self {
-        Self { store, tx, actor }
+        Self { sealer: &store.sealer, tx, actor }
     }
 }
 

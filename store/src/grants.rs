@@ -3,7 +3,7 @@
 use rollcall_pipeline::PersonId;
 use uuid::Uuid;
 
-use crate::{Change, Store, StoreError};
+use crate::{Change, StoreError};
 
 /// Where an account or a key may look.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,12 +27,12 @@ pub struct Missing {
     pub person: bool,
 }
 
-impl Store {
+impl Change<'_> {
     /// Which of these are not there.
     ///
     /// # Errors
     /// When the database is away.
-    pub async fn missing(&self, grants: &Grants, person: Option<PersonId>) -> Result<Missing, StoreError> {
+    pub async fn missing(&mut self, grants: &Grants, person: Option<PersonId>) -> Result<Missing, StoreError> {
         let (sites, rooms, person) = sqlx::query_as(
             "select array(select s from unnest($1::text[]) s where not exists (select from sites where id = s)),
                     array(select r from unnest($2::text[]) r where not exists (select from rooms where id = r)),
@@ -41,13 +41,11 @@ impl Store {
         .bind(&grants.sites)
         .bind(&grants.rooms)
         .bind(person.map(|p| p.0))
-        .fetch_one(&self.pool)
+        .fetch_one(self.connection())
         .await?;
         Ok(Missing { sites, rooms, person })
     }
-}
 
-impl Change<'_> {
     /// Replaces the grants of an account or a key.
     pub(crate) async fn set_grants(&mut self, holder: Uuid, grants: &Grants) -> Result<(), StoreError> {
         sqlx::query("delete from grants where holder_id = $1").bind(holder).execute(self.connection()).await?;

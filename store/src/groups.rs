@@ -1,6 +1,7 @@
 //! Groups of people: classes, divisions.
 
 use rollcall_pipeline::{PersonId, WallTime};
+use sqlx::Row;
 use uuid::Uuid;
 
 use crate::change::Entry;
@@ -83,6 +84,25 @@ impl Store {
 }
 
 impl Change<'_> {
+    /// Which of these groups there are in `scope`.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn groups_among(&mut self, scope: &Scope, ids: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (sites, rooms, own) = scope.bounds();
+        let rows = sqlx::query(sqlx::AssertSqlSafe(format!("{} and id = any($4)", group_sql())))
+            .bind(sites)
+            .bind(rooms)
+            .bind(own)
+            .bind(ids)
+            .fetch_all(self.connection())
+            .await?;
+        all(&rows, |row| row.try_get("id"))
+    }
+
     /// A group, until the end of the change nobody else's.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use rollcall_pipeline::{Embedding, ModelId, PersonId};
 use sqlx::Row;
 use uuid::Uuid;
 
-use crate::{Store, StoreError};
+use crate::{Change, Store, StoreError};
 
 const SUBJECT: &str = "coalesce(p.external_id, p.name)";
 
@@ -95,21 +95,6 @@ impl Store {
         Ok((rows.iter().map(face).collect::<Result<_, _>>()?, total))
     }
 
-    /// The template that was made of a picture.
-    ///
-    /// # Errors
-    /// When the database is away.
-    pub async fn template_of(
-        &self,
-        person: PersonId,
-        model: &ModelId,
-        sha256: &[u8; 32],
-    ) -> Result<Option<Uuid>, StoreError> {
-        let query = "select id from templates where person_id = $1 and model_id = $2 and source_sha256 = $3";
-        let found = sqlx::query_scalar(query).bind(person.0).bind(model.as_str()).bind(sha256.as_slice());
-        Ok(found.fetch_optional(&self.pool).await?)
-    }
-
     /// One template, and the face, if `model` made it.
     ///
     /// # Errors
@@ -128,5 +113,22 @@ impl Store {
         let known = row.try_get::<String, _>("model_id")? == model.as_str();
         let opened = if known { self.open_template(model, &row)? } else { None };
         Ok(Some((face(&row)?, opened.map(|template| template.embedding))))
+    }
+}
+
+impl Change<'_> {
+    /// The template that was made of a picture.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn template_of(
+        &mut self,
+        person: PersonId,
+        model: &ModelId,
+        sha256: &[u8; 32],
+    ) -> Result<Option<Uuid>, StoreError> {
+        let query = "select id from templates where person_id = $1 and model_id = $2 and source_sha256 = $3";
+        let found = sqlx::query_scalar(query).bind(person.0).bind(model.as_str()).bind(sha256.as_slice());
+        Ok(found.fetch_optional(self.connection()).await?)
     }
 }

@@ -163,7 +163,7 @@ impl Change<'_> {
             .zip(&ids)
             .map(|((template, _), id)| {
                 let place = place(*id, person.0, template.embedding.model().as_str());
-                self.store.sealer.seal(&place, &to_bytes(template.embedding.values()))
+                self.sealer.seal(&place, &to_bytes(template.embedding.values()))
             })
             .collect();
         let rows = sqlx::query(sqlx::AssertSqlSafe(format!(

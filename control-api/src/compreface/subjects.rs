@@ -327,7 +327,7 @@ async fn store(
         return Err(no_consent());
     }
     let person = PersonId(locked.id);
-    let known = api.store.template_of(person, &api.faces.model(), &outcome.sha256).await?;
+    let known = change.template_of(person, &api.faces.model(), &outcome.sha256).await?;
     if let Some(id) = known {
         return Ok(id);
     }

@@ -316,10 +316,10 @@ async fn change(
     check_fields(&mut checks, &fields);
     let belongs_to = |id: &Uuid| before.groups.0.iter().any(|group| group.id == *id);
     let new = fields.groups.iter().enumerate().take(MAX_GROUPS).filter(|(_, group)| !belongs_to(group));
-    for (i, group) in new {
-        if api.store.group(&caller.scope, *group).await?.is_none() {
-            checks.add(&format!("/group_ids/{i}"), "there is no such group");
-        }
+    let (places, new): (Vec<usize>, Vec<Uuid>) = new.map(|(i, group)| (i, *group)).unzip();
+    let known = change.groups_among(&caller.scope, &new).await?;
+    for (i, _) in places.iter().zip(&new).filter(|(_, group)| !known.contains(group)) {
+        checks.add(&format!("/group_ids/{i}"), "there is no such group");
     }
     checks.done()?;
     let person = change.replace_person(&before, &fields).await?;

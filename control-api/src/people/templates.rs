@@ -394,6 +394,7 @@ async fn store(
     outcomes: Vec<PictureOutcome>,
 ) -> Answer<Response> {
     let licence = licence(api)?;
+    let alike = known_alike(api, caller, &outcomes).await?;
     let mut change = api.store.change(caller.actor()).await?;
     let locked = change.lock_person(&caller.scope, person).await?.ok_or_else(no_person)?;
     may_be_enrolled(api, &locked)?;
@@ -430,11 +431,9 @@ async fn store(
                 let report = serde_json::to_value(&outcome.report.gates).map_err(Problem::internal)?;
                 accepted.push((new, TemplateOrigin { source, report }));
             }
-            (None, Some(other)) if caller.may(Right::PeopleRead) => {
-                let other = api.store.person_in(&caller.scope, other).await?;
-                told.looks_like_person_id = other.map(|other| other.id);
+            (None, other) => {
+                told.looks_like_person_id = other.map(|other| other.0).filter(|other| alike.contains(other));
             }
-            (None, _) => {}
         }
         pictures.push(told);
     }
@@ -454,6 +453,17 @@ async fn store(
         Some(place) => (status, place, Json(view)).into_response(),
         None => (status, Json(view)).into_response(),
     })
+}
+
+/// Of those whom faces look like: whom the caller may know of.
+async fn known_alike(api: &Api, caller: &Caller, outcomes: &[PictureOutcome]) -> Answer<HashSet<Uuid>> {
+    let mut known = HashSet::new();
+    if caller.may(Right::PeopleRead) {
+        for other in outcomes.iter().filter_map(|outcome| outcome.looks_like) {
+            known.extend(api.store.person_in(&caller.scope, other).await?.map(|other| other.id));
+        }
+    }
+    Ok(known)
 }
 
 fn none_accepted(pictures: Vec<EnrolledPicture>) -> Response {

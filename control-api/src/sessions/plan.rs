@@ -250,6 +250,10 @@ pub(super) async fn change(
     if let Some(people) = &mut patch.people {
         check_people(&api, &caller, people, &mut checks).await?;
     }
+    let room = match &patch.room_id {
+        Some(id) => find_room(&api, &caller, id, &mut checks).await?,
+        None => None,
+    };
     let mut change = api.store.change(caller.actor()).await?;
     let before = lock(&mut change, &caller, id).await?;
     if_match.check(before.version)?;
@@ -268,9 +272,7 @@ pub(super) async fn change(
     if (after.starts_at, after.ends_at) != (before.starts_at, before.ends_at) {
         check_times(&mut checks, after.starts_at, after.ends_at);
     }
-    if let Some(id) = patch.room_id.filter(|id| *id != before.room_id)
-        && let Some(room) = find_room(&api, &caller, &id, &mut checks).await?
-    {
+    if let Some(room) = room.filter(|room| room.id != before.room_id) {
         if room.site_id != before.site_id {
             checks.add("/room_id", "is a room of another site");
         }
