@@ -262,11 +262,11 @@ fn the_log_says_from_when_to_when_somebody_was_enrolled() {
     let one = format!("{roster}/{}", ann.as_str().unwrap());
     let dates = |from: Value, to: Value| json!({ "valid_from": from, "valid_to": to });
     let (all, autumn) = (dates(Value::Null, Value::Null), dates(json!("2026-09-01"), json!("2026-12-31")));
-    // These overwrite nobody else, and done again they change nothing.
+    // Done again it changes nothing.
     for _ in 0..2 {
         SITE.json("PUT", &one, &[], &all).expect(200);
     }
-    SITE.json("PUT", &one, &[], &autumn).expect(200);
+    put(&one, &autumn).expect(200);
     SITE.send("DELETE", &one, &[], b"").expect(204);
     SITE.json("PUT", &one, &[], &autumn).expect(200);
     put(&roster, &json!({ "people": [] })).expect(200);
@@ -306,6 +306,32 @@ fn a_roster_that_others_changed_is_not_overwritten() {
     with(&tag, &[&ann, &ben]).expect(412);
     let names = SITE.get(&roster).expect(200)["items"].clone();
     assert_eq!(names.as_array().unwrap().iter().map(|row| &row["name"]).collect::<Vec<_>>(), ["Ann"]);
+}
+
+#[test]
+fn dates_of_an_enrolment_that_others_chose_are_not_overwritten() {
+    let roster = format!("/api/v1/courses/{}/enrolments", course());
+    let new = |name: &str| {
+        let made = SITE.post("/api/v1/people", &json!({ "name": name })).expect(201);
+        format!("{roster}/{}", made["id"].as_str().unwrap())
+    };
+    let (ann, ben) = (new("Ann"), new("Ben"));
+    let autumn = json!({ "valid_from": "2026-09-01", "valid_to": "2026-12-31" });
+    let read = SITE.get(&roster).header("etag").to_owned();
+    let over = |tag: &str, one: &str, dates: &Value| SITE.json("PUT", one, &[("if-match", tag)], dates);
+    SITE.json("PUT", &ann, &[], &autumn).expect(200);
+    // Nothing is overwritten by those.
+    SITE.json("PUT", &ann, &[], &autumn).expect(200);
+    SITE.json("PUT", &ben, &[], &json!({})).expect(200);
+    SITE.json("PUT", &ann, &[], &json!({})).expect(428);
+    over(&read, &ann, &json!({})).expect(412);
+    over(&read, &ann, &autumn).expect(412);
+    let rows = SITE.get(&roster);
+    let tag = rows.header("etag").to_owned();
+    assert_eq!(rows.expect(200)["items"][0]["valid_to"], "2026-12-31");
+    let again = over(&tag, &ann, &json!({}));
+    assert_eq!((again.header("etag"), again.json["changed"].as_i64()), (SITE.get(&roster).header("etag"), Some(1)));
+    over("*", &ann, &autumn).expect(200);
 }
 
 #[test]

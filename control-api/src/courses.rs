@@ -490,14 +490,18 @@ async fn put_roster(
 }
 
 /// Enrol somebody, or change from when to when they are
+///
+/// Who is enrolled with other dates is given these only with If-Match: somebody chose the others.
 #[utoipa::path(put, path = "/courses/{id}/enrolments/{person_id}", tag = "courses",
     security(("token" = []), ("key" = [])),
-    params(("id" = Uuid, Path, description = "The course"), ("person_id" = Uuid, Path, description = "Who")),
+    params(("id" = Uuid, Path, description = "The course"), ("person_id" = Uuid, Path, description = "Who"),
+        ("If-Match" = Option<String>, Header, description = "For other dates: ETag of the roster that was read, or *")),
     request_body = EnrolmentDates, responses((status = 200, body = RosterChangeView), Problems))]
 async fn enrol(
     caller: Caller,
     State(api): State<Arc<Api>>,
     PathOf((id, person)): PathOf<(Uuid, Uuid)>,
+    if_match: Option<IfMatch>,
     Body(dates): Body<EnrolmentDates>,
 ) -> Answer<Versioned<RosterChangeView>> {
     caller.need(Right::PlacesWrite)?;
@@ -512,6 +516,9 @@ async fn enrol(
     }
     let new = NewEnrolment { person: PersonId(person), valid_from: dates.valid_from, valid_to: dates.valid_to };
     let changed = change.enrol(course.id, &[new], false).await?;
+    // What is refused here is not committed.
+    let needs_match = if_match.is_some() || changed.changed > 0;
+    IfMatch::check_put(if_match, needs_match.then_some(course.version))?;
     change.commit().await?;
     Ok(Versioned(changed.version, changed.into()))
 }
