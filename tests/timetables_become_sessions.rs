@@ -480,9 +480,22 @@ fn what_makes_no_sense_is_told_all_at_once() {
     assert_eq!(told(client.post("/api/v1/rooms", &json!({ "id": hostile }))), ["#/id"]);
     client.get("/api/v1/rooms/..%2f..%2fetc").expect(404);
     assert!(matches!(client.get("/api/v1/rooms/%00").status, 400 | 404 | 422));
-    client.get("/api/v1/courses/not-an-id").expect(400);
-    client.get("/api/v1/sessions?date=2026-02-30").expect(400);
-    client.get("/api/v1/sessions?colour=red").expect(400);
+    let nobody = format!("sessions/{course}/people/nobody");
+    for (path, wrong) in [
+        ("courses/not-an-id", "id"),
+        ("sites/main/holidays?limit=x", "limit"),
+        (nobody.as_str(), "person"),
+        ("sessions/%ff", "id"),
+        ("sessions?date=2026-02-30", "date"),
+        ("sessions?kind=lunch", "kind"),
+        ("sessions?colour=red", "colour"),
+        ("sessions?limit=1&limit=2", "limit"),
+        ("why", "person_id"),
+    ] {
+        let problem = client.get(&format!("/api/v1/{path}")).expect(400);
+        assert_eq!(kit::pointers(&problem), [wrong], "{problem}");
+        assert!(problem["detail"].as_str().unwrap().starts_with(&format!("{wrong}: ")), "{problem}");
+    }
     assert_eq!(told(client.get("/api/v1/sessions?limit=0")), ["limit"]);
     assert_eq!(told(client.get("/api/v1/sessions?cursor=abc")), ["cursor"]);
     assert_eq!(client.get(&path).expect(200)["items"], json!([]), "nothing half-written");

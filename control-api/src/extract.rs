@@ -1,6 +1,9 @@
 //! What comes in, read strictly: unknown fields are refused, and every refusal names its field.
 
+use std::error::Error as _;
+
 use axum::Json;
+use axum::extract::path::ErrorKind;
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
@@ -8,6 +11,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_path_to_error::Segment;
 
 use crate::problem::{FieldError, Problem};
 
@@ -94,7 +98,6 @@ pub fn read_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
 }
 
 fn pointer(path: &serde_path_to_error::Path) -> String {
-    use serde_path_to_error::Segment;
     let mut pointer = String::from("#");
     for segment in path {
         pointer.push('/');
@@ -121,9 +124,25 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let told = |rejection: QueryRejection| Problem::bad_request(rejection.body_text());
-        Query::from_request_parts(parts, state).await.map(|Query(value)| Self(value)).map_err(told)
+        Query::from_request_parts(parts, state).await.map(|Query(value)| Self(value)).map_err(of_query)
     }
+}
+
+type QueryError = serde_path_to_error::Error<serde::de::value::Error>;
+
+/// Names the parameter that cannot be read.
+fn of_query(rejection: QueryRejection) -> Problem {
+    let mut causes = std::iter::successors(rejection.source(), |cause| cause.source());
+    let Some(error) = causes.find_map(|cause| cause.downcast_ref::<QueryError>()) else {
+        return Problem::bad_request(rejection.body_text());
+    };
+    let detail = error.inner().to_string();
+    let name = match error.path().iter().next() {
+        Some(Segment::Map { key }) => key.as_str(),
+        // One that is missing, or comes twice, stands in the message alone.
+        _ => detail.split('`').nth(1).unwrap_or_default(),
+    };
+    Problem::bad_parameter(FieldError::query(name, detail.as_str()))
 }
 
 /// Refuses a filter that is longer than anything it could find.
@@ -145,8 +164,18 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for PathOf<
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let told = |rejection: PathRejection| Problem::bad_request(rejection.body_text());
-        Path::from_request_parts(parts, state).await.map(|Path(value)| Self(value)).map_err(told)
+        Path::from_request_parts(parts, state).await.map(|Path(value)| Self(value)).map_err(of_path)
+    }
+}
+
+/// Names the part of the path that cannot be read.
+fn of_path(rejection: PathRejection) -> Problem {
+    let text = rejection.body_text();
+    let PathRejection::FailedToDeserializePathParams(wrong) = rejection else { return Problem::bad_request(text) };
+    match wrong.into_kind() {
+        ErrorKind::DeserializeError { key, message, .. } => Problem::bad_parameter(FieldError::query(&key, message)),
+        ErrorKind::InvalidUtf8InPathParam { key } => Problem::bad_parameter(FieldError::query(&key, "is not UTF-8")),
+        _ => Problem::bad_request(text),
     }
 }
 

@@ -37,7 +37,7 @@ pub struct Problem {
 /// What is wrong with one field.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
-    /// JSON pointer into the body, such as `#/settings/analysis_fps`, or the name of a query parameter.
+    /// JSON pointer into the body, such as `#/settings/analysis_fps`, or the name of a parameter of query or path.
     pub pointer: String,
     /// What is wrong, and what to do.
     pub detail: String,
@@ -49,7 +49,7 @@ impl FieldError {
         Self { pointer: format!("#{pointer}"), detail: detail.into() }
     }
 
-    /// About a query parameter.
+    /// About a parameter of query or path.
     pub fn query(name: &str, detail: impl Into<String>) -> Self {
         Self { pointer: name.to_owned(), detail: detail.into() }
     }
@@ -74,6 +74,12 @@ impl Problem {
     /// 400: it cannot be read.
     pub fn bad_request(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "bad-request", "The request cannot be read", detail)
+    }
+
+    /// 400: a parameter of query or path cannot be read.
+    pub fn bad_parameter(error: FieldError) -> Self {
+        let detail = format!("{}: {}", error.pointer, error.detail);
+        Self { errors: vec![error], ..Self::bad_request(detail) }
     }
 
     /// 401: nobody, or somebody whose token or key is not valid (any more).
