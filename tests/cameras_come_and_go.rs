@@ -474,6 +474,7 @@ fn cameras_are_watched_for_as_long_as_one_may() {
     // Some pictures, then the end that was asked for.
     let answer = viewer.get("/api/v1/cameras/stage/preview?seconds=3&fps=5");
     assert_eq!((answer.status, answer.header("content-type")), (200, "multipart/x-mixed-replace; boundary=picture"));
+    assert_eq!(answer.header("cross-origin-resource-policy"), "same-origin", "no other origin is configured");
     let parts = answer.body.windows(9).filter(|w| w == b"--picture").count();
     assert!((2..=17).contains(&parts), "{parts} pictures in 3 s at 5 a second");
     let begin = answer.body.windows(4).position(|w| w == b"\r\n\r\n").unwrap() + 4;

@@ -300,13 +300,26 @@ fn browsers_are_told_what_they_may() {
         Site::start("[server]\ncors_origins = [\"https://app.example.org\"]\ntrusted_proxies = [\"127.0.0.1\"]\n");
     let ask = |origin: &str| {
         let headers = [("origin", origin), ("access-control-request-method", "GET")];
-        site.guest().send("OPTIONS", "/api/v1/cameras", &headers, b"").header("access-control-allow-origin").to_owned()
+        site.guest().send("OPTIONS", "/api/v1/live", &headers, b"")
     };
-    assert_eq!(ask("https://app.example.org"), "https://app.example.org");
-    assert_eq!(ask("https://evil.example.org"), "");
+    let allowed = ask("https://app.example.org");
+    assert_eq!(allowed.header("access-control-allow-origin"), "https://app.example.org");
+    // After a break a stream goes on.
+    let headers = allowed.header("access-control-allow-headers");
+    assert!(headers.split(',').any(|name| name.trim() == "last-event-id"), "{headers}");
+    assert_eq!(ask("https://evil.example.org").header("access-control-allow-origin"), "");
     let answer = site.get("/api/v1/cameras");
+    assert_eq!(answer.header("cross-origin-resource-policy"), "same-origin");
     assert_eq!(answer.header("x-content-type-options"), "nosniff");
     assert!(answer.header("content-security-policy").starts_with("default-src 'none'"));
+    // An image of such a page has nothing but its ticket.
+    site.post("/api/v1/rooms", &json!({ "id": "hall" })).expect(201);
+    let settings = json!({ "streams": { "detect": "rtsp://127.0.0.1:9/door" } });
+    site.post("/api/v1/cameras", &json!({ "id": "door", "room_id": "hall", "settings": settings })).expect(201);
+    let ticket = site.post("/api/v1/live/ticket", &json!({})).expect(200)["ticket"].clone();
+    let image = format!("/api/v1/cameras/door/preview?seconds=1&ticket={}", ticket.as_str().unwrap());
+    let image = site.guest().get(&image);
+    assert_eq!((image.status, image.header("cross-origin-resource-policy")), (200, "cross-origin"));
     // Behind a proxy of ours the log has the address of whoever asked it.
     let key = json!({ "name": "far", "rights": ["cameras:read"] });
     site.json("POST", "/api/v1/keys", &[("x-forwarded-for", "203.0.113.9, 198.51.100.4")], &key).expect(201);

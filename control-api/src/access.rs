@@ -44,6 +44,12 @@ impl Access {
         self.config.public_url.as_ref().is_some_and(|url| url.starts_with("https://"))
     }
 
+    /// Whose pages may show a stream that a ticket opens. An `<img>` does not say which page it is on, so that origins
+    /// cannot be told apart here; the ticket does that.
+    pub(crate) fn shown_by(&self) -> &'static str {
+        if self.config.cors_origins.is_empty() { "same-origin" } else { "cross-origin" }
+    }
+
     /// Whether the use of a key is to be written down again.
     pub(crate) fn touch(&self, key: Uuid, now: WallTime) -> bool {
         let mut touched = self.touched.lock();

@@ -14,12 +14,16 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::caller::{API_KEY_HEADER, Caller, REQUEST_ID_HEADER};
 use crate::idempotency;
+use crate::live::LAST_EVENT_ID;
 use crate::problem::Problem;
 use crate::setup;
 use crate::state::Api;
 
 /// Longest that an answer may take to begin. Streams go on for longer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Says whose pages may show an answer that they cannot read.
+pub(crate) const RESOURCE_POLICY: &str = "cross-origin-resource-policy";
 
 /// Where a request comes from, behind the proxies that are believed.
 #[derive(Clone, Copy, Debug)]
@@ -116,7 +120,7 @@ pub(crate) async fn headers(uri: Uri, request: Request, next: Next) -> Response 
     set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     set(header::X_FRAME_OPTIONS, "DENY");
     set(header::REFERRER_POLICY, "no-referrer");
-    set(HeaderName::from_static("cross-origin-resource-policy"), "same-origin");
+    set(HeaderName::from_static(RESOURCE_POLICY), "same-origin");
     if uri.path().starts_with("/api/v1/") {
         set(header::CACHE_CONTROL, "no-store");
     }
@@ -127,11 +131,12 @@ pub(crate) async fn headers(uri: Uri, request: Request, next: Next) -> Response 
 pub(crate) fn cors(api: &Api) -> CorsLayer {
     let origins = api.access.config.cors_origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok());
     let names = |names: &[&'static str]| names.iter().map(|name| HeaderName::from_static(name)).collect::<Vec<_>>();
+    let asked_with = ["authorization", "content-type", "if-match", API_KEY_HEADER, idempotency::HEADER, LAST_EVENT_ID];
     CorsLayer::new()
         .allow_origin(AllowOrigin::list(origins))
         .allow_credentials(true)
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
-        .allow_headers(names(&["authorization", "content-type", "if-match", API_KEY_HEADER, idempotency::HEADER]))
+        .allow_headers(names(&asked_with))
         .expose_headers(names(&["etag", "location", "retry-after", REQUEST_ID_HEADER, "content-disposition"]))
         .max_age(std::time::Duration::from_secs(600))
 }

@@ -29,6 +29,7 @@ use super::settings::{CameraSettings, NewCredentials, field, separate};
 use super::{file_camera, missing};
 use crate::caller::Caller;
 use crate::extract::{Body, Params, PathOf};
+use crate::guard::RESOURCE_POLICY;
 use crate::ports::cameras::{CameraProbe, NoPicture, Overlay, Picture, Pictures};
 use crate::problem::{Answer, FieldError, Problem, Problems};
 use crate::rights::Right;
@@ -224,6 +225,7 @@ async fn preview(
     Params(params): Params<WatchParams>,
     request: Request,
 ) -> Answer<Response> {
+    let shown_by = api.access.shown_by();
     let watching = Watching::begin(caller, api, id, params, request.into_parts().0).await?;
     let parts = stream::unfold(watching, |mut watching| async move {
         let picture = watching.next().await.ok()?;
@@ -234,7 +236,8 @@ async fn preview(
     let kind = "multipart/x-mixed-replace; boundary=picture";
     let headers = [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-store")];
     // Proxies that collect answers would make it anything but live.
-    Ok((headers, [("x-accel-buffering", "no")], HttpBody::from_stream(body)).into_response())
+    let more = [("x-accel-buffering", "no"), (RESOURCE_POLICY, shown_by)];
+    Ok((headers, more, HttpBody::from_stream(body)).into_response())
 }
 
 fn part(picture: &Picture) -> Bytes {

@@ -40,7 +40,7 @@ pub use hub::Live;
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Who takes nothing for so long is not there any more.
 const STALLED: Duration = Duration::from_secs(30);
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+pub(crate) const LAST_EVENT_ID: &str = "last-event-id";
 /// Readers send nothing that matters.
 const MAX_MESSAGE: usize = 4 << 10;
 
