@@ -11,6 +11,7 @@ use axum::Json;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use rollcall_pipeline::{Embedding, ModelId};
 use serde::{Deserialize, Serialize};
+use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -320,7 +321,7 @@ async fn match_one(caller: Caller, State(api): State<Arc<Api>>, request: Request
     caller.need(Right::FacesUse)?;
     let mut upload: Upload<MatchOptions> = upload::read(&api, request, ONE).await?;
     let picture = upload.one("image")?;
-    let search = Search::new(&caller, upload.options)?;
+    let search = Arc::new(Search::new(&caller, upload.options)?);
     let faces = search.look(&api, picture).await?;
     let names = search.names(&api, &faces).await?;
     Ok(Json(MatchedView { faces: faces.into_iter().map(|face| face.told(&names)).collect() }))
@@ -336,7 +337,7 @@ async fn match_batch(caller: Caller, State(api): State<Arc<Api>>, request: Reque
     if upload.files.is_empty() {
         return Err(Problem::invalid_field("/images", "is missing: send 1 to 32 pictures"));
     }
-    let search = Search::new(&caller, upload.options)?;
+    let search = Arc::new(Search::new(&caller, upload.options)?);
     let begun = Instant::now();
     let mut looked: Vec<Result<Vec<Found>, FacesTrouble>> = Vec::new();
     for (_, picture) in upload.files {
@@ -422,9 +423,13 @@ impl Search {
         Ok(Self { list, max_faces, max_matches })
     }
 
-    async fn look(&self, api: &Api, picture: Vec<u8>) -> Result<Vec<Found>, FacesTrouble> {
+    async fn look(self: &Arc<Self>, api: &Arc<Api>, picture: Vec<u8>) -> Result<Vec<Found>, FacesTrouble> {
         let faces = api.faces.encode(picture, self.max_faces).await?;
-        faces.into_iter().map(|(face, embedding)| self.compare(api, face, &embedding)).collect()
+        let (search, api) = (Arc::clone(self), Arc::clone(api));
+        let compare = move |(face, embedding): (FaceView, Embedding)| search.compare(&api, face, &embedding);
+        // Each with up to ten thousand others: everybody would wait for their answers meanwhile.
+        let compared = spawn_blocking(move || faces.into_iter().map(compare).collect::<Result<Vec<_>, _>>());
+        compared.await.map_err(|error| FacesTrouble::Failed(error.to_string()))?
     }
 
     fn compare(&self, api: &Api, face: FaceView, embedding: &Embedding) -> Result<Found, FacesTrouble> {

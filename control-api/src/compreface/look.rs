@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use rollcall_pipeline::Embedding;
 use serde::{Deserialize, Serialize};
+use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -15,6 +16,7 @@ use uuid::Uuid;
 use super::failure::{Client, Failure, Failures, Reply, code};
 use crate::extract::{Params, PathOf};
 use crate::ports::faces::{FaceView, Likeness, MAX_FACES, MAX_PICTURE_BYTES};
+use crate::problem::Problem;
 use crate::rights::Right;
 use crate::state::Api;
 use crate::upload::{self, Held, Upload, UploadLimits};
@@ -289,8 +291,12 @@ async fn recognize(
     let look = Look::read(&client, params)?;
     let (picture, _held) = picture(&api, request).await?;
     let looked = look.faces(&api, picture).await?;
-    let ranked = |(_, e): &(FaceView, Embedding)| api.faces.match_gallery(e, look.predictions).ranking;
-    let rankings: Vec<_> = looked.faces.iter().map(ranked).collect();
+    let probes: Vec<Embedding> = looked.faces.iter().map(|(_, embedding)| embedding.clone()).collect();
+    let (most, gallery) = (look.predictions, Arc::clone(&api));
+    let rank = move |probe: Embedding| gallery.faces.match_gallery(&probe, most).ranking;
+    // Each with everybody: others would wait for their answers meanwhile.
+    let ranked = spawn_blocking(move || probes.into_iter().map(rank).collect::<Vec<_>>());
+    let rankings = ranked.await.map_err(Problem::internal)?;
     let people: Vec<Uuid> = rankings.iter().flatten().map(|(person, _)| person.0).collect();
     let names = api.store.subjects_of(&people).await?;
     let told = looked.faces.iter().zip(rankings).map(|((face, embedding), ranking)| {
