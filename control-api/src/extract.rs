@@ -132,7 +132,7 @@ type QueryError = serde_path_to_error::Error<serde::de::value::Error>;
 
 /// Names the parameter that cannot be read.
 fn of_query(rejection: QueryRejection) -> Problem {
-    let mut causes = std::iter::successors(rejection.source(), |cause| cause.source());
+    let mut causes = std::iter::successors(rejection.source(), |&cause| cause.source());
     let Some(error) = causes.find_map(|cause| cause.downcast_ref::<QueryError>()) else {
         return Problem::bad_request(rejection.body_text());
     };
