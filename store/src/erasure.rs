@@ -59,19 +59,17 @@ impl Change<'_> {
         .execute(self.connection())
         .await?;
         sqlx::query("select set_config('rollcall.erasing', 'on', true)").execute(self.connection()).await?;
+        let ids: Vec<Uuid> = accounts.iter().copied().chain([id]).collect();
         sqlx::query(
             "update audit_log set person_id = nullif(person_id, $1), before = null, after = null,
-                 object_id = case when strpos(object_id, $1::uuid::text) > 0 or object_id = any($2::uuid[]::text[])
-                             then 'erased' else object_id end,
+                 object_id = case when mentioned(object_id, null, null) && $2 then 'erased' else object_id end,
                  actor_name = case when actor_id = any($2) then 'erased' else actor_name end,
                  address = case when actor_id = any($2) then null else address end,
                  actor_id = case when actor_id = any($2) then null else actor_id end
-             where person_id = $1 or actor_id = any($2) or object_id = any($2::uuid[]::text[])
-                or strpos(object_id, $1::uuid::text) > 0 or strpos(before::text, $1::uuid::text) > 0
-                or strpos(after::text, $1::uuid::text) > 0",
+             where person_id = $1 or actor_id = any($2) or mentioned(object_id, before, after) && $2",
         )
         .bind(id)
-        .bind(&accounts)
+        .bind(ids)
         .execute(self.connection())
         .await?;
         sqlx::query("select set_config('rollcall.erasing', 'off', true)").execute(self.connection()).await?;

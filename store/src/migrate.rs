@@ -7,7 +7,7 @@ use sqlx::{Acquire, SqlSafeStr};
 
 use crate::{Store, StoreError};
 
-const MIGRATIONS: [(&str, &str); 20] = [
+const MIGRATIONS: [(&str, &str); 21] = [
     ("people", include_str!("../../migrations/0001_people.sql")),
     ("attendance", include_str!("../../migrations/0002_attendance.sql")),
     ("events", include_str!("../../migrations/0003_events.sql")),
@@ -27,6 +27,7 @@ const MIGRATIONS: [(&str, &str); 20] = [
     ("runs", include_str!("../../migrations/0017_runs.sql")),
     ("waiting", include_str!("../../migrations/0018_waiting.sql")),
     ("versions", include_str!("../../migrations/0019_versions.sql")),
+    ("mentions", include_str!("../../migrations/0020_mentions.sql")),
     ("closed_rosters", include_str!("../../migrations/0021_closed_rosters.sql")),
 ];
 

@@ -3,10 +3,10 @@
 
 use chrono::{NaiveDate, TimeZone, Utc};
 use rollcall_pipeline::{Embedding, ModelId, PersonId};
-use rollcall_store::testing::{current_database, store};
+use rollcall_store::testing::{KEY, current_database, store};
 use rollcall_store::{
     Actor, Attributes, CandidateRecord, Claim, EventRecord, ImportError, ImportedPerson, MarkRecord, Misfit,
-    NewConsent, NewTemplate, PersonFields, PersonFilter, Scope, SessionRecord, Store, TemplateOrigin,
+    NewConsent, NewTemplate, PersonFields, PersonFilter, Scope, Sealer, SessionRecord, Store, TemplateOrigin,
 };
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor, PgConnection, Row};
 use uuid::Uuid;
@@ -155,6 +155,25 @@ async fn erased_people_are_nowhere() {
     let late = store.events_since(at(-10), 10).await.unwrap();
     let ambiguous = late.iter().find(|event| event.id.0 == Uuid::from_u128(5)).unwrap();
     assert_eq!(ambiguous.candidates.len(), 1, "Grace stays");
+}
+
+#[tokio::test]
+async fn erasure_reads_no_entries_of_others() {
+    let store = store().await;
+    let options = current_database(&store).await;
+    let mut db = options.connect().await.unwrap();
+    let ada = PersonId(well_known(&store).await);
+    let watch = "create function refuse_a_scan() returns trigger language plpgsql as $$ begin
+             if (select seq_scan from pg_stat_xact_user_tables where relname = 'audit_log') > 0 then
+                 raise exception 'all of the log was read';
+             end if;
+             return null;
+         end $$;
+         create trigger refuse_a_scan after update on audit_log for each statement execute function refuse_a_scan();";
+    db.execute(watch).await.unwrap();
+    // A log as short as this one would be read as a whole.
+    let store = Store::new(options.options([("enable_seqscan", "off")]), Sealer::new(KEY), 1);
+    assert!(store.delete_person(ada).await.unwrap());
 }
 
 #[tokio::test]
