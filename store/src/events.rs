@@ -95,7 +95,7 @@ pub(crate) async fn write(tx: &mut PgConnection, batch: &[EventRecord]) -> Resul
     let mut seen = HashSet::new();
     let events: Vec<&EventRecord> = batch.iter().filter(|event| seen.insert(event.id)).collect();
     hold_feed(tx).await?;
-    let known = lock_people(tx, &events).await?;
+    let known = lock_people(tx, events.iter().flat_map(|event| named(event)).collect()).await?;
     let is_known = |person: &Uuid| known.contains(person);
     let orphans: HashSet<Uuid> = events
         .iter()
@@ -119,9 +119,8 @@ pub(crate) async fn write(tx: &mut PgConnection, batch: &[EventRecord]) -> Resul
     Ok(Written { fresh, marked, blocked, orphaned })
 }
 
-/// The people that a batch names and that exist, locked so that nobody of them is erased before the batch is written.
-async fn lock_people(tx: &mut PgConnection, events: &[&EventRecord]) -> Result<HashSet<Uuid>, StoreError> {
-    let people: BTreeSet<Uuid> = events.iter().flat_map(|event| named(event)).collect();
+/// Those of these people who exist, locked so that nobody of them is erased before what is written of them is committed.
+pub(crate) async fn lock_people(tx: &mut PgConnection, people: BTreeSet<Uuid>) -> Result<HashSet<Uuid>, StoreError> {
     if people.is_empty() {
         return Ok(HashSet::new());
     }

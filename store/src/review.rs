@@ -7,6 +7,7 @@ use sqlx::{Postgres, QueryBuilder, Row};
 use uuid::Uuid;
 
 use crate::change::Entry;
+use crate::events::lock_people;
 use crate::feed::hold_feed;
 use crate::row::{all, and_one, one, row};
 use crate::seal::Bound;
@@ -268,17 +269,20 @@ impl Change<'_> {
         Ok(item)
     }
 
-    /// Notes that somebody looks at the face of an item.
+    /// Notes that somebody looks at the face of an item, and who of those who are still there comes into question.
     ///
     /// # Errors
     /// When the database is away.
     pub async fn note_review_view(&mut self, item: &ReviewItem) -> Result<(), StoreError> {
-        let ids: Vec<Uuid> = item.candidates.as_array().into_iter().flatten().filter_map(id_of).collect();
+        let mut ids: Vec<Uuid> = item.candidates.as_array().into_iter().flatten().filter_map(id_of).collect();
+        let there = lock_people(self.connection(), ids.iter().copied().chain(item.person_id).collect()).await?;
+        ids.retain(|id| there.contains(id));
+        let decided = item.person_id.filter(|id| there.contains(id));
         let entry = Entry {
             action: "review_crop.view",
             object_kind: "review",
             object_id: item.event_id.to_string(),
-            person: item.person_id.or_else(|| ids.first().copied()).map(PersonId),
+            person: decided.or_else(|| ids.first().copied()).map(PersonId),
             after: Some(serde_json::json!({ "candidates": ids })),
             ..Entry::default()
         };

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use chrono::{NaiveDate, TimeZone, Utc};
-use rollcall_pipeline::{Embedding, ModelId, PersonId};
+use rollcall_pipeline::{Embedding, EventId, ModelId, PersonId};
 use rollcall_store::testing::{KEY, current_database, store};
 use rollcall_store::{
     Actor, Attributes, CandidateRecord, Claim, EventRecord, ImportError, ImportedPerson, MarkRecord, Misfit,
@@ -174,6 +174,24 @@ async fn erasure_reads_no_entries_of_others() {
     // A log as short as this one would be read as a whole.
     let store = Store::new(options.options([("enable_seqscan", "off")]), Sealer::new(KEY), 1);
     assert!(store.delete_person(ada).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_face_that_is_looked_at_during_an_erasure_names_nobody() {
+    let store = store().await;
+    let mut db = current_database(&store).await.connect().await.unwrap();
+    let ada = well_known(&store).await;
+    let grace = store.upsert_person_by_name("Grace").await.unwrap().0.0;
+    store.write_events(&[event(1, "recorded", &[grace]), event(2, "ambiguous", &[ada, grace])]).await.unwrap();
+    let seen = store.review(&Scope::Everywhere, EventId(Uuid::from_u128(2))).await.unwrap().unwrap();
+    assert!(store.delete_person(PersonId(ada)).await.unwrap());
+    let mut change = store.change(actor()).await.unwrap();
+    change.note_review_view(&seen).await.unwrap();
+    change.commit().await.unwrap();
+    let proof = search(&mut db, &ada.to_string()).await;
+    assert!(matches!(&proof[..], [one] if one.contains("person.erase")), "{proof:?}");
+    let noted = search(&mut db, "review_crop.view").await;
+    assert!(matches!(&noted[..], [one] if one.contains(&grace.to_string())), "{noted:?}");
 }
 
 #[tokio::test]
