@@ -103,7 +103,11 @@ pub(crate) async fn write(tx: &mut PgConnection, batch: &[EventRecord]) -> Resul
         .map(|e| e.id)
         .collect();
     // Of whoever was erased while their events waited, nothing is written down.
-    let events: Vec<Cow<'_, EventRecord>> = events.into_iter().map(|event| without(event, is_known)).collect();
+    let mut events: Vec<Cow<'_, EventRecord>> = events.into_iter().map(|event| without(event, is_known)).collect();
+    let withdrawn = withdrawn(tx, events.iter().filter_map(|event| shown(event)).collect()).await?;
+    for event in events.iter_mut().filter(|event| shown(event).is_some_and(|person| withdrawn.contains(&person))) {
+        take_face(event.to_mut());
+    }
     let events: Vec<&EventRecord> = events.iter().map(Cow::as_ref).collect();
     let fresh = insert_events(tx, &events).await?;
     let new: Vec<&EventRecord> = events.into_iter().filter(|event| fresh.contains(&event.id)).collect();
@@ -146,9 +150,34 @@ fn without(event: &EventRecord, is_known: impl Fn(&Uuid) -> bool) -> Cow<'_, Eve
     event.person = event.person.filter(&is_known);
     event.candidates.retain(|candidate| is_known(&candidate.person));
     event.mark = event.mark.filter(|mark| is_known(&mark.person));
+    take_face(&mut event);
+    Cow::Owned(event)
+}
+
+fn take_face(event: &mut EventRecord) {
     event.sealed_crop = None;
     event.sealed_embedding = None;
-    Cow::Owned(event)
+}
+
+/// Who is most like the face of an event that has one: whose picture it is to `withdraw_consent`, while nobody has decided.
+fn shown(event: &EventRecord) -> Option<Uuid> {
+    let has_face = event.sealed_crop.is_some() || event.sealed_embedding.is_some();
+    event.candidates.first().filter(|_| has_face).map(|candidate| candidate.person)
+}
+
+/// Those of these people who have withdrawn their consent. Whoever does it holds the feed, too.
+async fn withdrawn(tx: &mut PgConnection, people: Vec<Uuid>) -> Result<HashSet<Uuid>, StoreError> {
+    if people.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let withdrawn: Vec<Uuid> = sqlx::query_scalar(
+        "select person_id from consents where person_id = any($1)
+         group by person_id having every(withdrawn_at is not null)",
+    )
+    .bind(people)
+    .fetch_all(tx)
+    .await?;
+    Ok(withdrawn.into_iter().collect())
 }
 
 async fn insert_events(tx: &mut PgConnection, events: &[&EventRecord]) -> Result<HashSet<Uuid>, StoreError> {

@@ -247,9 +247,21 @@ async fn withdrawn_consent_takes_templates_and_pictures_with_it() {
     change.commit().await.unwrap();
     assert!(store.gallery(&ModelId::new("m")).await.unwrap().templates.is_empty());
     assert!(!store.has_consent(ada).await.unwrap());
-    let left = "select event_id from review_items where sealed_crop is not null or sealed_embedding is not null";
-    let left: Vec<Uuid> = sqlx::query_scalar(left).fetch_all(&mut db).await.unwrap();
-    assert_eq!(left, [Uuid::from_u128(3)], "who is most like Grace");
+    let with_faces = "select event_id from review_items where sealed_crop is not null or sealed_embedding is not null
+        order by event_id";
+    let mut with_faces = async || sqlx::query_scalar::<_, Uuid>(with_faces).fetch_all(&mut db).await.unwrap();
+    assert_eq!(with_faces().await, [Uuid::from_u128(3)], "who is most like Grace");
+
+    // What waited in a spool, and comes now; and what comes when there is a consent again.
+    let late =
+        |n: u128, people: &[Uuid]| EventRecord { sealed_embedding: Some(vec![7; 40]), ..event(n, "ambiguous", people) };
+    store.write_events(&[late(5, &[ada.0, grace]), late(6, &[grace, ada.0])]).await.unwrap();
+    let mut change = store.change(actor()).await.unwrap();
+    change.add_consent(ada, &NewConsent { text_version: "2", given_by: NAME, given_at: at(11) }).await.unwrap();
+    change.commit().await.unwrap();
+    store.write_events(&[late(7, &[ada.0])]).await.unwrap();
+    assert_eq!(with_faces().await, [3, 6, 7].map(Uuid::from_u128));
+    assert_eq!(store.open_reviews(10).await.unwrap().len(), 6, "an item without a face is one");
 }
 
 fn imported(external_id: &str, name: &str, groups: &[&str]) -> ImportedPerson {
