@@ -278,6 +278,13 @@ fn nobody_sees_figures_of_other_sites() {
     for path in ["summary?site_id=school", &format!("summary?course_id={}", SCHOOL.physics), "quality?room_id=lab"] {
         works.get(&format!("/api/v1/analytics/{path}")).expect(404);
     }
+    let theirs = id(&SCHOOL.site.post("/api/v1/groups", &json!({ "name": "4a" })).expect(201));
+    for path in ["analytics/summary", "analytics/leaderboard", "reports/attendance", "reports/standings"] {
+        for (group, status) in [(&theirs, 404), (&SCHOOL.group, 200)] {
+            works.get(&format!("/api/v1/{path}?{PERIOD}&group_id={group}")).expect(status);
+        }
+        SCHOOL.get(&format!("/api/v1/{path}?{PERIOD}&group_id={theirs}"));
+    }
     let summary = works.get(&format!("/api/v1/analytics/summary?{PERIOD}")).expect(200);
     assert_eq!((&summary["sessions"], &summary["tally"]["present"]), (&json!(1), &json!(1)));
     let quality = works.get(&format!("/api/v1/analytics/quality?{PERIOD}")).expect(200);

@@ -126,7 +126,7 @@ impl Asked<'_> {
             at_site.get_or_insert(room.site_id);
         }
         if let Some(id) = self.group {
-            choose("Group", store.figures_group(id).await?.ok_or_else(|| Problem::not_found("group"))?);
+            choose("Group", store.group(scope, id).await?.ok_or_else(|| Problem::not_found("group"))?.name);
         }
         if let Some(id) = self.person {
             let name = store.figures_person(scope, PersonId(id)).await?;

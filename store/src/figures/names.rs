@@ -1,19 +1,10 @@
-//! The names of what figures are narrowed to.
+//! The name of whom figures are narrowed to.
 
 use rollcall_pipeline::PersonId;
-use uuid::Uuid;
 
 use crate::{Scope, Store, StoreError};
 
 impl Store {
-    /// The name of a group.
-    ///
-    /// # Errors
-    /// When the database is away.
-    pub async fn figures_group(&self, id: Uuid) -> Result<Option<String>, StoreError> {
-        Ok(sqlx::query_scalar("select name from groups where id = $1").bind(id).fetch_optional(&self.pool).await?)
-    }
-
     /// The name of a person, if the register has them somewhere in `scope`.
     ///
     /// # Errors
