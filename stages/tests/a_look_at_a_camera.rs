@@ -103,6 +103,16 @@ fn a_port_that_never_answers_takes_no_longer_than_allowed() {
 }
 
 #[test]
+fn a_camera_whose_video_cannot_be_decoded_is_told_from_one_that_sends_nothing() {
+    let camera = camera(Codec::H264, Options::default());
+    camera.scramble(true);
+    let limits = ProbeLimits { time: Duration::from_secs(5), ..ProbeLimits::default() };
+    let source = rtsp(camera.url(), RtspTransport::Tcp);
+    let refused = probe(&source, Mounting::default(), limits, &clock(), &|| false).unwrap_err();
+    assert_eq!(refused.as_str(), "undecodable", "{refused:?}");
+}
+
+#[test]
 fn a_look_can_be_called_off() {
     let camera = camera(Codec::H264, Options::default());
     let source = rtsp(camera.url(), RtspTransport::Tcp);

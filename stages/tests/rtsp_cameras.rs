@@ -212,6 +212,25 @@ fn a_frozen_camera_has_stalled_after_two_seconds_and_comes_back() {
 }
 
 #[test]
+fn a_camera_whose_video_cannot_be_decoded_is_told_from_a_silent_one_and_comes_back() {
+    // Noise that is no H.264 does not get as far as the decoder; as H.265 it does.
+    for codec in [Codec::H264, Codec::H265] {
+        let clip = Clip::pattern(format(320, 240, codec)).unwrap();
+        let camera = TestCamera::start(clip, Options::default()).unwrap();
+        let rig = over_tcp(&camera);
+        check_stream(&rig, 5);
+        camera.scramble(true);
+        let (_, close) = rig.until_closed();
+        assert_eq!(close, CloseReason::Lost);
+        let told = rig.wait(|s| s.last_error.is_some()).last_error.unwrap();
+        assert_eq!((told.reason, told.class), ("undecodable", ErrorClass::Transient), "{told:?}");
+        assert!(told.text.contains("set the camera to H.264") && told.text.ends_with("camera door-1"), "{told:?}");
+        camera.scramble(false);
+        check_stream(&rig, 5);
+    }
+}
+
+#[test]
 fn noise_instead_of_a_camera_is_survived() {
     check_recovery(
         RtspTransport::Tcp,

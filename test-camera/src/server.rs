@@ -2,7 +2,6 @@
 
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 
 use gstreamer as gst;
@@ -16,6 +15,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::TestCameraError;
 use crate::clip::{Clip, Codec};
 use crate::feeder::{Feed, Viewfinder};
+use crate::packets::Tampering;
 use crate::trouble::Noise;
 
 /// The transports a camera offers.
@@ -56,8 +56,7 @@ pub struct TestCamera {
     /// Holds the port in place of the server.
     noise: Option<Noise>,
     silence: Option<TcpListener>,
-    /// Added to every RTP time stamp, in ticks of 90 kHz.
-    clock_offset: Arc<AtomicU32>,
+    tampering: Arc<Tampering>,
 }
 
 /// A server at work.
@@ -92,7 +91,7 @@ impl TestCamera {
             running: None,
             noise: None,
             silence: None,
-            clock_offset: Arc::default(),
+            tampering: Arc::default(),
         };
         camera.restart()?;
         Ok(camera)
@@ -206,7 +205,12 @@ impl TestCamera {
 
     /// Sets the camera's clock forward or back: RTP time stamps jump in the running connection.
     pub fn jump_clock(&self, seconds: i32) {
-        self.clock_offset.fetch_add(seconds.wrapping_mul(90_000).cast_unsigned(), Ordering::Relaxed);
+        self.tampering.jump_clock(seconds);
+    }
+
+    /// Sends noise in place of video, in packets that are as they should be; or video again.
+    pub fn scramble(&self, on: bool) {
+        self.tampering.scramble(on);
     }
 }
 
@@ -310,49 +314,16 @@ fn factory(camera: &TestCamera) -> rtsp::RTSPMediaFactory {
         Transports::Udp => udp,
     });
     let feed = Arc::clone(&camera.feed);
-    let offset = Arc::clone(&camera.clock_offset);
+    let tampering = Arc::clone(&camera.tampering);
     factory.connect_media_configure(move |_, media| {
         let element = media.element();
         let Some(bin) = element.downcast_ref::<gst::Bin>() else { return };
         if let Some(pad) = bin.by_name("pay0").and_then(|p| p.static_pad("src")) {
-            shift_time_stamps(&pad, Arc::clone(&offset));
+            tampering.watch(&pad);
         }
         if let Some(source) = bin.by_name("src").and_then(|s| s.downcast::<gst_app::AppSrc>().ok()) {
             feed.join(source);
         }
     });
     factory
-}
-
-/// Adds the camera's clock offset to the time stamp of every RTP packet: bytes 4 to 7 of its header.
-fn shift_time_stamps(pad: &gst::Pad, offset: Arc<AtomicU32>) {
-    let shift = |packet: &mut gst::BufferRef, by: u32| {
-        if let Ok(mut bytes) = packet.map_writable()
-            && let Some(stamp) = bytes.get_mut(4..8)
-            && let Ok(old) = <[u8; 4]>::try_from(&*stamp)
-        {
-            stamp.copy_from_slice(&u32::from_be_bytes(old).wrapping_add(by).to_be_bytes());
-        }
-    };
-    pad.add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST, move |_, info| {
-        let by = offset.load(Ordering::Relaxed);
-        if by == 0 {
-            return gst::PadProbeReturn::Ok;
-        }
-        match &mut info.data {
-            Some(gst::PadProbeData::Buffer(buffer)) => shift(buffer.make_mut(), by),
-            Some(gst::PadProbeData::BufferList(list)) => {
-                let shifted: gst::BufferList = list
-                    .iter_owned()
-                    .map(|mut buffer| {
-                        shift(buffer.make_mut(), by);
-                        buffer
-                    })
-                    .collect();
-                *list = shifted;
-            }
-            _ => {}
-        }
-        gst::PadProbeReturn::Ok
-    });
 }

@@ -17,6 +17,9 @@ pub enum DisconnectReason {
     /// Connected, but nothing came for this long.
     #[error("no frame for {:.1} s", .0.as_secs_f32())]
     Stalled(Duration),
+    /// Something came for this long, and nothing that came made a frame.
+    #[error("no frame in {:.1} s of what the camera sends", .0.as_secs_f32())]
+    Undecodable(Duration),
     /// Nobody listens, the host is unknown or does not answer.
     #[error("no connection: {0}")]
     Refused(String),
@@ -91,6 +94,7 @@ impl DisconnectReason {
             // A camera that reboots may send anything for a while, so even nonsense is worth a retry.
             Self::Eos
             | Self::Stalled(_)
+            | Self::Undecodable(_)
             | Self::Refused(_)
             | Self::Unplugged(_)
             | Self::Busy
@@ -107,6 +111,7 @@ impl DisconnectReason {
         match self {
             Self::Eos => "eos",
             Self::Stalled(_) => "stalled",
+            Self::Undecodable(_) => "undecodable",
             Self::Refused(_) => "refused",
             Self::Unauthorized => "unauthorized",
             Self::NotFound(_) => "not_found",
@@ -133,6 +138,10 @@ impl DisconnectReason {
             Self::Stalled(_) => {
                 "the camera is connected but sends nothing: check its network, restart it if it stays so".to_owned()
             }
+            Self::Undecodable(_) => format!(
+                "set the camera to H.264 (profile main or high, not encrypted) with a key frame every two seconds, or \
+                 use another of its streams in camera {camera}"
+            ),
             Self::Refused(_) => format!(
                 "check that the camera has power and network, and the address in the streams of camera {camera}"
             ),
@@ -294,6 +303,13 @@ mod tests {
         }
         assert_eq!(class(SourceKind::Rtsp, gst::ResourceError::NotFound), ErrorClass::Permanent);
         assert_eq!(class(SourceKind::File, gst::ResourceError::NotFound), ErrorClass::Permanent);
+    }
+
+    #[test]
+    fn video_that_nobody_can_decode_is_another_matter_than_silence() {
+        let text = DisconnectReason::Undecodable(Duration::from_secs(2)).explain(&CameraId::new("door-1"));
+        assert!(text.starts_with("no frame in 2.0 s of what the camera sends; set the camera to H.264"), "{text}");
+        assert!(text.ends_with("another of its streams in camera door-1") && !text.contains("network"), "{text}");
     }
 
     #[test]

@@ -69,6 +69,9 @@ pub(super) fn build(
     let pipeline = gst::Pipeline::new();
     let decode = decoder(&pipeline)?;
     let intake = Arc::default();
+    if let Some(pad) = decode.static_pad("sink") {
+        intake::count(&pad, &intake);
+    }
     let realtime = match source {
         CameraSource::Rtsp { url, transport, username, password } => {
             let udp = over_udp || *transport == RtspTransport::Udp;
@@ -159,7 +162,7 @@ fn tune(element: &gst::Element) {
             element.set_property_from_str(threads, "1");
         }
     }
-    // A burst of damaged pictures is a gap, not the end; a stream of nothing else is found by the watchdog.
+    // A burst of damaged pictures is a gap, not the end; of a stream of nothing else the watchdog knows that it comes.
     if element.find_property("max-errors").is_some() {
         element.set_property_from_str("max-errors", "-1");
     }

@@ -17,6 +17,7 @@ use super::late::{Gate, age};
 /// What became of the compressed pictures of a stream, for those who count them.
 #[derive(Debug, Default)]
 pub(super) struct Intake {
+    arrived: AtomicU64,
     late: AtomicU64,
     waiting: AtomicBool,
     came: AtomicU64,
@@ -25,6 +26,11 @@ pub(super) struct Intake {
 }
 
 impl Intake {
+    /// Buffers that came so far, whatever can be made of them.
+    pub(super) fn arrived(&self) -> u64 {
+        self.arrived.load(Ordering::Relaxed)
+    }
+
     /// Pictures that were thrown away as too late since this was asked last.
     pub(super) fn take_late(&self) -> u64 {
         self.late.swap(0, Ordering::Relaxed)
@@ -49,6 +55,15 @@ impl Intake {
     pub(super) fn came(&self) -> u64 {
         self.came.load(Ordering::Relaxed)
     }
+}
+
+/// Counts what comes out of a source into `pad`, before anybody has looked into it.
+pub(super) fn count(pad: &gst::Pad, intake: &Arc<Intake>) {
+    let intake = Arc::clone(intake);
+    pad.add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST, move |_, _| {
+        intake.arrived.fetch_add(1, Ordering::Relaxed);
+        gst::PadProbeReturn::Ok
+    });
 }
 
 /// Watches what goes into the decoders of a pipeline, those that are still to come included.

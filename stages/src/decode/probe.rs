@@ -56,7 +56,8 @@ pub struct Probe {
 /// `stopped` ends it early.
 ///
 /// # Errors
-/// Why there is no picture; [`DisconnectReason::Stalled`] when none came in time, [`DisconnectReason::Shutdown`] when stopped.
+/// Why there is no picture; [`DisconnectReason::Stalled`] when nothing came in time, [`DisconnectReason::Undecodable`] when it
+/// made no picture, [`DisconnectReason::Shutdown`] when stopped.
 pub fn probe(
     source: &CameraSource,
     mounting: Mounting,
@@ -92,7 +93,7 @@ impl Look<'_> {
             &Attention::default(),
         )?;
         let over = || (self.stopped)() || self.passed() >= self.limits.time.min(LONGEST);
-        let first = stream.next(&over).map_err(|reason| self.name(reason))?;
+        let first = stream.next(&over).map_err(|reason| self.name(reason, &stream))?;
         let recorded = matches!(self.source, CameraSource::File { .. });
         let mut times = CaptureClock::default();
         let mut captured = times.place(first.media, first.received, first.wall, first.ntp);
@@ -111,7 +112,7 @@ impl Look<'_> {
                     captured = times.place(frame.media, frame.received, frame.wall, frame.ntp);
                 }
                 Err(DisconnectReason::Eos) if recorded => break None,
-                Err(reason) => break Some(self.name(reason)),
+                Err(reason) => break Some(self.name(reason, &stream)),
             }
         };
         let info = stream.info().clone();
@@ -130,10 +131,10 @@ impl Look<'_> {
         self.clock.mono().since(self.begun)
     }
 
-    /// A stream that was stopped because the time was over stalled.
-    fn name(&self, reason: DisconnectReason) -> DisconnectReason {
+    /// A stream that was stopped because the time was over gave no frame in it.
+    fn name(&self, reason: DisconnectReason, stream: &Stream) -> DisconnectReason {
         match reason {
-            DisconnectReason::Shutdown if !(self.stopped)() => DisconnectReason::Stalled(self.passed()),
+            DisconnectReason::Shutdown if !(self.stopped)() => stream.no_frame_for(self.passed()),
             reason => reason,
         }
     }

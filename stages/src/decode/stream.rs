@@ -23,6 +23,8 @@ use super::timeline::Timeline;
 const PULL: gst::ClockTime = gst::ClockTime::from_mseconds(50);
 /// Time to the first frame: a camera may send a key frame only every few seconds, and nothing can be decoded before it.
 const FIRST_FRAME_LIMIT: Duration = Duration::from_secs(10);
+/// What sent something this recently sends now.
+const LATELY: Duration = Duration::from_secs(1);
 /// GStreamer's GIF demuxer does not always say that it has reached the end; it then waits for ever.
 const GIF_END: Duration = Duration::from_secs(1);
 /// Seconds from 1900, where NTP counts from, to 1970.
@@ -90,6 +92,8 @@ pub(super) struct Stream {
     bus: gst::Bus,
     sink: gst_app::AppSink,
     intake: Arc<Intake>,
+    /// How much had come when it was looked last, and when that was more than before.
+    arrived: (u64, Option<MonoTime>),
     kind: SourceKind,
     path: Option<std::path::PathBuf>,
     stall_limit: Duration,
@@ -146,6 +150,7 @@ impl Stream {
             bus,
             sink,
             intake,
+            arrived: (0, None),
             kind,
             path,
             stall_limit,
@@ -186,6 +191,10 @@ impl Stream {
                 return Err(self.end());
             }
             let now = self.clock.mono();
+            let arrived = self.intake.arrived();
+            if std::mem::replace(&mut self.arrived.0, arrived) != arrived {
+                self.arrived.1 = Some(now);
+            }
             if self.intake.is_dozing() && std::mem::replace(&mut came, self.intake.came()) != came {
                 heard = now;
             }
@@ -195,8 +204,17 @@ impl Stream {
             }
             if silent >= limit || now.since(asked) >= limit.max(FIRST_FRAME_LIMIT) {
                 // Once in a while GStreamer waits for ever for what was cut off, instead of saying so.
-                return Err(self.cut().unwrap_or(DisconnectReason::Stalled(silent)));
+                return Err(self.cut().unwrap_or_else(|| self.no_frame_for(now.since(asked))));
             }
+        }
+    }
+
+    /// What it means that there was no frame for so long.
+    pub(super) fn no_frame_for(&self, time: Duration) -> DisconnectReason {
+        let now = self.clock.mono();
+        match self.arrived.1 {
+            Some(last) if now.since(last) < LATELY => DisconnectReason::Undecodable(time),
+            _ => DisconnectReason::Stalled(time),
         }
     }
 
