@@ -232,7 +232,12 @@ fn orientation_tags_and_mountings_turn_the_picture_upright() {
 #[test]
 fn a_cut_recording_gives_its_frames_and_then_says_so() {
     let dir = TempDir::new().unwrap();
-    for (name, form) in [("cut.mp4", MP4), ("cut.avi", "avenc_mpeg4 ! avimux")] {
+    for (name, form) in [
+        ("cut.mp4", MP4),
+        ("cut.avi", "avenc_mpeg4 ! avimux"),
+        ("cut.mkv", "x264enc key-int-max=30 ! h264parse ! matroskamux"),
+        ("cut.webm", "vp8enc deadline=1 ! webmmux"),
+    ] {
         let path = record(&dir, name, form);
         let whole = std::fs::metadata(&path).unwrap().len();
         std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(whole * 7 / 10).unwrap();
