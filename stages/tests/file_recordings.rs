@@ -351,3 +351,11 @@ fn a_usb_camera_that_is_not_there_says_so() {
     // Somebody may plug it in at any time.
     assert_eq!(rig.control.snapshot().last_error.unwrap().class, ErrorClass::Transient);
 }
+
+#[test]
+fn what_the_system_says_of_a_device_that_it_does_not_open_is_told() {
+    let dir = TempDir::new().unwrap();
+    let source = CameraSource::Usb { device: dir.path().to_owned(), width: None, height: None, fps: None };
+    let text = Rig::start(&config(source)).wait_for_error("unplugged");
+    assert!(text.starts_with("not plugged in: Is a directory"), "{text}");
+}

@@ -1,6 +1,7 @@
 //! Why a stream ended, in words that say what to do, and what a retry would bring.
 
 use std::fmt;
+use std::io;
 use std::time::Duration;
 
 use gstreamer as gst;
@@ -32,6 +33,9 @@ pub enum DisconnectReason {
     /// There is no such device now; a camera on a cable may be plugged in at any time.
     #[error("not plugged in: {0}")]
     Unplugged(String),
+    /// The device is there, and is not for us.
+    #[error("the device may not be opened: {0}")]
+    Forbidden(String),
     /// Somebody else uses the device.
     #[error("the device is in use")]
     Busy,
@@ -91,12 +95,14 @@ impl DisconnectReason {
             | Self::TooLarge { .. }
             | Self::Truncated { .. }
             | Self::MissingElement(_) => ErrorClass::Permanent,
-            // A camera that reboots may send anything for a while, so even nonsense is worth a retry.
+            // A camera that reboots may send anything for a while, so even nonsense is worth a retry; and a device is given to
+            // its group a moment after it was plugged in.
             Self::Eos
             | Self::Stalled(_)
             | Self::Undecodable(_)
             | Self::Refused(_)
             | Self::Unplugged(_)
+            | Self::Forbidden(_)
             | Self::Busy
             | Self::Overlap
             | Self::Transport
@@ -116,6 +122,7 @@ impl DisconnectReason {
             Self::Unauthorized => "unauthorized",
             Self::NotFound(_) => "not_found",
             Self::Unplugged(_) => "unplugged",
+            Self::Forbidden(_) => "forbidden",
             Self::Busy => "busy",
             Self::Overlap => "overlap",
             Self::Transport => "transport",
@@ -148,6 +155,10 @@ impl DisconnectReason {
             Self::Unauthorized => format!("check username and password of camera {camera}"),
             Self::NotFound(_) => format!("check the address or file in the streams of camera {camera}"),
             Self::Unplugged(_) => format!("plug it in, or check the device in the streams of camera {camera}"),
+            Self::Forbidden(_) => {
+                "add the user that runs rollcall to the group video (in a container: --group-add video), and restart it"
+                    .to_owned()
+            }
             Self::Overlap => "it is tried again; restart rollcall if it stays so".to_owned(),
             Self::Busy => "end the other program that uses the device".to_owned(),
             Self::Transport => format!("set transport of camera {camera} to auto, or to the other of tcp and udp"),
@@ -231,6 +242,15 @@ fn package_for(caps: &str) -> Option<&'static str> {
     })
 }
 
+/// What it means that a device cannot be opened.
+pub(super) fn unopened(error: &io::Error) -> DisconnectReason {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => DisconnectReason::Forbidden(error.to_string()),
+        io::ErrorKind::ResourceBusy => DisconnectReason::Busy,
+        _ => DisconnectReason::Unplugged(error.to_string()),
+    }
+}
+
 /// What a GStreamer error means for a source of this kind.
 pub(super) fn classify(kind: SourceKind, error: &gst::glib::Error) -> DisconnectReason {
     use gst::{ResourceError as R, StreamError as S};
@@ -303,6 +323,17 @@ mod tests {
         }
         assert_eq!(class(SourceKind::Rtsp, gst::ResourceError::NotFound), ErrorClass::Permanent);
         assert_eq!(class(SourceKind::File, gst::ResourceError::NotFound), ErrorClass::Permanent);
+    }
+
+    #[test]
+    fn a_device_that_may_not_be_opened_is_plugged_in() {
+        let reason = |kind: io::ErrorKind| unopened(&io::Error::from(kind));
+        assert_eq!(reason(io::ErrorKind::ResourceBusy), DisconnectReason::Busy);
+        assert_eq!(reason(io::ErrorKind::NotFound).as_str(), "unplugged");
+        let forbidden = reason(io::ErrorKind::PermissionDenied);
+        assert_eq!((forbidden.as_str(), forbidden.class()), ("forbidden", ErrorClass::Transient));
+        let text = forbidden.explain(&CameraId::new("desk"));
+        assert!(text.contains("may not be opened") && text.contains("to the group video"), "{text}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! One connection to one source: frames out, or the reason why there are no more.
 
+use std::fs::OpenOptions;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -129,7 +130,12 @@ impl Stream {
                 }
                 Some(path.clone())
             }
-            _ => None,
+            CameraSource::Usb { device, .. } => {
+                // Whatever is wrong, GStreamer only says that it cannot be opened.
+                OpenOptions::new().read(true).write(true).open(device).map_err(|e| failure::unopened(&e))?;
+                None
+            }
+            CameraSource::Rtsp { .. } => None,
         };
         let built = build::build(source, mounting, over_udp, attention)?;
         Self::start(built, build::kind(source), path, stall_limit, clock)
