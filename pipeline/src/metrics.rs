@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ::metrics::{Counter, Gauge, Histogram, Key, KeyName, Level, Metadata, SharedString, Unit, with_recorder};
 
-use crate::decision::MatchOutcome;
+use crate::decision::{LivenessVerdict, MatchOutcome};
 use crate::event::{AttendanceEvent, EventKind, MarkStatus};
 use crate::ids::CameraId;
 use crate::time::{MonoTime, WallTime};
@@ -118,7 +118,7 @@ names! {
         Decisions = "rollcall_match_decisions_total", Count, ["camera", "outcome"], "Decisions about tracks: identified, ambiguous or unknown.";
         AttendanceEvents = "rollcall_attendance_events_total", Count, ["camera", "outcome"], "Events by kind, as they leave the match stage.";
         AttendanceMarked = "rollcall_attendance_marked_total", Count, ["camera", "outcome"], "Attendance marks committed, by status.";
-        LivenessFail = "rollcall_liveness_fail_total", Count, ["camera"], "Tracks taken for a picture or a screen.";
+        LivenessFail = "rollcall_liveness_fail_total", Count, ["camera"], "Decisions by which somebody is a picture or a screen, whatever the rules make of it.";
         DuplicatesBlocked = "rollcall_duplicates_blocked_total", Count, ["camera"], "Repeated decisions about somebody already marked that were counted on the sighting, not written again.";
         SinkEvents = "rollcall_sink_events_total", Count, ["outcome"], "Events by what the sink did with them: committed, duplicate, spooled, replayed, poison (refused by the database and kept), or dropped (refused, and no room to keep them).";
         SinkRetries = "rollcall_sink_retries_total", Count, ["reason"], "Writes that were tried again, by reason.";
@@ -455,10 +455,12 @@ pub fn record_event(event: &AttendanceEvent) {
     };
     counter(CounterName::Decisions, &[camera, Label::Outcome(outcome)]).increment(1);
     counter(CounterName::AttendanceEvents, &[camera, Label::Outcome(event.kind.as_str())]).increment(1);
-    match event.kind {
-        EventKind::Spoof => counter(CounterName::LivenessFail, &[camera]).increment(1),
-        EventKind::Debounced => counter(CounterName::DuplicatesBlocked, &[camera]).increment(1),
-        _ => {}
+    // Whatever is made of it: strangers' pictures may be nothing but strangers to the rules.
+    if matches!(event.decision.liveness, LivenessVerdict::Spoof(_)) {
+        counter(CounterName::LivenessFail, &[camera]).increment(1);
+    }
+    if event.kind == EventKind::Debounced {
+        counter(CounterName::DuplicatesBlocked, &[camera]).increment(1);
     }
     for (candidate, rank) in event.decision.candidates.iter().zip(["best", "runner_up"]) {
         let scores = histogram(HistogramName::MatchScore, &[Label::Outcome(rank)]);

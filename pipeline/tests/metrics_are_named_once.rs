@@ -2,13 +2,20 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use metrics::{
     Counter, CounterFn, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit, with_local_recorder,
 };
 use parking_lot::Mutex;
-use rollcall_pipeline::metrics::{CameraMetrics, CounterName, GaugeName, HistogramName, describe_all};
-use rollcall_pipeline::{CameraId, MarkStatus, metrics::SinkMetrics};
+use rollcall_pipeline::metrics::{
+    CameraMetrics, CounterName, GaugeName, HistogramName, SinkMetrics, describe_all, record_event,
+};
+use rollcall_pipeline::{
+    AttendanceEvent, CameraId, CameraTuning, Decision, Epoch, EventId, EventKind, FrameTime, GalleryVersion,
+    LivenessVerdict, MarkStatus, MatchOutcome, MediaTime, MonoTime, RoomId, StreamKey, TimeSource, TrackId, WallTime,
+};
+use uuid::Uuid;
 
 /// Keeps what it is told.
 #[derive(Clone, Default)]
@@ -99,4 +106,53 @@ fn what_is_recorded_arrives() {
         ("rollcall_attendance_marked_total{camera=door-1,outcome=late}", 1),
     ];
     assert!(book.counted.lock().iter().map(|(name, n)| (name.as_str(), *n)).eq(expected));
+}
+
+/// What was made of a stranger.
+fn stranger(kind: EventKind, liveness: LivenessVerdict) -> AttendanceEvent {
+    let key = StreamKey { camera: CameraId::new("door-1"), epoch: Epoch(Uuid::nil()) };
+    let time = FrameTime {
+        media: MediaTime(0),
+        received: MonoTime(Duration::ZERO),
+        captured: WallTime::UNIX_EPOCH,
+        source: TimeSource::File,
+    };
+    let tuning = CameraTuning {
+        room: RoomId::new("hall"),
+        direction: None,
+        analysis_fps: 5.0,
+        detect_size: 640,
+        min_face_px: 24.0,
+        still_interval_s: 0.0,
+        regions_of_interest: Vec::new(),
+        privacy_masks: Vec::new(),
+    };
+    let decision = Decision {
+        key,
+        track: TrackId(1),
+        first_usable: time,
+        decided: time,
+        tuning: Arc::new(tuning),
+        outcome: MatchOutcome::Unknown,
+        candidates: Vec::new(),
+        liveness,
+        shots: 3,
+        gallery: GalleryVersion(0),
+        best: None,
+        face: None,
+    };
+    AttendanceEvent { id: EventId(Uuid::nil()), kind, mark: None, decision }
+}
+
+#[test]
+fn a_picture_counts_as_one_whatever_the_rules_make_of_it() {
+    let failed = |kind, liveness| {
+        let book = Book::default();
+        with_local_recorder(&book, || record_event(&stranger(kind, liveness)));
+        let counted = book.counted.lock();
+        counted.iter().any(|(name, n)| name == "rollcall_liveness_fail_total{camera=door-1}" && *n == 1)
+    };
+    assert!(failed(EventKind::Spoof, LivenessVerdict::Spoof(0.01)));
+    assert!(failed(EventKind::Unknown, LivenessVerdict::Spoof(0.01)), "as unknown_spoof = \"unknown\" has it");
+    assert!(!failed(EventKind::Unknown, LivenessVerdict::Live(0.99)));
 }
