@@ -371,6 +371,32 @@ fn what_cameras_could_not_decide_people_decide_once() {
 }
 
 #[test]
+fn candidates_who_belong_to_other_rooms_are_neither_named_nor_confirmed() {
+    let (ann, ben) = (person(&SITE), person(&SITE));
+    let session = session(&SITE, "hall", &[&ann]);
+    let between = json!([{ "person": ben, "similarity": 0.55 }, { "person": ann, "similarity": 0.5 }]);
+    let item = event(&session, None, 3, json!({ "kind": "ambiguous", "candidates": between, "review": true }));
+    write(&SITE, std::slice::from_ref(&item));
+    let hall = SITE.as_account(json!({ "role": "teacher", "rooms": ["hall"] }));
+    let path = format!("/api/v1/review/{}", item.id);
+    let named = |item: &Value| {
+        let candidates = item["candidates"].as_array().unwrap().iter();
+        candidates.map(|one| (one["person_id"].clone(), one["name"].is_string())).collect::<Vec<_>>()
+    };
+    assert_eq!(named(&SITE.get(&path).expect(200)), [(json!(ben), true), (json!(ann), true)]);
+    let hidden = [(Value::Null, false), (json!(ann), true)];
+    assert_eq!(named(&hall.get(&path).expect(200)), hidden);
+    let page = hall.get("/api/v1/review?room_id=hall&limit=500").expect(200);
+    let mut listed = page["items"].as_array().unwrap().iter();
+    assert_eq!(named(listed.find(|one| one["event_id"] == item.id.to_string()).unwrap()), hidden);
+    for whom in [json!({}), json!({ "person_id": ben })] {
+        hall.post(&format!("{path}/confirm"), &whom).expect(404);
+    }
+    let decided = hall.post(&format!("{path}/confirm"), &json!({ "person_id": ann })).expect(200);
+    assert_eq!(named(&decided["item"]), hidden);
+}
+
+#[test]
 fn the_register_is_asked_by_course_room_group_date_and_status() {
     let [ann, ben] = [(); 2].map(|()| person(&SITE));
     let course = SITE.post("/api/v1/courses", &json!({ "name": "Filtered" })).expect(201);

@@ -6,8 +6,8 @@ mod kit;
 use std::sync::LazyLock;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use kit::Site;
 use kit::register::{event, id, mark, person, session, write};
+use kit::{Client, Site};
 use rollcall_store::CameraMinute;
 use serde_json::{Value, json};
 
@@ -146,4 +146,21 @@ fn it_is_explained_that_somebody_was_seen_and_not_recorded() {
     }
     assert_eq!(reasons[0]["code"], "off_roster", "the most telling first: {told}");
     assert_eq!(told["status"], Value::Null);
+}
+
+#[test]
+fn nobody_is_named_who_belongs_to_other_rooms() {
+    let (ann, ben) = (person(&SITE), person(&SITE));
+    let session = session(&SITE, "hall", &[&ann]);
+    let near = json!([{ "person": ben, "similarity": 0.5 }, { "person": ann, "similarity": 0.47 }]);
+    write(&SITE, &[event(&session, None, 5, json!({ "kind": "ambiguous", "candidates": near, "review": true }))]);
+    let told = |client: &Client| {
+        let told = client.get(&format!("/api/v1/why?person_id={ann}&session_id={}", id(&session))).expect(200);
+        let mut reasons = told["reasons"].as_array().unwrap().iter();
+        reasons.find(|reason| reason["code"] == "ambiguous").unwrap_or_else(|| panic!("not ambiguous: {told}")).clone()
+    };
+    assert_eq!(told(&SITE)["evidence"]["other_person_id"], ben.as_str());
+    let hidden = told(&SITE.as_account(json!({ "role": "teacher", "rooms": ["hall"] })));
+    assert_eq!(hidden["evidence"]["other_person_id"], Value::Null);
+    assert!(hidden["text"].as_str().unwrap().contains("that of somebody else (0.47 and 0.50)"), "{hidden}");
 }

@@ -1,5 +1,6 @@
 //! `/api/v1/review`: what the cameras could not decide, and what people decide about it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::Json;
@@ -56,9 +57,9 @@ pub(crate) enum ReviewStatus {
 /// Who comes into question.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct ReviewCandidate {
-    /// Who.
-    pub person_id: Uuid,
-    /// Their name; null of whoever was erased.
+    /// Who; null of whoever was erased, or belongs to none of the caller's places.
+    pub person_id: Option<Uuid>,
+    /// Their name; null of the same.
     pub name: Option<String>,
     /// Cosine similarity, −1 to 1.
     pub similarity: f32,
@@ -103,8 +104,24 @@ pub(crate) struct ReviewView {
     pub version: i64,
 }
 
-impl From<ReviewItem> for ReviewView {
-    fn from(item: ReviewItem) -> Self {
+/// Those who come into question in these items and of whom the caller may know.
+pub(crate) async fn known(api: &Api, caller: &Caller, items: &[ReviewItem]) -> Answer<HashSet<Uuid>> {
+    let people: Vec<Uuid> = items.iter().flat_map(candidates).filter_map(|candidate| candidate.person_id).collect();
+    Ok(api.store.people_among(&caller.scope, &people).await?)
+}
+
+fn candidates(item: &ReviewItem) -> Vec<ReviewCandidate> {
+    Vec::deserialize(&item.candidates).unwrap_or_default()
+}
+
+impl ReviewView {
+    /// An item as it is shown to whoever may know of these people.
+    pub(crate) fn of(item: ReviewItem, known: &HashSet<Uuid>) -> Self {
+        let mut candidates = candidates(&item);
+        for candidate in &mut candidates {
+            candidate.person_id = candidate.person_id.filter(|person| known.contains(person));
+            candidate.name = candidate.name.take().filter(|_| candidate.person_id.is_some());
+        }
         Self {
             event_id: item.event_id,
             kind: item.kind,
@@ -114,7 +131,7 @@ impl From<ReviewItem> for ReviewView {
             site_id: item.site_id,
             camera: item.camera,
             captured_at: item.captured_at,
-            candidates: serde_json::from_value(item.candidates).unwrap_or_default(),
+            candidates,
             has_face: item.has_face,
             person_id: item.person_id,
             person_name: item.person_name,
@@ -245,7 +262,9 @@ async fn list(
         visitor: params.visitor_id,
     };
     let rows = api.store.reviews(&caller.scope, &filter, after.as_ref(), limit).await?;
-    Ok(Json(Page::of(rows, limit, |item| (item.captured_at, item.event_id)).map(ReviewView::from)))
+    let known = known(&api, &caller, &rows).await?;
+    let page = Page::of(rows, limit, |item| (item.captured_at, item.event_id));
+    Ok(Json(page.map(|item| ReviewView::of(item, &known))))
 }
 
 /// One item
@@ -258,7 +277,12 @@ async fn read(
 ) -> Answer<Versioned<ReviewView>> {
     caller.need(Right::ReviewDecide)?;
     let item = api.store.review(&caller.scope, EventId(event)).await?.ok_or_else(no_item)?;
-    Ok(Versioned(item.version, item.into()))
+    Ok(Versioned(item.version, shown(&api, &caller, item).await?))
+}
+
+async fn shown(api: &Api, caller: &Caller, item: ReviewItem) -> Answer<ReviewView> {
+    let known = known(api, caller, std::slice::from_ref(&item)).await?;
+    Ok(ReviewView::of(item, &known))
 }
 
 fn no_item() -> Problem {
@@ -294,17 +318,17 @@ async fn confirm(
     caller.need(Right::ReviewDecide)?;
     check_note(body.note.as_deref())?;
     let item = api.store.review(&caller.scope, EventId(event)).await?.ok_or_else(no_item)?;
-    let candidates: Vec<ReviewCandidate> = serde_json::from_value(item.candidates).unwrap_or_default();
+    let candidates = candidates(&item);
     let person = match body.person_id {
-        Some(person) if candidates.iter().any(|candidate| candidate.person_id == person) => person,
+        Some(person) if candidates.iter().any(|candidate| candidate.person_id == Some(person)) => person,
         Some(_) => {
             return Err(Problem::invalid_field("/person_id", "is none of the candidates: assign the item to them"));
         }
         None => {
             let first = candidates.iter().find(|candidate| candidate.name.is_some());
             first
+                .and_then(|candidate| candidate.person_id)
                 .ok_or_else(|| Problem::conflict("it has no candidate: assign it to somebody, or reject it"))?
-                .person_id
         }
     };
     decide(&api, &caller, event, "confirmed", PersonId(person), body.note).await
@@ -322,9 +346,6 @@ async fn assign(
 ) -> Answer<Json<DecisionView>> {
     caller.need(Right::ReviewDecide)?;
     check_note(body.note.as_deref())?;
-    if !api.store.is_person_in(&caller.scope, PersonId(body.person_id)).await? {
-        return Err(Problem::not_found("person"));
-    }
     decide(&api, &caller, event, "assigned", PersonId(body.person_id), body.note).await
 }
 
@@ -344,7 +365,7 @@ async fn reject(
     let item = open(change.lock_review(&caller.scope, EventId(event)).await?)?;
     let item = change.settle_review(&item, "rejected", None, body.note.as_deref(), api.clock.wall()).await?;
     change.commit().await?;
-    Ok(Json(DecisionView { item: item.into(), attendance: None, changed: false }))
+    Ok(Json(DecisionView { item: shown(&api, &caller, item).await?, attendance: None, changed: false }))
 }
 
 fn check_note(note: Option<&str>) -> Answer<()> {
@@ -371,6 +392,9 @@ async fn decide(
     person: PersonId,
     note: Option<String>,
 ) -> Answer<Json<DecisionView>> {
+    if !api.store.is_person_in(&caller.scope, person).await? {
+        return Err(Problem::not_found("person"));
+    }
     let seen = api.store.review(&caller.scope, EventId(event)).await?.ok_or_else(no_item)?;
     let first = api.store.first_usable_at(EventId(event), seen.captured_at).await?.unwrap_or(seen.captured_at);
     let windows = api.daemon.windows();
@@ -411,7 +435,7 @@ async fn decide(
     let item = change.settle_review(&item, status, Some(person), note.as_deref(), api.clock.wall()).await?;
     change.commit().await?;
     let attendance = api.store.register_row(&caller.scope, session, person).await?.map(AttendanceView::from);
-    Ok(Json(DecisionView { item: item.into(), attendance, changed }))
+    Ok(Json(DecisionView { item: shown(api, caller, item).await?, attendance, changed }))
 }
 
 /// Whether a sighting counts more than what stands there: what a camera or closing says, but no decision of a human.

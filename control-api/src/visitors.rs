@@ -19,7 +19,7 @@ use crate::extract::{Params, PathOf};
 use crate::page::{self, Page};
 use crate::ports::faces::Certainty;
 use crate::problem::{Answer, Problem, Problems};
-use crate::review::ReviewView;
+use crate::review::{self, ReviewView};
 use crate::rights::Right;
 use crate::state::Api;
 
@@ -132,7 +132,8 @@ async fn read(caller: Caller, State(api): State<Arc<Api>>, PathOf(id): PathOf<Uu
         }
         None => None,
     };
-    let items = items.into_iter().map(ReviewView::from).collect();
+    let known = review::known(&api, &caller, &items).await?;
+    let items = items.into_iter().map(|item| ReviewView::of(item, &known)).collect();
     Ok(Json(VisitorDetail { visitor: visitor.into(), items, likely_person }))
 }
 

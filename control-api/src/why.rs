@@ -133,7 +133,7 @@ async fn why(caller: Caller, State(api): State<Arc<Api>>, Params(params): Params
     }
     let who = store.person(person).await?.ok_or_else(|| Problem::not_found("person"))?;
     let recognition = api.daemon.recognition();
-    let (events, strangers) = store.why_events(&room, from, to, person).await?;
+    let (events, strangers) = store.why_events(&caller.scope, &room, from, to, person).await?;
     let mut facts = Facts {
         person: person.0,
         name: &who.name,
@@ -306,7 +306,7 @@ impl Facts<'_> {
                     };
                     ("undecided", format!("they were recognised, but their face was {why}; it waits for review"), 11)
                 }
-                "ambiguous" if event.other_id.is_some() && event.others.unwrap_or(-1.0) > self.recognition.review => {
+                "ambiguous" if event.others.is_some_and(|others| others > self.recognition.review) => {
                     let others = event.others.unwrap_or_default();
                     let text = format!(
                         "their face was too much like that of {other} ({theirs:.2} and {others:.2}); it waits for review"

@@ -1,6 +1,6 @@
 //! People.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use rollcall_pipeline::{PersonId, WallTime};
 use sqlx::Row;
@@ -216,6 +216,18 @@ impl Store {
         .await?;
         let place = |n: i64| usize::try_from(n - 1).unwrap_or_default();
         Ok(found.into_iter().map(|(n, id)| (place(n), PersonId(id))).collect())
+    }
+
+    /// Those of these people who are in `scope`.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn people_among(&self, scope: &Scope, ids: &[Uuid]) -> Result<HashSet<Uuid>, StoreError> {
+        let (sites, rooms, own) = scope.bounds();
+        let sql = format!("select p.id from people p where {IN_SCOPE} and p.id = any($4)");
+        let query = sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).bind(sites).bind(rooms).bind(own).bind(ids);
+        let found: Vec<Uuid> = query.fetch_all(&self.pool).await?;
+        Ok(found.into_iter().collect())
     }
 
     /// The names of all attributes that people in `scope` have, sorted; at most 1,000.

@@ -1,11 +1,12 @@
 //! What there is to know when somebody was not recorded.
 
 use rollcall_pipeline::{PersonId, WallTime};
-use sqlx::Row;
+use sqlx::{AssertSqlSafe, Row};
 use uuid::Uuid;
 
+use crate::people::IN_SCOPE;
 use crate::row::{all, row};
-use crate::{Store, StoreError};
+use crate::{Scope, Store, StoreError};
 
 row! {
     /// An event that names somebody, or might have.
@@ -22,7 +23,7 @@ row! {
         pub person_id: Option<Uuid>,
         /// Their similarity to the face, where they were among the best two.
         pub theirs: Option<f32>,
-        /// The other of the best two.
+        /// The other of the best two, if the caller may know of them.
         pub other_id: Option<Uuid>,
         /// Their name.
         pub other_name: Option<String>,
@@ -62,33 +63,38 @@ pub struct Known {
 
 impl Store {
     /// The events of a room between two moments that name a person, or have them among the best two, by time; and how many
-    /// events of the room there were that have not.
+    /// events of the room there were that have not. Others are named who are in `scope`.
     ///
     /// # Errors
     /// When the database is away.
     pub async fn why_events(
         &self,
+        scope: &Scope,
         room: &str,
         from: WallTime,
         to: WallTime,
         person: PersonId,
     ) -> Result<(Vec<WhyEvent>, i64), StoreError> {
-        let rows = sqlx::query(
+        let (sites, rooms, own) = scope.bounds();
+        let rows = sqlx::query(AssertSqlSafe(format!(
             "select e.id, e.kind, e.captured_at, e.camera, e.person_id,
-                    (mine.value->>'similarity')::real as theirs, (other.value->>'person')::uuid as other_id,
+                    (mine.value->>'similarity')::real as theirs, p.id as other_id,
                     p.name as other_name, (other.value->>'similarity')::real as others, e.shots, e.liveness,
                     e.liveness_reason, e.liveness_score, e.session_id, e.mark_status, i.status as review_status
              from events e
              left join lateral (select value from jsonb_array_elements(e.candidates)
-                                where value->>'person' = $4::text limit 1) mine on true
+                                where value->>'person' = $7::text limit 1) mine on true
              left join lateral (select value from jsonb_array_elements(e.candidates)
-                                where value->>'person' <> $4::text limit 1) other on true
-             left join people p on p.id::text = other.value->>'person'
+                                where value->>'person' <> $7::text limit 1) other on true
+             left join people p on p.id = (other.value->>'person')::uuid and {IN_SCOPE}
              left join review_items i on i.event_id = e.id
-             where e.room = $1 and e.captured_at >= $2 and e.captured_at < $3
-               and (e.person_id = $5 or mine.value is not null)
-             order by e.captured_at, e.id limit 500",
-        )
+             where e.room = $4 and e.captured_at >= $5 and e.captured_at < $6
+               and (e.person_id = $8 or mine.value is not null)
+             order by e.captured_at, e.id limit 500"
+        )))
+        .bind(sites)
+        .bind(rooms)
+        .bind(own)
         .bind(room)
         .bind(from)
         .bind(to)

@@ -309,7 +309,8 @@ async fn what_explains_somebody_is_found() {
         ])
         .await
         .unwrap();
-    let (events, strangers) = store.why_events("east", at(-5), at(5), PersonId(anna)).await.unwrap();
+    let (events, strangers) =
+        store.why_events(&Scope::Everywhere, "east", at(-5), at(5), PersonId(anna)).await.unwrap();
     let told: Vec<_> = events.iter().map(|e| (e.kind.as_str(), e.theirs, e.other_name.as_deref())).collect();
     assert_eq!(told, [("unknown", Some(0.31), Some("Person 1")), ("spoof", Some(0.7), None)]);
     assert_eq!(strangers, 1);
