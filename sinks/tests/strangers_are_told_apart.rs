@@ -82,6 +82,18 @@ fn the_same_face_is_the_same_stranger() {
 }
 
 #[test]
+fn many_strangers_are_told_apart_in_one_go() {
+    let faces: Vec<u64> = std::iter::once(0).chain(50..=260).collect();
+    let (runtime, store) = seen(&faces, |options| options.tell_strangers_apart = true);
+    runtime.block_on(async {
+        assert_eq!(store.tell_strangers_apart(0.9).await.unwrap(), faces.len());
+        let mut sightings: Vec<_> = strangers(&store).await.into_values().collect();
+        sightings.sort_unstable();
+        assert_eq!(sightings, [1, 211]);
+    });
+}
+
+#[test]
 fn faces_of_strangers_go_with_the_pictures_and_their_numbers_with_the_items() {
     let (runtime, store) = seen(&[0, 50], |options| {
         options.tell_strangers_apart = true;

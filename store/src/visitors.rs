@@ -1,8 +1,11 @@
 //! Strangers who come again: review items of unknown faces, told apart by what is kept sealed of them. A stranger has a
 //! number and no name.
 
+use std::collections::{HashMap, HashSet};
+
 use rollcall_pipeline::{Embedding, ModelId, WallTime};
-use sqlx::Row;
+use sqlx::postgres::PgAdvisoryLock;
+use sqlx::{Connection, Either, PgConnection, Row};
 use uuid::Uuid;
 
 use crate::change::Entry;
@@ -12,7 +15,7 @@ use crate::seal::Bound;
 use crate::templates::from_bytes;
 use crate::{Change, Scope, Store, StoreError};
 
-/// Faces that are told apart in one go.
+/// Faces that are told apart between two commits.
 const BATCH: i64 = 200;
 /// Faces that they are compared with, the latest.
 const MEMBERS: i64 = 50_000;
@@ -38,28 +41,44 @@ pub(crate) fn stranger_place(event: Uuid, model: &str) -> Bound {
     Bound::new("stranger", &[event.as_bytes(), model.as_bytes()])
 }
 
-/// A stranger while others are compared with them.
-struct Known {
-    id: Uuid,
-    model: ModelId,
-    /// Sum of the faces; its direction is the mean face.
+/// A face that nobody has told apart yet.
+struct Unnumbered {
+    event: Uuid,
+    at: WallTime,
+    face: Embedding,
+}
+
+/// What a stranger looks like to a model.
+#[derive(Default)]
+struct Looks {
+    /// Of the faces.
     sum: Vec<f32>,
+    /// The direction of the sum.
+    mean: Option<Embedding>,
 }
 
-impl Known {
-    fn mean(&self) -> Option<Embedding> {
-        Embedding::normalized(self.model.clone(), self.sum.clone())
+/// Strangers while others are compared with them.
+#[derive(Default)]
+struct Strangers(HashMap<(Uuid, ModelId), Looks>);
+
+impl Strangers {
+    fn add(&mut self, id: Uuid, face: &Embedding) {
+        let looks = self.0.entry((id, face.model().clone())).or_default();
+        looks.sum.resize(face.values().len(), 0.0);
+        looks.sum.iter_mut().zip(face.values()).for_each(|(sum, value)| *sum += value);
+        looks.mean = Embedding::normalized(face.model().clone(), looks.sum.clone());
     }
 
-    fn add(&mut self, face: &Embedding) {
-        self.sum.iter_mut().zip(face.values()).for_each(|(sum, value)| *sum += value);
-    }
-}
-
-fn add(known: &mut Vec<Known>, id: Uuid, face: &Embedding) {
-    match known.iter_mut().find(|k| k.id == id && k.model == *face.model()) {
-        Some(stranger) => stranger.add(face),
-        None => known.push(Known { id, model: face.model().clone(), sum: face.values().to_vec() }),
+    /// The one whose mean face is the most similar, if it is at least `similarity`, or else somebody new.
+    fn tell(&mut self, new: &Unnumbered, similarity: f32) -> Uuid {
+        let alike = |looks: &Looks| looks.mean.as_ref()?.similarity(&new.face);
+        let known = self.0.iter().filter_map(|((id, _), looks)| Some((*id, alike(looks)?)));
+        // The same for every order: of two alike that with the smaller id.
+        let nearest = known.max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.cmp(&a.0)));
+        let nearest = nearest.filter(|(_, alike)| *alike >= similarity);
+        let id = nearest.map_or_else(|| Uuid::new_v5(&new.event, b"visitor"), |(id, _)| id);
+        self.add(id, &new.face);
+        id
     }
 }
 
@@ -121,13 +140,13 @@ impl Store {
         .bind(model.as_str())
         .fetch_all(&self.pool)
         .await?;
-        let mut known = Vec::new();
+        let mut stranger = Strangers::default();
         for row in &rows {
             if let Some((_, face)) = self.open_stranger(row)? {
-                add(&mut known, id, &face);
+                stranger.add(id, &face);
             }
         }
-        Ok(known.first().and_then(Known::mean))
+        Ok(stranger.0.into_values().find_map(|looks| looks.mean))
     }
 
     fn open_stranger(&self, row: &sqlx::postgres::PgRow) -> Result<Option<(Uuid, Embedding)>, StoreError> {
@@ -138,83 +157,108 @@ impl Store {
     }
 
     /// Tells new strangers apart, oldest first: each is the known one whose mean face is the most similar, if it is at
-    /// least `similarity`, or else somebody new. Returns how many were looked at; 0 also while another daemon does it.
+    /// least `similarity`, or else somebody new. Returns how many there were; 0 also while another daemon does it.
     ///
     /// # Errors
     /// When the key is another, or the database is away.
     pub async fn tell_strangers_apart(&self, similarity: f32) -> Result<usize, StoreError> {
-        let mut tx = self.pool.begin().await?;
-        let sql = "select pg_try_advisory_xact_lock(hashtextextended('rollcall.visitors', 0))";
-        if !sqlx::query_scalar::<_, bool>(sql).fetch_one(&mut *tx).await? {
-            return Ok(0);
+        let turn = PgAdvisoryLock::new("rollcall.visitors");
+        let Either::Left(mut turn) = turn.try_acquire(self.pool.acquire().await?).await? else { return Ok(0) };
+        let told = self.tell_all_apart(&mut turn, similarity).await?;
+        turn.release_now().await?;
+        Ok(told)
+    }
+
+    async fn tell_all_apart(&self, connection: &mut PgConnection, similarity: f32) -> Result<usize, StoreError> {
+        let mut told = 0;
+        let mut new = self.unnumbered(connection).await?;
+        if new.is_empty() {
+            return Ok(told);
         }
-        let new = sqlx::query(
+        // Opened once: to know what everybody looks like is most of the work.
+        let mut strangers = self.strangers(connection).await?;
+        while !new.is_empty() {
+            let ids: Vec<Uuid> = new.iter().map(|new| strangers.tell(new, similarity)).collect();
+            number(connection, &new, &ids).await?;
+            told += new.len();
+            new = self.unnumbered(connection).await?;
+            let left: Vec<Uuid> = sqlx::query_scalar("select id from visitors").fetch_all(&mut *connection).await?;
+            let left: HashSet<Uuid> = left.into_iter().collect();
+            // Whoever was forgotten in the meantime is somebody new when they come again.
+            strangers.0.retain(|(id, _), _| left.contains(id));
+        }
+        Ok(told)
+    }
+
+    /// The next faces to be told apart, oldest first.
+    async fn unnumbered(&self, connection: &mut PgConnection) -> Result<Vec<Unnumbered>, StoreError> {
+        let rows = sqlx::query(
             "select event_id, model_id, sealed_embedding, captured_at from review_items
              where visitor_id is null and sealed_embedding is not null and model_id is not null and person_id is null
              order by captured_at, event_id limit $1",
         )
         .bind(BATCH)
-        .fetch_all(&mut *tx)
+        .fetch_all(connection)
         .await?;
-        if new.is_empty() {
-            return Ok(0);
+        let mut new = Vec::with_capacity(rows.len());
+        for row in &rows {
+            if let Some((event, face)) = self.open_stranger(row)? {
+                new.push(Unnumbered { event, at: row.try_get("captured_at")?, face });
+            }
         }
-        let members = sqlx::query(
+        Ok(new)
+    }
+
+    /// Those who have a number, by their latest faces.
+    async fn strangers(&self, connection: &mut PgConnection) -> Result<Strangers, StoreError> {
+        let rows = sqlx::query(
             "select event_id, model_id, sealed_embedding, visitor_id from review_items
              where visitor_id is not null and sealed_embedding is not null and model_id is not null
              order by captured_at desc, event_id limit $1",
         )
         .bind(MEMBERS)
-        .fetch_all(&mut *tx)
+        .fetch_all(connection)
         .await?;
-        let mut known = Vec::new();
-        for row in &members {
+        let mut strangers = Strangers::default();
+        for row in &rows {
             if let Some((_, face)) = self.open_stranger(row)? {
-                add(&mut known, row.try_get("visitor_id")?, &face);
+                strangers.add(row.try_get("visitor_id")?, &face);
             }
         }
-        let (mut events, mut times, mut visitors) = (Vec::new(), Vec::<WallTime>::new(), Vec::new());
-        for row in &new {
-            let Some((event, face)) = self.open_stranger(row)? else { continue };
-            let nearest = known
-                .iter()
-                .filter_map(|k| Some((k.id, k.mean()?.similarity(&face)?)))
-                // The same for every order of rows: of two alike that with the smaller id.
-                .max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.cmp(&a.0)))
-                .filter(|(_, alike)| *alike >= similarity);
-            let id = nearest.map_or_else(|| Uuid::new_v5(&event, b"visitor"), |(id, _)| id);
-            add(&mut known, id, &face);
-            events.push(event);
-            times.push(row.try_get("captured_at")?);
-            visitors.push(id);
-        }
-        // Whoever writes events waits for this from here on, and for no comparison. Who was forgotten in the meantime stays so.
-        hold_feed(&mut tx).await?;
-        sqlx::query(
-            "insert into visitors as v (id, first_seen_at, last_seen_at, sightings)
-             select n.v, min(n.at), max(n.at), count(*)
-             from unnest($1::uuid[], $2::timestamptz[], $3::uuid[]) as n (e, at, v)
-             join review_items i on i.event_id = n.e and i.sealed_embedding is not null group by n.v
-             on conflict (id) do update set first_seen_at = least(v.first_seen_at, excluded.first_seen_at),
-                 last_seen_at = greatest(v.last_seen_at, excluded.last_seen_at),
-                 sightings = v.sightings + excluded.sightings",
-        )
-        .bind(&events)
-        .bind(&times)
-        .bind(&visitors)
-        .execute(&mut *tx)
-        .await?;
-        sqlx::query(
-            "update review_items i set visitor_id = n.v from unnest($1::uuid[], $2::uuid[]) as n (e, v)
-             where i.event_id = n.e and i.sealed_embedding is not null",
-        )
-        .bind(&events)
-        .bind(&visitors)
-        .execute(&mut *tx)
-        .await?;
-        tx.commit().await?;
-        Ok(new.len())
+        Ok(strangers)
     }
+}
+
+/// Writes down whose faces these are.
+async fn number(connection: &mut PgConnection, new: &[Unnumbered], ids: &[Uuid]) -> Result<(), StoreError> {
+    let events: Vec<Uuid> = new.iter().map(|new| new.event).collect();
+    let times: Vec<WallTime> = new.iter().map(|new| new.at).collect();
+    let mut tx = connection.begin().await?;
+    // Whoever writes events waits for this, and for no comparison. Who was forgotten in the meantime stays so.
+    hold_feed(&mut tx).await?;
+    sqlx::query(
+        "insert into visitors as v (id, first_seen_at, last_seen_at, sightings)
+         select n.v, min(n.at), max(n.at), count(*)
+         from unnest($1::uuid[], $2::timestamptz[], $3::uuid[]) as n (e, at, v)
+         join review_items i on i.event_id = n.e and i.sealed_embedding is not null group by n.v
+         on conflict (id) do update set first_seen_at = least(v.first_seen_at, excluded.first_seen_at),
+             last_seen_at = greatest(v.last_seen_at, excluded.last_seen_at),
+             sightings = v.sightings + excluded.sightings",
+    )
+    .bind(&events)
+    .bind(times)
+    .bind(ids)
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query(
+        "update review_items i set visitor_id = n.v from unnest($1::uuid[], $2::uuid[]) as n (e, v)
+         where i.event_id = n.e and i.sealed_embedding is not null",
+    )
+    .bind(&events)
+    .bind(ids)
+    .execute(&mut *tx)
+    .await?;
+    Ok(tx.commit().await?)
 }
 
 impl Change<'_> {
