@@ -15,6 +15,7 @@
 //! the spool, everything goes through it. Events that the database refuses for their values go to a second spool,
 //! `rejected`, with the reason; all others stay until they are written, however long that takes.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
@@ -26,13 +27,15 @@ use rollcall_pipeline::metrics::SinkMetrics;
 use rollcall_pipeline::ports::EventSink;
 use rollcall_pipeline::supervisor::{Supervisor, Worker};
 use rollcall_pipeline::{AttendanceEvent, ErrorClass, EventId, EventKind, Fault, ModelId, PersonId};
-use rollcall_store::{EventRecord, Sealer, Store};
+use rollcall_store::{EventRecord, Scope, Sealer, Store};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
+use uuid::Uuid;
 
 use crate::codec::{self, CodecError, Rejected};
 use crate::crop::jpeg;
 use crate::pace::Pace;
+use crate::rejected;
 use crate::spool::{Spool, SpoolError, SpoolOptions, SpooledRecord};
 use crate::writer::{Progress, Stopped, Writer};
 
@@ -180,6 +183,26 @@ impl SinkMonitor {
             return SinkStatus { trouble: Some("the sink was closed".to_owned()), ..SinkStatus::default() };
         };
         shared.status.lock().clone()
+    }
+
+    /// Takes whoever was erased out of what the database refused. Returns of how many events.
+    ///
+    /// # Errors
+    /// When the database is away, or the disk does not work.
+    pub async fn forget_erased(&self) -> Result<usize, Fault> {
+        // The spool is not kept open while the database is asked.
+        let refused = self.0.upgrade().map(|shared| {
+            let named = rejected::named(&mut shared.queues.lock().rejected, shared.writer.store.sealer());
+            named.map(|named| (shared.writer.store.clone(), named))
+        });
+        let Some((store, named)) = refused.transpose()?.filter(|(_, named)| !named.is_empty()) else { return Ok(0) };
+        let known = store.people_among(&Scope::Everywhere, &named).await.map_err(|e| Fault::new(e.class(), e))?;
+        let gone: HashSet<Uuid> = named.into_iter().filter(|person| !known.contains(person)).collect();
+        let Some(shared) = self.0.upgrade().filter(|_| !gone.is_empty()) else { return Ok(0) };
+        let mut queues = shared.queues.lock();
+        let forgotten = rejected::forget(&mut queues.rejected, store.sealer(), &gone);
+        shared.show(&queues);
+        forgotten
     }
 }
 

@@ -1,8 +1,9 @@
 //! What the database refused for its values, for whoever looks into it. The spool belongs to the daemon: not while one runs.
 
+use std::collections::HashSet;
 use std::path::Path;
 
-use rollcall_pipeline::{Fault, WallTime};
+use rollcall_pipeline::{ErrorClass, Fault, WallTime};
 use rollcall_store::Sealer;
 use uuid::Uuid;
 
@@ -63,6 +64,35 @@ pub fn retry(spool_dir: &Path, max_bytes: u64, sealer: &Sealer) -> Result<usize,
     Ok(put_back)
 }
 
+/// Everybody who is named in what was refused, as far as it can be read.
+pub(crate) fn named(rejected: &mut Spool, sealer: &Sealer) -> Result<Vec<Uuid>, Fault> {
+    let records = rejected.peek(usize::MAX).map_err(spool_fault)?;
+    let read = records.iter().filter_map(|record| codec::decode_rejected(sealer, &record.payload).ok());
+    Ok(read.flat_map(|read| read.record.named().collect::<Vec<_>>()).collect())
+}
+
+/// Takes these people out of what was refused, and out of its files. Returns of how many events.
+pub(crate) fn forget(rejected: &mut Spool, sealer: &Sealer, gone: &HashSet<Uuid>) -> Result<usize, Fault> {
+    let records = rejected.peek(usize::MAX).map_err(spool_fault)?;
+    // A file goes when all that is in it is acknowledged: all of it is written anew, to other files.
+    rejected.end_segment();
+    let mut forgotten = 0;
+    for SpooledRecord { seq, time_ms, payload } in records {
+        let payload = match codec::decode_rejected(sealer, &payload) {
+            Ok(Rejected { reason, record }) if record.named().any(|person| gone.contains(&person)) => {
+                forgotten += 1;
+                let record = record.without(|person| !gone.contains(person)).into_owned();
+                let payload = codec::encode_rejected(sealer, &Rejected { reason, record });
+                payload.map_err(|e| Fault::new(ErrorClass::Bug, e))?
+            }
+            _ => payload,
+        };
+        rejected.append(&[payload], time_ms).map_err(spool_fault)?;
+        rejected.acknowledge(seq);
+    }
+    Ok(forgotten)
+}
+
 fn open(spool_dir: &Path, max_bytes: u64) -> Result<(Spool, Vec<SpooledRecord>), Fault> {
     let mut rejected = Spool::open(SpoolOptions::new(spool_dir.join(REJECTED), max_bytes)).map_err(spool_fault)?;
     let records = rejected.peek(usize::MAX).map_err(spool_fault)?;
@@ -78,5 +108,46 @@ fn refusal(sealer: &Sealer, record: &SpooledRecord) -> Refusal {
             Refusal { at, event, reason }
         }
         Err(error) => Refusal { at, event: None, reason: format!("it cannot be read: {error}") },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rollcall_store::EventRecord;
+
+    use super::*;
+
+    fn refused(n: u128, who: Uuid) -> Rejected {
+        let json = serde_json::json!({
+            "id": Uuid::from_u128(n), "kind": "off_roster", "person": who,
+            "candidates": [{ "person": who, "similarity": 0.7 }], "room": "hall", "camera": "door-1",
+            "direction": null, "epoch": Uuid::nil(), "track_id": 1, "media_ms": 40,
+            "captured_at": "2026-03-02T08:00:00Z", "time_source": "ntp", "first_usable_at": "2026-03-02T08:00:00Z",
+            "similarity": 0.7, "margin": null, "shots": 3, "liveness": "live", "liveness_score": 0.5,
+            "liveness_reason": null, "gallery_version": 1, "model_id": "m", "mark": null, "review": false,
+            "sealed_crop": null, "sealed_embedding": null,
+        });
+        let record: EventRecord = serde_json::from_value(json).expect("an event");
+        Rejected { reason: "too long".to_owned(), record }
+    }
+
+    #[test]
+    fn no_file_names_whoever_is_forgotten() {
+        let (sealer, dir) = (Sealer::new([7; 32]), tempfile::tempdir().expect("a directory"));
+        let open = || Spool::open(SpoolOptions::new(dir.path(), 1 << 20)).expect("a spool");
+        let (ada, grace) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let mut spool = open();
+        for (n, who) in [(1, ada), (2, grace)] {
+            let payload = codec::encode_rejected(&sealer, &refused(n, who)).expect("it is written");
+            spool.append(&[payload], 5).expect("there is room");
+        }
+        assert_eq!(forget(&mut spool, &sealer, &HashSet::from([ada])).expect("it works"), 1);
+        drop(spool);
+        // Opened anew, a spool gives all that is in its files, whatever was acknowledged.
+        let mut spool = open();
+        assert_eq!(named(&mut spool, &sealer).expect("it is read"), [grace; 2]);
+        let left = spool.peek(9).expect("it is read");
+        let ids = left.iter().map(|record| refusal(&sealer, record).event.expect("an event").id);
+        assert_eq!(ids.collect::<Vec<_>>(), [1, 2].map(Uuid::from_u128));
     }
 }

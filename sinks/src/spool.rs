@@ -191,6 +191,11 @@ impl Spool {
         Ok(())
     }
 
+    /// What is appended next goes to a new file.
+    pub fn end_segment(&mut self) {
+        self.appending = None;
+    }
+
     fn start_segment(&mut self) -> Result<(), SpoolError> {
         self.appending = None;
         self.drop_empty_tail();

@@ -146,6 +146,28 @@ fn what_was_refused_is_shown_and_put_back_when_the_reason_is_gone() {
 }
 
 #[test]
+fn what_was_refused_does_not_name_who_is_erased() {
+    let (runtime, dir) = (runtime(), data_dir());
+    let store = runtime.block_on(store());
+    let options = runtime.block_on(rollcall_store::testing::current_database(&store));
+    runtime.block_on(async {
+        let mut connection = options.connect().await.unwrap();
+        let sql = "alter table events add constraint no_door check (camera <> 'door-1')";
+        sqlx::query(sql).execute(&mut connection).await.unwrap();
+    });
+    let [ada, grace] = ["Ada", "Grace"].map(|name| runtime.block_on(store.upsert_person_by_name(name)).unwrap().0);
+    let mut sink = sink(&store, &runtime, dir.path(), |_| {});
+    sink.accept(&[event(1, EventKind::Recorded, Some(ada)), event(2, EventKind::Recorded, Some(grace))]).unwrap();
+    let monitor = sink.monitor();
+    assert_eq!((monitor.status().rejected, runtime.block_on(monitor.forget_erased()).unwrap()), (2, 0));
+    assert!(runtime.block_on(store.delete_person(ada)).unwrap());
+    assert_eq!(runtime.block_on(monitor.forget_erased()).unwrap(), 1);
+    assert_eq!((monitor.status().rejected, runtime.block_on(monitor.forget_erased()).unwrap()), (2, 0), "once");
+    drop(sink);
+    assert_eq!(runtime.block_on(monitor.forget_erased()).unwrap(), 0, "nor does it look when the sink is closed");
+}
+
+#[test]
 fn who_remembers_a_mark_is_told_that_it_will_never_be() {
     let (runtime, dir) = (runtime(), data_dir());
     let store = runtime.block_on(store());

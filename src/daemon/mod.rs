@@ -270,8 +270,8 @@ impl Daemon {
             let (store, similarity) = (self.store(), recognition_settings(&self.config.recognition).settled_similarity);
             self.background.keep("visitors", move || visitors::tell_apart(store.clone(), similarity));
         }
-        let (store, clock, keep) = (self.store(), Arc::clone(clock), self.config.retention);
-        self.background.keep("upkeep", move || upkeep::run(store.clone(), Arc::clone(&clock), keep));
+        let (store, sink, clock, keep) = (self.store(), self.sink.clone(), Arc::clone(clock), self.config.retention);
+        self.background.keep("upkeep", move || upkeep::run(store.clone(), sink.clone(), Arc::clone(&clock), keep));
     }
 
     /// Starts the API, what feeds its live views, and the way in for the first admin.

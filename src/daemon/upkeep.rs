@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::{Days, TimeDelta};
 use rollcall_pipeline::Clock;
 use rollcall_pipeline::config::RetentionConfig;
+use rollcall_sinks::SinkMonitor;
 use rollcall_store::{Retention, Store};
 
 /// How often.
@@ -14,7 +15,7 @@ const EVERY: Duration = Duration::from_secs(6 * 3600);
 const FEED_KEPT: TimeDelta = TimeDelta::hours(24);
 
 /// For ever.
-pub(super) async fn run(store: Store, clock: Arc<dyn Clock>, keep: RetentionConfig) {
+pub(super) async fn run(store: Store, sink: SinkMonitor, clock: Arc<dyn Clock>, keep: RetentionConfig) {
     store.until_prepared().await;
     loop {
         let today = clock.wall().date_naive();
@@ -32,6 +33,11 @@ pub(super) async fn run(store: Store, clock: Arc<dyn Clock>, keep: RetentionConf
             Ok(0) => {}
             Ok(months) => tracing::info!(months, "forgot events that are too old"),
             Err(error) => tracing::warn!(%error, "what is too old was not forgotten; tried again in six hours"),
+        }
+        match sink.forget_erased().await {
+            Ok(0) => {}
+            Ok(events) => tracing::info!(events, "took whoever was erased out of events that the database refused"),
+            Err(error) => tracing::warn!(%error, "refused events may name erased people; tried again in six hours"),
         }
         if let Err(error) = store.prune_feed(clock.wall() - FEED_KEPT).await {
             tracing::warn!(%error, "the feed keeps what is too old; tried again in six hours");

@@ -95,7 +95,7 @@ pub(crate) async fn write(tx: &mut PgConnection, batch: &[EventRecord]) -> Resul
     let mut seen = HashSet::new();
     let events: Vec<&EventRecord> = batch.iter().filter(|event| seen.insert(event.id)).collect();
     hold_feed(tx).await?;
-    let known = lock_people(tx, events.iter().flat_map(|event| named(event)).collect()).await?;
+    let known = lock_people(tx, events.iter().flat_map(|event| event.named()).collect()).await?;
     let is_known = |person: &Uuid| known.contains(person);
     let orphans: HashSet<Uuid> = events
         .iter()
@@ -103,10 +103,10 @@ pub(crate) async fn write(tx: &mut PgConnection, batch: &[EventRecord]) -> Resul
         .map(|e| e.id)
         .collect();
     // Of whoever was erased while their events waited, nothing is written down.
-    let mut events: Vec<Cow<'_, EventRecord>> = events.into_iter().map(|event| without(event, is_known)).collect();
+    let mut events: Vec<Cow<'_, EventRecord>> = events.into_iter().map(|event| event.without(is_known)).collect();
     let withdrawn = withdrawn(tx, events.iter().filter_map(|event| shown(event)).collect()).await?;
     for event in events.iter_mut().filter(|event| shown(event).is_some_and(|person| withdrawn.contains(&person))) {
-        take_face(event.to_mut());
+        event.to_mut().take_face();
     }
     let events: Vec<&EventRecord> = events.iter().map(Cow::as_ref).collect();
     let fresh = insert_events(tx, &events).await?;
@@ -133,30 +133,6 @@ pub(crate) async fn lock_people(tx: &mut PgConnection, people: BTreeSet<Uuid>) -
         .fetch_all(tx)
         .await?;
     Ok(known.into_iter().collect())
-}
-
-/// Everybody whom an event names.
-fn named(event: &EventRecord) -> impl Iterator<Item = Uuid> {
-    let candidates = event.candidates.iter().map(|candidate| candidate.person);
-    candidates.chain(event.person).chain(event.mark.as_ref().map(|mark| mark.person))
-}
-
-/// An event without those who are not known (any more). The face may be theirs, so it goes too.
-fn without(event: &EventRecord, is_known: impl Fn(&Uuid) -> bool) -> Cow<'_, EventRecord> {
-    if named(event).all(|person| is_known(&person)) {
-        return Cow::Borrowed(event);
-    }
-    let mut event = event.clone();
-    event.person = event.person.filter(&is_known);
-    event.candidates.retain(|candidate| is_known(&candidate.person));
-    event.mark = event.mark.filter(|mark| is_known(&mark.person));
-    take_face(&mut event);
-    Cow::Owned(event)
-}
-
-fn take_face(event: &mut EventRecord) {
-    event.sealed_crop = None;
-    event.sealed_embedding = None;
 }
 
 /// Who is most like the face of an event that has one: whose picture it is to `withdraw_consent`, while nobody has decided.

@@ -1,6 +1,8 @@
 //! An attendance event as it is written down: in the spool, in rows, in lines of JSON. Plain values, no core types, so
 //! that the vocabulary may change while what lies on disk can still be read.
 
+use std::borrow::Cow;
+
 use chrono::NaiveDate;
 use rollcall_pipeline::{
     AttendanceEvent, Decision, EventKind, LivenessVerdict, MatchOutcome, ModelId, UndecidedReason, WallTime,
@@ -192,6 +194,30 @@ impl EventRecord {
                 .filter(|face| strangers && event.kind == EventKind::Unknown && face.model() == model)
                 .map(|face| sealer.seal(&stranger_place(event.id.0, model.as_str()), &to_bytes(face.values()))),
         }
+    }
+
+    /// Everybody whom it names.
+    pub fn named(&self) -> impl Iterator<Item = Uuid> {
+        let candidates = self.candidates.iter().map(|candidate| candidate.person);
+        candidates.chain(self.person).chain(self.mark.as_ref().map(|mark| mark.person))
+    }
+
+    /// The same without those who are not known (any more). The face may be theirs, so it goes too.
+    pub fn without(&self, is_known: impl Fn(&Uuid) -> bool) -> Cow<'_, Self> {
+        if self.named().all(|person| is_known(&person)) {
+            return Cow::Borrowed(self);
+        }
+        let mut event = self.clone();
+        event.person = event.person.filter(&is_known);
+        event.candidates.retain(|candidate| is_known(&candidate.person));
+        event.mark = event.mark.filter(|mark| is_known(&mark.person));
+        event.take_face();
+        Cow::Owned(event)
+    }
+
+    pub(crate) fn take_face(&mut self) {
+        self.sealed_crop = None;
+        self.sealed_embedding = None;
     }
 
     /// Somebody who is marked already was seen again.
