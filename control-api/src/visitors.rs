@@ -29,7 +29,7 @@ const LATEST: u32 = 50;
 /// A stranger, as far as the caller's places have seen them.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub(crate) struct VisitorView {
-    /// The number; the same on other days.
+    /// The number; the same on other days, as long as a face of theirs is kept.
     pub id: Uuid,
     /// First time.
     pub first_seen_at: DateTime<Utc>,
