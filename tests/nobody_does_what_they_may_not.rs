@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use chrono::{TimeDelta, Utc};
 use kit::{Client, PATIENCE, Site};
 use rollcall_control_api::digest;
-use rollcall_store::{Actor, ApiKeyFields, Grants, TokenPair};
+use rollcall_store::{Actor, ApiKeyFields, Grants, PasswordLink, TokenPair};
 use serde_json::{Value, json};
 
 static SITE: LazyLock<Site> = LazyLock::new(|| Site::start("[[rooms]]\nid = \"hall\"\n[[rooms]]\nid = \"attic\"\n"));
@@ -164,7 +164,13 @@ fn what_has_expired_opens_nothing() {
     #[expect(clippy::disallowed_methods, reason = "a test is where time comes from")]
     let now = Utc::now();
     let account = SITE.get("/api/v1/auth/me").expect(200)["id"].as_str().unwrap().parse().unwrap();
+    let tomorrow = now + TimeDelta::days(1);
     let ends = [("over", now - TimeDelta::seconds(1)), ("on", now + TimeDelta::hours(1))];
+    let invited = ends.map(|(name, _)| {
+        let new = json!({ "login": format!("invited-{name}"), "name": "Invited", "role": "viewer" });
+        let id = SITE.post("/api/v1/accounts", &new).expect(201)["account"]["id"].as_str().unwrap().parse().unwrap();
+        PasswordLink::Account(id)
+    });
     let key = |ends_at| ApiKeyFields {
         name: "a machine".to_owned(),
         rights: vec!["cameras:read".to_owned()],
@@ -172,25 +178,32 @@ fn what_has_expired_opens_nothing() {
         rate_per_minute: None,
         expires_at: Some(ends_at),
     };
+    let pair = |name: &str, access_until, refresh_until| TokenPair {
+        access: digest(&format!("rca_{name}")),
+        refresh: digest(&format!("rcr_{name}")),
+        access_until,
+        refresh_until,
+        made: now,
+    };
     SITE.with_store(async |store| {
         let mut change = store.change(Actor::system("a test")).await.unwrap();
-        for (name, ends_at) in ends {
+        for ((name, ends_at), link) in ends.into_iter().zip(invited) {
             let sha256 = digest(&format!("rck_{name}"));
             change.add_api_key(&key(ends_at), &sha256, "rck_", None).await.unwrap();
-            let pair = TokenPair {
-                access: digest(&format!("rca_{name}")),
-                refresh: digest(&format!("rcr_{name}")),
-                access_until: ends_at,
-                refresh_until: now + TimeDelta::days(1),
-                made: now,
-            };
-            change.begin_login(account, &pair, None).await.unwrap();
+            change.begin_login(account, &pair(name, ends_at, tomorrow), None).await.unwrap();
+            let refreshed = format!("refresh-{name}");
+            change.begin_login(account, &pair(&refreshed, tomorrow, ends_at), None).await.unwrap();
+            change.add_password_link(link, &digest(&format!("rcl_{name}")), ends_at).await.unwrap();
         }
         change.commit().await.unwrap();
     });
     for (name, status) in [("over", 401), ("on", 200)] {
         SITE.guest().with("x-api-key", &format!("rck_{name}")).get("/api/v1/cameras").expect(status);
         SITE.guest().with("authorization", &format!("Bearer rca_{name}")).get("/api/v1/cameras").expect(status);
+        let cookie = format!("rollcall_refresh=rcr_refresh-{name}");
+        SITE.guest().send("POST", "/api/v1/auth/refresh", &[("cookie", &cookie)], b"").expect(status);
+        let set_up = json!({ "token": format!("rcl_{name}"), "password": kit::PASSWORD });
+        SITE.guest().post("/api/v1/auth/setup", &set_up).expect(status);
     }
 }
 
