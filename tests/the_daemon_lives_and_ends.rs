@@ -46,10 +46,16 @@ fn a_person_is_marked_once_also_across_a_restart() {
 
     let config = config(dir.path(), "");
     let daemon = Daemon::start(&data, &config);
-    daemon.wait_for(|line| is_decided(line, "recorded"));
+    let recorded = daemon.wait_for(|line| is_decided(line, "recorded"));
+    assert_eq!((&recorded["room"], &recorded["status"]), (&"hall".into(), &"present".into()), "{recorded}");
     assert_eq!(daemon.get("/health/live").0, 200);
     assert_eq!(Scrape::of(&daemon).value("rollcall_camera_up{camera=\"door-1\"}"), 1.0);
-    daemon.wait_for(|line| is_decided(line, "debounced"));
+    let repeated = daemon.wait_for(|line| is_decided(line, "debounced"));
+    assert_eq!(
+        [&repeated["repeats"], &repeated["session"], &repeated["repeats_by"]],
+        [&recorded["event"], &recorded["session"], &"session".into()],
+        "{repeated}"
+    );
     check_metrics_of_a_mark_and_a_repeat(&daemon);
     make_admin(&data, &config, "admin");
     let admin = Client::new(&daemon.address).log_in("admin");

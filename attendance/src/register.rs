@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use rollcall_pipeline::{
-    AttendanceEvent, CameraId, Decision, EventId, EventKind, Mark, MarkStatus, MatchOutcome, PersonId, SessionId,
-    WallTime,
+    AttendanceEvent, CameraId, Decision, EventId, EventKind, Mark, MarkStatus, MatchOutcome, PersonId, Repeat,
+    RepeatRule, SessionId, WallTime,
 };
 
 use crate::policy::{DecisionPolicy, Verdict, decide};
@@ -102,34 +102,35 @@ impl Register {
     /// The same, remembering nothing: for an event that may yet fail to be kept. Until then nobody else is debounced for it;
     /// who is judged meanwhile may make the same mark a second time, and the database keeps one of them.
     pub fn propose(&self, decision: Decision, schedule: &Schedule, policy: &DecisionPolicy) -> AttendanceEvent {
-        let (kind, mark) = match decide(&decision.outcome, &decision.liveness, policy) {
+        let (kind, mark, repeats) = match decide(&decision.outcome, &decision.liveness, policy) {
             Verdict::Mark(person) => match self.mark(person, &decision, schedule) {
-                Some(mark) => (kind_of(mark.status), Some(mark)),
-                None => (EventKind::Debounced, None),
+                Ok(mark) => (kind_of(mark.status), Some(mark), None),
+                Err(repeats) => (EventKind::Debounced, None, Some(repeats)),
             },
-            Verdict::Ambiguous => (EventKind::Ambiguous, None),
-            Verdict::Spoof => (EventKind::Spoof, None),
-            Verdict::Unknown => (EventKind::Unknown, None),
+            Verdict::Ambiguous => (EventKind::Ambiguous, None, None),
+            Verdict::Spoof => (EventKind::Spoof, None, None),
+            Verdict::Unknown => (EventKind::Unknown, None, None),
         };
-        AttendanceEvent { id: event_id(&decision, kind), kind, mark, decision }
+        AttendanceEvent { id: event_id(&decision, kind), kind, mark, repeats, decision }
     }
 
-    /// The mark to be made, if there is one.
-    fn mark(&self, person: PersonId, decision: &Decision, schedule: &Schedule) -> Option<Mark> {
+    /// The mark to be made, or the one that is enough.
+    fn mark(&self, person: PersonId, decision: &Decision, schedule: &Schedule) -> Result<Mark, Repeat> {
         let at = decision.decided.captured;
         let camera = &decision.key.camera;
         let made = self.made.get(&person).map_or(&[][..], Vec::as_slice);
-        let in_session = |id: SessionId| made.iter().any(|m| m.session == id);
+        let in_session = |id: SessionId| made.iter().find(|m| m.session == id);
+        let repeat = |m: &MadeMark, rule| Err(Repeat { event: m.event, session: m.session, rule });
 
         let occasions = schedule.occasions(&decision.tuning.room, at);
         // The same decision again: later ones may have changed where it would belong now.
         let again = made.iter().find(|m| m.event == event_id(decision, kind_of(m.status)));
         if let Some((made, session)) = again.and_then(|m| Some((m, occasions.session(m.session)?))) {
-            return Some(Mark { person, session: session.clone(), status: made.status });
+            return Ok(Mark { person, session: session.clone(), status: made.status });
         }
-        let occasion = occasions.of(person, decision.tuning.direction, in_session);
-        if in_session(occasion.session.id) {
-            return None;
+        let occasion = occasions.of(person, decision.tuning.direction, |id| in_session(id).is_some());
+        if let Some(made) = in_session(occasion.session.id) {
+            return repeat(made, RepeatRule::Session);
         }
 
         // The session is that of the deciding shot; whether they were late is told by when they were first seen.
@@ -138,11 +139,11 @@ impl Register {
         // Who waits at the door until it may be entered must not miss the session for the mark that the waiting made.
         let outranked =
             |m: &MadeMark| kind_of(status) == EventKind::Recorded && kind_of(m.status) != EventKind::Recorded;
-        if made.iter().any(|m| close(m) && !outranked(m)) {
-            return None;
+        if let Some(made) = made.iter().find(|m| close(m) && !outranked(m)) {
+            return repeat(made, RepeatRule::Debounce);
         }
 
-        Some(Mark { person, session: occasion.session, status })
+        Ok(Mark { person, session: occasion.session, status })
     }
 
     /// Remembers the mark of an event, if it makes one.

@@ -10,7 +10,7 @@ use criterion::{BatchSize, BenchmarkId, Criterion};
 use rollcall_attendance::{DecisionPolicy, Register, RoomPlan, Schedule, SitePlan};
 use rollcall_pipeline::config::Config;
 use rollcall_pipeline::{
-    CameraId, CameraTuning, Decision, Epoch, EventKind, FrameTime, GalleryVersion, LivenessVerdict, Match,
+    CameraId, CameraTuning, Decision, Epoch, EventKind, FrameTime, GalleryVersion, Grounds, LivenessVerdict, Match,
     MatchOutcome, MediaTime, MonoTime, PersonId, RoomId, StreamKey, TimeSource, TrackId, WallTime,
 };
 use uuid::Uuid;
@@ -80,6 +80,7 @@ fn seen(person: u128, at: WallTime, tuning: &Arc<CameraTuning>) -> Decision {
     Decision {
         key: StreamKey { camera: CameraId::new("door"), epoch: Epoch(Uuid::from_u128(7)) },
         track: TrackId(person as u64),
+        first_seen: time,
         first_usable: time,
         decided: time,
         tuning: Arc::clone(tuning),
@@ -88,6 +89,7 @@ fn seen(person: u128, at: WallTime, tuning: &Arc<CameraTuning>) -> Decision {
             similarity: 0.6,
             margin: 0.3,
         }),
+        grounds: Grounds::default(),
         candidates: Vec::new(),
         liveness: LivenessVerdict::Live(0.9),
         shots: 3,

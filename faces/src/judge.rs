@@ -300,7 +300,7 @@ impl Judge for ByMatrix {
         };
         let occurrence = decision.decided.media.as_millis() as u32;
         let id = EventId::derive(&decision.key, decision.track, person, kind.as_str(), occurrence);
-        AttendanceEvent { id, kind, mark: None, decision }
+        AttendanceEvent { id, kind, mark: None, repeats: None, decision }
     }
 
     fn waits_when_small(&self) -> bool {

@@ -38,6 +38,39 @@ pub enum MatchOutcome {
     Unknown,
 }
 
+/// What a name lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Lack {
+    /// Nobody is as similar as they would have to be.
+    Similarity,
+    /// Too few shots say the same by themselves, or the last one says something else.
+    Agreement,
+    /// Somebody else is nearly as similar.
+    Margin,
+}
+
+impl Lack {
+    /// The word used in the log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Similarity => "similarity",
+            Self::Agreement => "agreement",
+            Self::Margin => "margin",
+        }
+    }
+}
+
+/// What an outcome rests on.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Grounds {
+    /// The similarity that a name needs after so many shots.
+    pub needed: f32,
+    /// Shots that say the most similar person by themselves.
+    pub agreeing: u32,
+    /// Why nobody is named, the first reason of several.
+    pub lacks: Option<Lack>,
+}
+
 /// Whether it is a living person.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum LivenessVerdict {
@@ -84,6 +117,8 @@ pub struct Decision {
     pub key: StreamKey,
     /// The person's track (motion tracks joined by appearance).
     pub track: TrackId,
+    /// Time of the first shot of the track, of whatever quality.
+    pub first_seen: FrameTime,
     /// Time of the first usable face of the track.
     pub first_usable: FrameTime,
     /// Time of the shot that decided.
@@ -92,6 +127,8 @@ pub struct Decision {
     pub tuning: Arc<CameraTuning>,
     /// Who.
     pub outcome: MatchOutcome,
+    /// Why, for whoever reads the log.
+    pub grounds: Grounds,
     /// The best two people, best first, whatever the outcome; fewer if the gallery has fewer.
     pub candidates: Vec<Candidate>,
     /// Alive or not.

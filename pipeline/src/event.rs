@@ -127,6 +127,36 @@ pub struct Mark {
     pub status: MarkStatus,
 }
 
+/// A mark that somebody has already, and for which they get no other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Repeat {
+    /// The event that made it.
+    pub event: EventId,
+    /// Its session.
+    pub session: SessionId,
+    /// Why it is enough.
+    pub rule: RepeatRule,
+}
+
+/// Why a mark is enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RepeatRule {
+    /// It is in the same session.
+    Session,
+    /// It was made on the same camera, within the debounce window.
+    Debounce,
+}
+
+impl RepeatRule {
+    /// The word used in the log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::Debounce => "debounce",
+        }
+    }
+}
+
 /// One line of the event log: a decision, and what the rules of attendance made of it.
 #[derive(Clone, Debug)]
 pub struct AttendanceEvent {
@@ -136,6 +166,8 @@ pub struct AttendanceEvent {
     pub kind: EventKind,
     /// The mark, where this event makes one.
     pub mark: Option<Mark>,
+    /// The mark that it repeats, where it makes none for that.
+    pub repeats: Option<Repeat>,
     /// The decision.
     pub decision: Decision,
 }

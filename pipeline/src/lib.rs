@@ -26,9 +26,9 @@ pub mod time;
 
 pub use attention::Attention;
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use decision::{Candidate, Decision, LivenessVerdict, Match, MatchOutcome, UndecidedReason};
+pub use decision::{Candidate, Decision, Grounds, Lack, LivenessVerdict, Match, MatchOutcome, UndecidedReason};
 pub use error::{ErrorClass, Fault};
-pub use event::{AttendanceEvent, EventKind, Mark, MarkStatus, Session, SessionKind};
+pub use event::{AttendanceEvent, EventKind, Mark, MarkStatus, Repeat, RepeatRule, Session, SessionKind};
 pub use face::{
     Chip, ContextCrop, Detection, EmbeddedShot, Embedding, EyeShot, FaceChip, FrameFaces, LiveShot, Pose, ShotQuality,
     TrackEnd, TrackObservation, TrackShot, Tracked,

@@ -12,7 +12,7 @@ use rollcall_pipeline::metrics::{
     CameraMetrics, CounterName, GaugeName, HistogramName, SinkMetrics, describe_all, record_event,
 };
 use rollcall_pipeline::{
-    AttendanceEvent, CameraId, CameraTuning, Decision, Epoch, EventId, EventKind, FrameTime, GalleryVersion,
+    AttendanceEvent, CameraId, CameraTuning, Decision, Epoch, EventId, EventKind, FrameTime, GalleryVersion, Grounds,
     LivenessVerdict, MarkStatus, MatchOutcome, MediaTime, MonoTime, RoomId, StreamKey, TimeSource, TrackId, WallTime,
 };
 use uuid::Uuid;
@@ -130,10 +130,12 @@ fn stranger(kind: EventKind, liveness: LivenessVerdict) -> AttendanceEvent {
     let decision = Decision {
         key,
         track: TrackId(1),
+        first_seen: time,
         first_usable: time,
         decided: time,
         tuning: Arc::new(tuning),
         outcome: MatchOutcome::Unknown,
+        grounds: Grounds::default(),
         candidates: Vec::new(),
         liveness,
         shots: 3,
@@ -141,7 +143,7 @@ fn stranger(kind: EventKind, liveness: LivenessVerdict) -> AttendanceEvent {
         best: None,
         face: None,
     };
-    AttendanceEvent { id: EventId(Uuid::nil()), kind, mark: None, decision }
+    AttendanceEvent { id: EventId(Uuid::nil()), kind, mark: None, repeats: None, decision }
 }
 
 #[test]

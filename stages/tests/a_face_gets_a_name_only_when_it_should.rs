@@ -8,7 +8,7 @@ use rollcall_pipeline::ports::{Expectations, Judge, Observer};
 use rollcall_pipeline::stage::{Outbox, Stage};
 use rollcall_pipeline::{
     AttendanceEvent, CameraId, CameraTuning, Chip, Decision, Embedding, Epoch, EventId, EventKind, FaceChip, FrameTime,
-    GalleryVersion, LiveShot, LivenessVerdict, MatchOutcome, MediaTime, ModelId, MonoTime, PersonId, Pose, Rect,
+    GalleryVersion, Lack, LiveShot, LivenessVerdict, MatchOutcome, MediaTime, ModelId, MonoTime, PersonId, Pose, Rect,
     RoomId, ShotQuality, StreamKey, TimeSource, TrackEnd, TrackId, TrackShot, Tracked, UndecidedReason, WallTime,
 };
 use rollcall_stages::matching::{Gallery, LivenessSettings, MatchPorts, MatchStage, RecognitionSettings};
@@ -62,7 +62,7 @@ impl Judge for AsDecided {
             (MatchOutcome::Ambiguous, _) | (_, LivenessVerdict::Undecided(Unclear | NoBlink)) => EventKind::Ambiguous,
             (MatchOutcome::Identified(_), _) => EventKind::Recorded,
         };
-        AttendanceEvent { id: EventId(Uuid::nil()), kind, mark: None, decision }
+        AttendanceEvent { id: EventId(Uuid::nil()), kind, mark: None, repeats: None, decision }
     }
 
     fn waits_when_small(&self) -> bool {
@@ -246,7 +246,7 @@ fn two_shots_name_only_when_they_are_overwhelming() {
 
 #[test]
 fn a_look_alike_and_a_thin_margin_go_to_review_with_the_right_candidate_first() {
-    for shown in [face(0.45, 0.0), face(0.70, 0.66)] {
+    for (shown, lacks) in [(face(0.45, 0.0), Lack::Similarity), (face(0.70, 0.66), Lack::Margin)] {
         let mut door = Door::new();
         for _ in 0..20 {
             assert!(door.shot(1, shown.clone()).is_empty());
@@ -255,7 +255,28 @@ fn a_look_alike_and_a_thin_margin_go_to_review_with_the_right_candidate_first() 
         let said = door.wait(5000);
         assert_eq!(said.len(), 1);
         assert_eq!((said[0].outcome, said[0].candidates[0].person), (MatchOutcome::Ambiguous, ADA));
+        assert_eq!(said[0].grounds.lacks, Some(lacks));
     }
+}
+
+#[test]
+fn a_decision_says_what_it_rests_on() {
+    let check = |said: Vec<Decision>, needed: f32, agreeing: u32, lacks: Option<Lack>| {
+        let grounds = said[0].grounds;
+        assert!((grounds.needed - needed).abs() < 1e-6, "{grounds:?}");
+        assert_eq!((grounds.agreeing, grounds.lacks), (agreeing, lacks));
+    };
+    let mut door = Door::new();
+    door.shot(1, face(0.9, 0.0));
+    check(door.shot(1, face(0.9, 0.0)), 0.62, 2, None);
+
+    let mut door = Door::new();
+    door.shot(1, face(0.9, 0.0));
+    check(door.close(), 0.62, 1, Some(Lack::Agreement));
+
+    let mut door = Door::new();
+    (0..3).for_each(|_| drop(door.shot(1, face(0.1, 0.0))));
+    check(door.close(), 0.52, 3, Some(Lack::Similarity));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use chrono::{NaiveDate, NaiveTime, TimeDelta, Weekday, WeekdaySet};
 use chrono_tz::Tz;
 use rollcall_attendance::{DatedSession, RoomPlan, Roster, Schedule, SessionPlan, SitePlan, WeeklyEntry};
 use rollcall_pipeline::{
-    CameraId, CameraTuning, Decision, Direction, Epoch, FrameTime, GalleryVersion, LivenessVerdict, Match,
+    CameraId, CameraTuning, Decision, Direction, Epoch, FrameTime, GalleryVersion, Grounds, LivenessVerdict, Match,
     MatchOutcome, MediaTime, MonoTime, PersonId, RoomId, SessionId, StreamKey, TimeSource, TrackId, WallTime,
 };
 use uuid::Uuid;
@@ -150,6 +150,7 @@ impl Seen {
         Decision {
             key: StreamKey { camera: CameraId::new(self.camera), epoch: Epoch(Uuid::from_u128(7)) },
             track: TrackId(self.track),
+            first_seen: when(self.first, self.media_ms.saturating_sub(1000)),
             first_usable: when(self.first, self.media_ms.saturating_sub(1000)),
             decided: when(self.at, self.media_ms),
             tuning: Arc::new(CameraTuning {
@@ -163,6 +164,7 @@ impl Seen {
                 privacy_masks: vec![],
             }),
             outcome: self.outcome,
+            grounds: Grounds::default(),
             candidates: vec![],
             liveness: self.liveness,
             shots: 3,

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use rollcall_attendance::{DecisionPolicy, MadeMark, Register, Schedule};
 use rollcall_pipeline::{
-    AttendanceEvent, Direction, EventKind, LivenessVerdict, MarkStatus, MatchOutcome, SessionKind, WallTime,
+    AttendanceEvent, Direction, EventKind, LivenessVerdict, MarkStatus, MatchOutcome, Repeat, RepeatRule, SessionKind,
+    WallTime,
 };
 
 use crate::door::Door;
@@ -106,6 +107,19 @@ fn a_mark_debounces_across_a_session_border() {
     let mut door = Door::new();
     door.check(seen(2, "2026-03-02T08:59:50Z"), "recorded: late 08:00");
     door.check(Seen { camera: "door-2", ..seen(2, "2026-03-02T09:00:05Z") }, "recorded: present 09:00");
+}
+
+#[test]
+fn a_repeat_says_which_mark_it_repeats_and_by_which_rule() {
+    let mut door = Door::new();
+    let first = door.judge(seen(2, "2026-03-02T08:59:50Z"));
+    assert_eq!(first.repeats, None);
+    let session = first.mark.expect("a mark").session.id;
+    let of = |rule| Some(Repeat { event: first.id, session, rule });
+    // The same lesson; then the next one, in which they are expected, too.
+    assert_eq!(door.judge(seen(2, "2026-03-02T08:59:55Z")).repeats, of(RepeatRule::Session));
+    assert_eq!(door.judge(seen(2, "2026-03-02T09:00:05Z")).repeats, of(RepeatRule::Debounce));
+    assert_eq!(door.judge(Seen { outcome: MatchOutcome::Unknown, ..seen(2, "2026-03-02T09:00:06Z") }).repeats, None);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use rollcall_pipeline::image::I420;
 use rollcall_pipeline::{
     Activity, AttendanceEvent, Attention, CameraId, CameraTuning, Chip, Decision, EmbeddedShot, Embedding, Epoch,
-    EventId, EventKind, FaceChip, Fault, Frame, FrameFaces, FrameMux, FrameTime, GalleryVersion, Image, Lane,
+    EventId, EventKind, FaceChip, Fault, Frame, FrameFaces, FrameMux, FrameTime, GalleryVersion, Grounds, Image, Lane,
     LaneError, LaneFactory, LaneOptions, LaneStages, LiveShot, LivenessVerdict, ManualClock, MatchOutcome, MediaTime,
     ModelId, MonoTime, MuxMode, Outbox, Pose, Rect, RoomId, ShotQuality, Stage, StreamKey, Supervisor, ThreadHealth,
     TimeSource, TrackId, TrackShot, Tracked, UndecidedReason, WallTime, ports::EventSink,
@@ -182,13 +182,16 @@ fn event(shot: TrackShot) -> AttendanceEvent {
         id: EventId::derive(&shot.key, shot.track, None, "unknown", 0),
         kind: EventKind::Unknown,
         mark: None,
+        repeats: None,
         decision: Decision {
             key: shot.key,
             track: shot.track,
+            first_seen: shot.time,
             first_usable: shot.time,
             decided: shot.time,
             tuning: shot.tuning,
             outcome: MatchOutcome::Unknown,
+            grounds: Grounds::default(),
             candidates: Vec::new(),
             liveness: LivenessVerdict::Undecided(UndecidedReason::Off),
             shots: 1,

@@ -9,8 +9,8 @@ use rollcall_pipeline::clock::SystemClock;
 use rollcall_pipeline::event::{Session, SessionKind};
 use rollcall_pipeline::{
     AttendanceEvent, CameraId, CameraTuning, Candidate, Chip, Decision, Embedding, Epoch, EventId, EventKind,
-    FrameTime, GalleryVersion, LivenessVerdict, Mark, MarkStatus, Match, MatchOutcome, MediaTime, ModelId, MonoTime,
-    PersonId, RoomId, SessionId, StreamKey, TimeSource, TrackId, WallTime,
+    FrameTime, GalleryVersion, Grounds, LivenessVerdict, Mark, MarkStatus, Match, MatchOutcome, MediaTime, ModelId,
+    MonoTime, PersonId, RoomId, SessionId, StreamKey, TimeSource, TrackId, WallTime,
 };
 use rollcall_sinks::{PgSink, PgSinkOptions, SinkMonitor};
 use rollcall_store::Store;
@@ -68,13 +68,16 @@ pub(crate) fn event(n: u64, kind: EventKind, who: Option<PersonId>) -> Attendanc
         id: EventId::derive(&key, TrackId(n), who, kind.as_str(), 0),
         kind,
         mark: who.filter(|_| marks).map(|person| Mark { person, session: session(), status: MarkStatus::Present }),
+        repeats: None,
         decision: Decision {
             key,
             track: TrackId(n),
+            first_seen: time,
             first_usable: time,
             decided: time,
             tuning: Arc::new(tuning()),
             outcome,
+            grounds: Grounds::default(),
             candidates: who.map(|person| Candidate { person, similarity: 0.75 }).into_iter().collect(),
             liveness: LivenessVerdict::Live(0.875),
             shots: 3,

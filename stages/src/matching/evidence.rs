@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use rollcall_pipeline::ports::Ranking;
 use rollcall_pipeline::{
-    Candidate, Chip, Embedding, FrameTime, LiveShot, LivenessVerdict, Match, MatchOutcome, ModelId, PersonId,
-    ShotQuality, UndecidedReason,
+    Candidate, Chip, Embedding, FrameTime, Grounds, Lack, LiveShot, LivenessVerdict, Match, MatchOutcome, ModelId,
+    PersonId, ShotQuality, UndecidedReason,
 };
 
 use crate::chip;
@@ -225,31 +225,46 @@ impl Evidence {
         ranking: &Ranking,
         settings: &RecognitionSettings,
         over: bool,
-    ) -> Option<(MatchOutcome, Vec<Candidate>)> {
+    ) -> Option<(MatchOutcome, Grounds)> {
+        let needed = self.needed(settings, over);
         let Some(best) = ranking.all.first().copied() else {
-            return over.then(|| (MatchOutcome::Unknown, Vec::new()));
+            let nobody = Grounds { needed, agreeing: 0, lacks: Some(Lack::Similarity) };
+            return over.then_some((MatchOutcome::Unknown, nobody));
         };
         let second = |list: &[Candidate]| list.get(1).map_or(-1.0, |c| c.similarity);
         let margin_all = best.similarity - second(&ranking.all);
         let is_expected = ranking.expected.first().is_some_and(|c| c.person == best.person);
         let margin = if is_expected { best.similarity - second(&ranking.expected) } else { margin_all };
         let apart = margin >= settings.margin && margin_all >= settings.margin / if is_expected { 2.0 } else { 1.0 };
-        let settled = settings.settled_similarity;
-        let needed = settled + (settings.early_similarity - settled) * 2.0 / self.shots.max(2) as f32;
-        let enough = best.similarity >= needed || (over && best.similarity >= settled && self.shots > 2);
         // Not in a picture that shows somebody else: where people cross, a track may have gone over to the other one.
         let shown = over || self.last_vote == Some(best.person);
-        let agreed = shown && self.votes_for(best.person).is_some_and(|votes| votes.shots >= settings.min_agreeing);
-        let outcome = if enough && agreed && apart {
-            MatchOutcome::Identified(Match { person: best.person, similarity: best.similarity, margin: margin_all })
-        } else if !over {
-            return None;
-        } else if best.similarity >= settings.review_similarity {
-            MatchOutcome::Ambiguous
+        let agreeing = self.votes_for(best.person).map_or(0, |votes| votes.shots);
+        let lacks = if best.similarity < needed {
+            Some(Lack::Similarity)
+        } else if !shown || agreeing < settings.min_agreeing {
+            Some(Lack::Agreement)
+        } else if !apart {
+            Some(Lack::Margin)
         } else {
-            MatchOutcome::Unknown
+            None
         };
-        Some((outcome, ranking.all.clone()))
+        let outcome = match lacks {
+            None => {
+                let Candidate { person, similarity } = best;
+                MatchOutcome::Identified(Match { person, similarity, margin: margin_all })
+            }
+            Some(_) if !over => return None,
+            Some(_) if best.similarity >= settings.review_similarity => MatchOutcome::Ambiguous,
+            Some(_) => MatchOutcome::Unknown,
+        };
+        Some((outcome, Grounds { needed, agreeing, lacks }))
+    }
+
+    /// The similarity that a name needs after so many shots.
+    fn needed(&self, settings: &RecognitionSettings, over: bool) -> f32 {
+        let settled = settings.settled_similarity;
+        let graded = settled + (settings.early_similarity - settled) * 2.0 / self.shots.max(2) as f32;
+        if over && self.shots > 2 { graded.min(settled) } else { graded }
     }
 
     /// Whether it is alive; whoever is `named` has to be alive, and to blink, in the shots that named them. `None` = more shots may tell,

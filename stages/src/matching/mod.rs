@@ -63,7 +63,7 @@ impl MatchStage {
         self.ports.observer.shot(&shot);
         let person = people.shot(shot, &*self.ports.matcher, &*self.ports.observer, &self.recognition);
         if let Some(decision) = decide(&key, person, &self.ports, &self.recognition, &self.liveness, time, false) {
-            let event = self.ports.judge_aloud(decision, person.evidence.first);
+            let event = self.ports.judge_aloud(decision);
             let marked = is_mark(event.kind);
             person.said = Some(Said { at: time, marked, spoof: event.kind == EventKind::Spoof });
             self.ports.observer.named(&key, person.track, seq, event.person().filter(|_| marked));
@@ -78,7 +78,7 @@ impl MatchStage {
         for person in people.leave(now, &self.recognition) {
             let last = person.evidence.last;
             if let Some(decision) = decide(key, &person, &self.ports, &self.recognition, &self.liveness, last, true) {
-                out.send(self.ports.judge_aloud(decision, person.evidence.first));
+                out.send(self.ports.judge_aloud(decision));
             }
         }
     }
@@ -93,38 +93,52 @@ fn is_mark(kind: EventKind) -> bool {
 }
 
 impl MatchPorts {
-    /// Judges, counts, and logs one line with the reasons: ids and figures, no name, no face.
-    fn judge_aloud(&mut self, decision: Decision, first_seen: FrameTime) -> AttendanceEvent {
+    fn judge_aloud(&mut self, decision: Decision) -> AttendanceEvent {
         let event = self.judge.judge(decision);
-        metrics::record_event(&event);
-        let decision = &event.decision;
-        let (liveness, live_score, why) = match decision.liveness {
-            LivenessVerdict::Live(score) => ("live", Some(score), None),
-            LivenessVerdict::Spoof(score) => ("spoof", Some(score), None),
-            LivenessVerdict::Undecided(reason) => ("undecided", None, Some(reason.as_str())),
-        };
-        let similarity = |rank: usize| decision.candidates.get(rank).map(|c| c.similarity);
-        tracing::info!(
-            camera = %decision.key.camera,
-            epoch = %decision.key.epoch,
-            track = decision.track.0,
-            event = %event.id,
-            kind = event.kind.as_str(),
-            person = event.person().map(tracing::field::display),
-            best = similarity(0),
-            runner_up = similarity(1),
-            shots = decision.shots,
-            liveness,
-            live_score,
-            undecided_because = why,
-            media_ms = decision.decided.media.as_millis(),
-            usable_for_ms = decision.decided.media.since(decision.first_usable.media).as_millis() as u64,
-            seen_for_ms = decision.decided.media.since(first_seen.media).as_millis() as u64,
-            gallery = decision.gallery.0,
-            "decided"
-        );
+        say(&event);
         event
     }
+}
+
+/// Counts an event, and logs one line with the reasons: ids and figures, no name, no face.
+fn say(event: &AttendanceEvent) {
+    metrics::record_event(event);
+    let decision = &event.decision;
+    let (liveness, live_score, undecided) = match decision.liveness {
+        LivenessVerdict::Live(score) => ("live", Some(score), None),
+        LivenessVerdict::Spoof(score) => ("spoof", Some(score), None),
+        LivenessVerdict::Undecided(reason) => ("undecided", None, Some(reason.as_str())),
+    };
+    let (mark, repeats) = (event.mark.as_ref(), event.repeats.as_ref());
+    let session = mark.map(|mark| mark.session.id).or(repeats.map(|repeats| repeats.session));
+    let similarity = |rank: usize| decision.candidates.get(rank).map(|c| c.similarity);
+    tracing::info!(
+        camera = %decision.key.camera,
+        room = %decision.tuning.room,
+        epoch = %decision.key.epoch,
+        track = decision.track.0,
+        event = %event.id,
+        kind = event.kind.as_str(),
+        person = event.person().map(tracing::field::display),
+        session = session.map(tracing::field::display),
+        status = mark.map(|mark| mark.status.as_str()),
+        repeats = repeats.map(|repeats| tracing::field::display(repeats.event)),
+        repeats_by = repeats.map(|repeats| repeats.rule.as_str()),
+        best = similarity(0),
+        needed = decision.grounds.needed,
+        runner_up = similarity(1),
+        shots = decision.shots,
+        agreeing = decision.grounds.agreeing,
+        unnamed_because = decision.grounds.lacks.map(|lack| lack.as_str()),
+        liveness,
+        live_score,
+        undecided_because = undecided,
+        media_ms = decision.decided.media.as_millis(),
+        usable_for_ms = decision.decided.media.since(decision.first_usable.media).as_millis() as u64,
+        seen_for_ms = decision.decided.media.since(decision.first_seen.media).as_millis() as u64,
+        gallery = decision.gallery.0,
+        "decided"
+    );
 }
 
 impl Stage for MatchStage {
@@ -176,7 +190,7 @@ fn decide(
     let probe = evidence.mean()?;
     let expected = ports.expectations.expected(&person.tuning.room, now.captured);
     let ranking = ports.matcher.rank(&probe, expected.as_deref());
-    let (outcome, candidates) = evidence.outcome(&ranking, recognition, over)?;
+    let (outcome, grounds) = evidence.outcome(&ranking, recognition, over)?;
     let named = match outcome {
         MatchOutcome::Identified(found) => Some(found.person),
         MatchOutcome::Ambiguous | MatchOutcome::Unknown => None,
@@ -190,11 +204,13 @@ fn decide(
     Some(Decision {
         key: key.clone(),
         track: person.track,
+        first_seen: evidence.first,
         first_usable: if repeats { now } else { evidence.first_usable(now) },
         decided: now,
         tuning: person.tuning.clone(),
         outcome,
-        candidates,
+        grounds,
+        candidates: ranking.all,
         liveness: alive,
         shots: evidence.shots,
         gallery: ranking.gallery,

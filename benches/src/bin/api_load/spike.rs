@@ -10,8 +10,8 @@ use rollcall_pipeline::ports::EventSink;
 use rollcall_pipeline::supervisor::Supervisor;
 use rollcall_pipeline::{
     AttendanceEvent, CameraId, CameraTuning, Candidate, Clock, Decision, Epoch, EventId, EventKind, FrameTime,
-    GalleryVersion, LivenessVerdict, Mark, MarkStatus, Match, MatchOutcome, MediaTime, ModelId, MonoTime, PersonId,
-    RoomId, SessionId, StreamKey, SystemClock, TimeSource, TrackId,
+    GalleryVersion, Grounds, LivenessVerdict, Mark, MarkStatus, Match, MatchOutcome, MediaTime, ModelId, MonoTime,
+    PersonId, RoomId, SessionId, StreamKey, SystemClock, TimeSource, TrackId,
 };
 use rollcall_sinks::{PgSink, PgSinkOptions};
 use rollcall_store::Store;
@@ -121,13 +121,16 @@ fn events(filled: &Load, clock: &dyn Clock) -> Vec<AttendanceEvent> {
                 id: EventId::derive(key, track, Some(person), EventKind::Recorded.as_str(), 0),
                 kind: EventKind::Recorded,
                 mark: Some(Mark { person, session: session.clone(), status: MarkStatus::Present }),
+                repeats: None,
                 decision: Decision {
                     key: key.clone(),
                     track,
+                    first_seen: time,
                     first_usable: time,
                     decided: time,
                     tuning: Arc::new(tuning(room)),
                     outcome: MatchOutcome::Identified(Match { person, similarity: 0.75, margin: 0.5 }),
+                    grounds: Grounds::default(),
                     candidates: vec![Candidate { person, similarity: 0.75 }],
                     liveness: LivenessVerdict::Live(0.9),
                     shots: 3,
