@@ -17,7 +17,7 @@ use rollcall_pipeline::{ErrorClass, Fault, ModelId};
 use rollcall_stages::detect::{DetectStage, YuNetDetector};
 use rollcall_stages::embed::{EmbedStage, SFaceEmbedder};
 use rollcall_stages::liveness::{FrLivenessModel, LivenessStage, MeshEyes, MiniFasModel, NoLiveness};
-use rollcall_stages::matching::{MatchPorts, MatchStage, RecognitionSettings};
+use rollcall_stages::matching::{Aloud, MatchPorts, MatchStage, RecognitionSettings};
 use rollcall_stages::picture::EnrolGates;
 use rollcall_stages::track::{LivenessGate, ShotSettings, TrackSettings, TrackStage, TrackerSettings};
 
@@ -211,7 +211,7 @@ impl LaneFactory for Stages {
         let ports = MatchPorts {
             matcher: Arc::clone(&self.matcher),
             expectations: self.rules.expectations(),
-            judge: Box::new(self.rules.clone()),
+            judge: Box::new(Aloud(self.rules.clone())),
             observer: Arc::clone(&self.observer),
         };
         Ok(LaneStages {

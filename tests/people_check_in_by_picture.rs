@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use kit::{Answer, Client, PATIENCE, Site, demo_media, people, run, stderr};
+use kit::{Answer, Client, PATIENCE, Site, demo_media, message, people, run, stderr};
 use rollcall_pipeline::{Clock, SystemClock};
 use serde_json::{Value, json};
 
@@ -177,6 +177,27 @@ fn the_log_says_who_checked_whom_in_and_what_came_of_it() {
     assert_eq!((&stranger[0]["person_id"], &stranger[0]["after"]["kind"]), (&Value::Null, &json!("unknown")));
 }
 
+/// What `/metrics` says of a series at this moment.
+#[track_caller]
+fn metric(site: &Site, series: &str) -> f64 {
+    let text = String::from_utf8(site.get("/metrics").body).unwrap();
+    let value = text.lines().find_map(|line| line.strip_prefix(series));
+    value.unwrap_or_else(|| panic!("no {series} in\n{text}")).trim().parse().unwrap()
+}
+
+#[test]
+fn a_check_in_stands_in_the_log_and_in_the_metrics_like_a_decision_at_a_door() {
+    let (room, session) = session();
+    let told = first(&machine("a kiosk that is watched"), "obama2.jpg", &session);
+    let line = SITE.wait_for(|line| message(line) == "decided" && line["event"] == told["event_id"]);
+    assert_eq!(
+        [&line["camera"], &line["room"], &line["kind"], &line["session"], &line["status"], &line["person"]],
+        [&json!("check-in"), &json!(room), &json!("recorded"), &json!(session), &json!("present"), &told["person_id"]],
+    );
+    assert!(metric(&SITE, "rollcall_attendance_marked_total{camera=\"check-in\",outcome=\"present\"}") >= 1.0);
+    assert!(metric(&SITE, "rollcall_match_decisions_total{camera=\"check-in\",outcome=\"identified\"}") >= 1.0);
+}
+
 #[test]
 fn only_who_may_and_only_while_the_session_is_on() {
     let (room, session) = session();
@@ -320,6 +341,9 @@ fn a_picture_of_a_picture_marks_nobody() {
     let told = show_all(&STRICT, &[0, 2, 5, 9].map(phone), &session).expect(200);
     assert_eq!((&told["outcome"], &told["person_id"]), (&json!("spoof"), &Value::Null), "{told}");
     assert_eq!(told["liveness"]["verdict"], "spoof");
+    let line = STRICT.wait_for(|line| message(line) == "decided" && line["event"] == told["event_id"]);
+    assert_eq!((&line["camera"], &line["kind"]), (&json!("check-in"), &json!("spoof")), "{line}");
+    assert!(metric(&STRICT, "rollcall_liveness_fail_total{camera=\"check-in\"}") >= 1.0);
     let item = STRICT.get(&format!("/api/v1/review/{}", told["event_id"].as_str().unwrap())).expect(200);
     assert_eq!(item["kind"], "spoof");
     let register = STRICT.get(&format!("/api/v1/attendance?session_id={session}")).expect(200);

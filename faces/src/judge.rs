@@ -59,8 +59,7 @@ impl Material {
 /// How it is to be judged.
 #[derive(Clone)]
 pub struct JudgeRequest {
-    /// What stands for the camera in the decision (its name is a label of metrics, so it must be one of few), and an epoch
-    /// of its own, from which event ids are made.
+    /// What stands for the camera in the decision, and an epoch of its own: from both event ids are made.
     pub key: StreamKey,
     /// Room and direction.
     pub tuning: Arc<CameraTuning>,
@@ -287,7 +286,7 @@ impl Expectations for Roster {
     }
 }
 
-/// The decision matrix alone: sessions and debounce are asked by whoever makes an event of the answer.
+/// The decision matrix alone: sessions and debounce are asked by whoever makes an event of the answer, and says it.
 struct ByMatrix(DecisionPolicy);
 
 impl Judge for ByMatrix {

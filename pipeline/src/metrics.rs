@@ -17,7 +17,7 @@ use crate::time::{MonoTime, WallTime};
 /// A label: key and bounded value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Label<'a> {
-    /// A configured camera.
+    /// A configured camera, or what stands for one.
     Camera(&'a CameraId),
     /// A stage of the lane.
     Stage(&'static str),
@@ -116,7 +116,7 @@ names! {
         FacesDetected = "rollcall_faces_detected_total", Count, ["camera"], "Faces found in analysed frames.";
         FacesRejected = "rollcall_faces_rejected_total", Count, ["camera", "reason"], "Faces found but not used, by reason.";
         Decisions = "rollcall_match_decisions_total", Count, ["camera", "outcome"], "Decisions about tracks: identified, ambiguous or unknown.";
-        AttendanceEvents = "rollcall_attendance_events_total", Count, ["camera", "outcome"], "Events by kind, as they leave the match stage.";
+        AttendanceEvents = "rollcall_attendance_events_total", Count, ["camera", "outcome"], "Events by kind: of cameras as they leave the match stage, of check-ins by picture once they are committed.";
         AttendanceMarked = "rollcall_attendance_marked_total", Count, ["camera", "outcome"], "Attendance marks committed, by status.";
         LivenessFail = "rollcall_liveness_fail_total", Count, ["camera"], "Decisions by which somebody is a picture or a screen, whatever the rules make of it.";
         DuplicatesBlocked = "rollcall_duplicates_blocked_total", Count, ["camera"], "Repeated decisions about somebody already marked that were counted on the sighting, not written again.";
@@ -445,9 +445,9 @@ impl Default for SinkMetrics {
     }
 }
 
-/// Records an event as it leaves the `match` stage: its decision, scores and kind. A few a minute: handles are looked up.
-pub fn record_event(event: &AttendanceEvent) {
-    let camera = Label::Camera(&event.decision.key.camera);
+/// Records an event under the name of a camera: its decision, scores and kind. A few a minute: handles are looked up.
+pub fn record_event(camera: &CameraId, event: &AttendanceEvent) {
+    let camera = Label::Camera(camera);
     let outcome = match event.decision.outcome {
         MatchOutcome::Identified(_) => "identified",
         MatchOutcome::Ambiguous => "ambiguous",

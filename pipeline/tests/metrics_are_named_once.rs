@@ -150,7 +150,7 @@ fn stranger(kind: EventKind, liveness: LivenessVerdict) -> AttendanceEvent {
 fn a_picture_counts_as_one_whatever_the_rules_make_of_it() {
     let failed = |kind, liveness| {
         let book = Book::default();
-        with_local_recorder(&book, || record_event(&stranger(kind, liveness)));
+        with_local_recorder(&book, || record_event(&CameraId::new("door-1"), &stranger(kind, liveness)));
         let counted = book.counted.lock();
         counted.iter().any(|(name, n)| name == "rollcall_liveness_fail_total{camera=door-1}" && *n == 1)
     };

@@ -19,6 +19,7 @@ use rollcall_faces::{
     LiveShots, LiveTemplate, Material, Refusal,
 };
 use rollcall_pipeline::config::{CheckInConfig, ReviewOrMark};
+use rollcall_pipeline::metrics::SinkMetrics;
 use rollcall_pipeline::ports::Expectations as _;
 use rollcall_pipeline::supervisor::Supervisor;
 use rollcall_pipeline::{
@@ -26,7 +27,7 @@ use rollcall_pipeline::{
     ModelId, PersonId, Rect, RoomId, ShotQuality, StreamKey,
 };
 use rollcall_sinks::PgSinkOptions;
-use rollcall_stages::matching::{GalleryHandle, RecognitionSettings};
+use rollcall_stages::matching::{self, GalleryHandle, RecognitionSettings};
 use rollcall_stages::picture::GateReading;
 use rollcall_store::{Actor, MarkRow, Store, StoreError};
 use sha2::{Digest as _, Sha256};
@@ -36,7 +37,7 @@ use uuid::Uuid;
 use crate::compose::Vision;
 use crate::rules::Rules;
 
-/// What stands for the camera.
+/// What stands for the camera, before whose machine it was and in which room.
 const CHECK_IN: &str = "check-in";
 /// How often is looked whether the gallery has come far enough.
 const GALLERY_EVERY: Duration = Duration::from_millis(20);
@@ -55,6 +56,7 @@ pub(super) struct FaceDesk {
     /// How events are written.
     sink: PgSinkOptions,
     check_in: CheckInConfig,
+    metrics: SinkMetrics,
     /// One check-in after the other is made an event of, so that the same picture twice is one.
     marking: Mutex<()>,
 }
@@ -88,7 +90,8 @@ impl FaceDesk {
         let (settings, load) = vision.faces(recognition);
         let engine = FaceEngine::start(options, settings, load, supervisor)?;
         let (model, enrolling, marking) = (vision.embedding_model(), Arc::default(), Mutex::default());
-        Ok(Self { engine, shots, gallery, model, enrolling, rules, store, sink, check_in, marking })
+        let metrics = SinkMetrics::new();
+        Ok(Self { engine, shots, gallery, model, enrolling, rules, store, sink, check_in, metrics, marking })
     }
 
     /// Takes no more pictures.
@@ -118,9 +121,10 @@ impl FaceDesk {
             },
             false => self.rules.policy(),
         };
+        // With the room: whoever is seen on one camera again is not marked again, and one key may serve many rooms.
+        let camera = CameraId::new(format!("{CHECK_IN}:{}@{room}", by.name));
         let request = JudgeRequest {
-            // A label of metrics: who sent it comes into the event alone.
-            key: StreamKey { camera: CameraId::new(CHECK_IN), epoch },
+            key: StreamKey { camera, epoch },
             tuning: Arc::new(CameraTuning {
                 room: room.clone(),
                 direction: Some(Direction::Entry),
@@ -137,9 +141,7 @@ impl FaceDesk {
             policy,
             min_agreeing: Some(min_agreeing.max(self.check_in.min_agreeing)),
         };
-        let mut decision = self.engine.judge(material, request).await.map_err(trouble)?.decision;
-        // With the room: whoever is seen on one camera again is not marked again, and one key may serve many rooms.
-        decision.key.camera = CameraId::new(format!("{CHECK_IN}:{}@{room}", by.name));
+        let decision = self.engine.judge(material, request).await.map_err(trouble)?.decision;
         let _turn = self.marking.lock().await;
         let event = self.rules.propose_by(decision, &policy);
         // A camera that sees them meanwhile is not told of a mark that may never be.
@@ -168,6 +170,7 @@ impl FaceDesk {
         let mut change = self.store.change(by).await?;
         let marked = change.check_in(&record).await?;
         change.commit().await?;
+        self.say(event, marked);
         let mark = match (event.person(), &event.mark) {
             (Some(person), Some(mark)) => self.store.mark_of(person, mark.session.id).await?,
             (Some(person), None) if event.kind == EventKind::Debounced => {
@@ -184,6 +187,17 @@ impl FaceDesk {
             _ if marked => told(CheckInOutcome::Recorded, mark),
             _ => told(CheckInOutcome::AlreadyMarked, mark),
         })
+    }
+
+    /// As the lane and the sink say theirs, but under one name for all machines and rooms: it is a label of metrics.
+    fn say(&self, event: &AttendanceEvent, marked: bool) {
+        let camera = CameraId::new(CHECK_IN);
+        matching::say(&camera, event);
+        match &event.mark {
+            Some(mark) if marked => self.metrics.marked(&camera, mark.status),
+            Some(_) => self.metrics.duplicate_blocked(&camera),
+            None => {}
+        }
     }
 
     async fn gallery_at_least(&self, version: GalleryVersion) -> Result<(), FacesTrouble> {

@@ -7,7 +7,9 @@
 //! - `people`: who is in view
 //! - [`calibration`]: how far the enrolled are apart
 //! - `evidence`: what the shots of one person say together
+//! - `aloud`: what is counted and logged of a decision
 
+mod aloud;
 pub mod calibration;
 mod codes;
 mod evidence;
@@ -19,7 +21,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rollcall_pipeline::metrics;
 use rollcall_pipeline::ports::{Expectations, Judge, Matcher, Observer};
 use rollcall_pipeline::stage::{Outbox, Stage};
 use rollcall_pipeline::{
@@ -28,6 +29,7 @@ use rollcall_pipeline::{
 
 use people::{People, Person, Said};
 
+pub use aloud::{Aloud, say};
 pub use gallery::{Gallery, GalleryError, GalleryHandle};
 pub use settings::{LivenessSettings, RecognitionSettings};
 
@@ -63,7 +65,7 @@ impl MatchStage {
         self.ports.observer.shot(&shot);
         let person = people.shot(shot, &*self.ports.matcher, &*self.ports.observer, &self.recognition);
         if let Some(decision) = decide(&key, person, &self.ports, &self.recognition, &self.liveness, time, false) {
-            let event = self.ports.judge_aloud(decision);
+            let event = self.ports.judge.judge(decision);
             let marked = is_mark(event.kind);
             person.said = Some(Said { at: time, marked, spoof: event.kind == EventKind::Spoof });
             self.ports.observer.named(&key, person.track, seq, event.person().filter(|_| marked));
@@ -78,7 +80,7 @@ impl MatchStage {
         for person in people.leave(now, &self.recognition) {
             let last = person.evidence.last;
             if let Some(decision) = decide(key, &person, &self.ports, &self.recognition, &self.liveness, last, true) {
-                out.send(self.ports.judge_aloud(decision));
+                out.send(self.ports.judge.judge(decision));
             }
         }
     }
@@ -90,55 +92,6 @@ fn is_mark(kind: EventKind) -> bool {
         EventKind::Recorded | EventKind::Debounced | EventKind::OffRoster | EventKind::OffSchedule => true,
         EventKind::Unknown | EventKind::Ambiguous | EventKind::Spoof => false,
     }
-}
-
-impl MatchPorts {
-    fn judge_aloud(&mut self, decision: Decision) -> AttendanceEvent {
-        let event = self.judge.judge(decision);
-        say(&event);
-        event
-    }
-}
-
-/// Counts an event, and logs one line with the reasons: ids and figures, no name, no face.
-fn say(event: &AttendanceEvent) {
-    metrics::record_event(event);
-    let decision = &event.decision;
-    let (liveness, live_score, undecided) = match decision.liveness {
-        LivenessVerdict::Live(score) => ("live", Some(score), None),
-        LivenessVerdict::Spoof(score) => ("spoof", Some(score), None),
-        LivenessVerdict::Undecided(reason) => ("undecided", None, Some(reason.as_str())),
-    };
-    let (mark, repeats) = (event.mark.as_ref(), event.repeats.as_ref());
-    let session = mark.map(|mark| mark.session.id).or(repeats.map(|repeats| repeats.session));
-    let similarity = |rank: usize| decision.candidates.get(rank).map(|c| c.similarity);
-    tracing::info!(
-        camera = %decision.key.camera,
-        room = %decision.tuning.room,
-        epoch = %decision.key.epoch,
-        track = decision.track.0,
-        event = %event.id,
-        kind = event.kind.as_str(),
-        person = event.person().map(tracing::field::display),
-        session = session.map(tracing::field::display),
-        status = mark.map(|mark| mark.status.as_str()),
-        repeats = repeats.map(|repeats| tracing::field::display(repeats.event)),
-        repeats_by = repeats.map(|repeats| repeats.rule.as_str()),
-        best = similarity(0),
-        needed = decision.grounds.needed,
-        runner_up = similarity(1),
-        shots = decision.shots,
-        agreeing = decision.grounds.agreeing,
-        unnamed_because = decision.grounds.lacks.map(|lack| lack.as_str()),
-        liveness,
-        live_score,
-        undecided_because = undecided,
-        media_ms = decision.decided.media.as_millis(),
-        usable_for_ms = decision.decided.media.since(decision.first_usable.media).as_millis() as u64,
-        seen_for_ms = decision.decided.media.since(decision.first_seen.media).as_millis() as u64,
-        gallery = decision.gallery.0,
-        "decided"
-    );
 }
 
 impl Stage for MatchStage {
