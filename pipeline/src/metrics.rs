@@ -108,7 +108,7 @@ names! {
         CameraFramesDozed = "rollcall_camera_frames_dozed_total", Count, ["camera"], "Frames between key frames that were not decoded: nothing happened before the camera.";
         CameraFramesLate = "rollcall_camera_frames_late_total", Count, ["camera"], "Frames that were thrown away undecoded: the decoder was more than two seconds behind the camera.";
         CameraFramesReceived = "rollcall_camera_frames_received_total", Count, ["camera"], "Frames that were chosen for analysis and handed to the lane.";
-        CameraFramesEvicted = "rollcall_camera_frames_evicted_total", Count, ["camera", "reason"], "Frames that were handed to the lane and not analysed: pushed out by newer ones (full), or thrown away by a restart (restart).";
+        CameraFramesEvicted = "rollcall_camera_frames_evicted_total", Count, ["camera", "reason"], "Frames that were handed to the lane and not analysed: pushed out by newer ones (full), thrown away by a restart (restart), or with the first stage when it failed (lost).";
         CameraFramesAnalysed = "rollcall_camera_frames_analysed_total", Count, ["camera"], "Frames that the lane has taken in, whether they were searched or found still.";
         DetectorFrames = "rollcall_detector_frames_total", Count, ["camera", "reason"], "Analysed frames by why they, or parts of them, were searched for faces: the motion gate is off (always), there was nothing to compare with (first), a face was there (face), something moved (motion), time was up (interval); or why not: nothing moved (still), or it was looked at less than a tenth of a second ago (soon).";
         CameraReconnects = "rollcall_camera_reconnects_total", Count, ["camera", "reason"], "Connections that ended, by reason.";
@@ -241,6 +241,7 @@ pub struct CameraMetrics {
     pub(crate) received: Counter,
     pub(crate) evicted_full: Counter,
     pub(crate) evicted_restart: Counter,
+    pub(crate) evicted_lost: Counter,
     pub(crate) analysed: Counter,
 }
 
@@ -261,6 +262,7 @@ impl CameraMetrics {
             received: counter(CounterName::CameraFramesReceived, &[id]),
             evicted_full: evicted("full"),
             evicted_restart: evicted("restart"),
+            evicted_lost: evicted("lost"),
             analysed: counter(CounterName::CameraFramesAnalysed, &[id]),
         }
     }

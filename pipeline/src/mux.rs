@@ -1,6 +1,7 @@
 //! The one place where frames are dropped: a ring of frames for each camera, emptied in turn by the first stage of the lane.
 //!
-//! For each camera and in sum, at every moment: `received = evicted + queued + in_flight + analysed + lost`.
+//! For each camera and in sum, at every moment: `received = evicted + queued + in_flight + analysed + lost`. Metrics have what
+//! was lost among what was evicted, by another reason.
 //! A full ring gives up its oldest frame ([`MuxMode::Evict`]) or makes the camera wait ([`MuxMode::Block`]).
 //! Markers keep their place among the frames of their stream. A stream of which no frame is left before the lane saw its
 //! `Open` leaves nothing behind, so a camera that reconnects without end while the lane is busy takes no memory.
@@ -170,7 +171,9 @@ impl Ring {
     }
 
     fn lose_in_flight(&mut self) {
-        self.stats.lost += std::mem::take(&mut self.stats.in_flight);
+        let lost = std::mem::take(&mut self.stats.in_flight);
+        self.stats.lost += lost;
+        self.metrics.evicted_lost.increment(lost);
     }
 }
 

@@ -1,8 +1,9 @@
 //! Names follow the rules, and what is recorded arrives under the name and labels that are declared.
 
-use std::collections::BTreeSet;
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use metrics::{
     Counter, CounterFn, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit, with_local_recorder,
@@ -11,10 +12,12 @@ use parking_lot::Mutex;
 use rollcall_pipeline::metrics::{
     CameraMetrics, CounterName, GaugeName, HistogramName, SinkMetrics, describe_all, record_event,
 };
+use rollcall_pipeline::stage::Source;
 use rollcall_pipeline::{
-    AttendanceEvent, CameraId, CameraTuning, Decision, Epoch, EventId, EventKind, FrameTime, GalleryVersion, Grounds,
-    LivenessVerdict, MarkStatus, MatchOutcome, MediaTime, MonoTime, RoomId, StreamKey, TimeSource, TrackId, WallTime,
+    AttendanceEvent, BatchPolicy, CameraId, Decision, EventId, EventKind, Frame, FrameMux, GalleryVersion, Grounds,
+    LivenessVerdict, ManualClock, MarkStatus, MatchOutcome, MuxMode, MuxReceiver, TrackId,
 };
+use support::{camera, capacity, frame};
 use uuid::Uuid;
 
 /// Keeps what it is told.
@@ -110,30 +113,14 @@ fn what_is_recorded_arrives() {
 
 /// What was made of a stranger.
 fn stranger(kind: EventKind, liveness: LivenessVerdict) -> AttendanceEvent {
-    let key = StreamKey { camera: CameraId::new("door-1"), epoch: Epoch(Uuid::nil()) };
-    let time = FrameTime {
-        media: MediaTime(0),
-        received: MonoTime(Duration::ZERO),
-        captured: WallTime::UNIX_EPOCH,
-        source: TimeSource::File,
-    };
-    let tuning = CameraTuning {
-        room: RoomId::new("hall"),
-        direction: None,
-        analysis_fps: 5.0,
-        detect_size: 640,
-        min_face_px: 24.0,
-        still_interval_s: 0.0,
-        regions_of_interest: Vec::new(),
-        privacy_masks: Vec::new(),
-    };
+    let Frame { key, time, tuning, .. } = frame(0);
     let decision = Decision {
         key,
         track: TrackId(1),
         first_seen: time,
         first_usable: time,
         decided: time,
-        tuning: Arc::new(tuning),
+        tuning,
         outcome: MatchOutcome::Unknown,
         grounds: Grounds::default(),
         candidates: Vec::new(),
@@ -150,11 +137,42 @@ fn stranger(kind: EventKind, liveness: LivenessVerdict) -> AttendanceEvent {
 fn a_picture_counts_as_one_whatever_the_rules_make_of_it() {
     let failed = |kind, liveness| {
         let book = Book::default();
-        with_local_recorder(&book, || record_event(&CameraId::new("door-1"), &stranger(kind, liveness)));
+        with_local_recorder(&book, || record_event(&camera(1), &stranger(kind, liveness)));
         let counted = book.counted.lock();
         counted.iter().any(|(name, n)| name == "rollcall_liveness_fail_total{camera=door-1}" && *n == 1)
     };
     assert!(failed(EventKind::Spoof, LivenessVerdict::Spoof(0.01)));
     assert!(failed(EventKind::Unknown, LivenessVerdict::Spoof(0.01)), "as unknown_spoof = \"unknown\" has it");
     assert!(!failed(EventKind::Unknown, LivenessVerdict::Live(0.99)));
+}
+
+#[test]
+fn frames_are_conserved_in_what_is_exported_also_where_the_first_stage_fails() {
+    let book = Book::default();
+    with_local_recorder(&book, || {
+        let mux = FrameMux::new(MuxMode::Evict, capacity(2), Arc::new(ManualClock::default()));
+        let mut lane = mux.attach();
+        let door = mux.open(&camera(1)).unwrap();
+        let take = |lane: &mut MuxReceiver| assert!(lane.recv(BatchPolicy::SINGLE).is_some());
+        take(&mut lane);
+        (0..3).for_each(|seq| door.push(frame(seq)).unwrap());
+        take(&mut lane);
+        take(&mut lane);
+        door.push(frame(3)).unwrap();
+        // It fails with a frame in its hands, and is started again.
+        drop(lane);
+        drop(mux.attach());
+    });
+    let mut sums = BTreeMap::new();
+    for (name, n) in book.counted.lock().iter().filter(|(_, n)| *n > 0) {
+        *sums.entry(name.clone()).or_insert(0) += n;
+    }
+    let expected = [
+        ("rollcall_camera_frames_analysed_total{camera=door-1}", 1),
+        ("rollcall_camera_frames_evicted_total{camera=door-1,reason=full}", 1),
+        ("rollcall_camera_frames_evicted_total{camera=door-1,reason=lost}", 1),
+        ("rollcall_camera_frames_evicted_total{camera=door-1,reason=restart}", 1),
+        ("rollcall_camera_frames_received_total{camera=door-1}", 4),
+    ];
+    assert!(sums.iter().map(|(name, n)| (name.as_str(), *n)).eq(expected), "{sums:?}");
 }
