@@ -6,7 +6,7 @@ use std::io::Write;
 
 use chrono::SecondsFormat;
 use rollcall_pipeline::ports::EventSink;
-use rollcall_pipeline::{AttendanceEvent, ErrorClass, EventKind, Fault, LivenessVerdict, PersonId};
+use rollcall_pipeline::{AttendanceEvent, ErrorClass, EventKind, Fault, LivenessVerdict, PersonId, StreamKey, TrackId};
 use rollcall_store::Scores;
 use serde::Serialize;
 use uuid::Uuid;
@@ -39,6 +39,7 @@ struct Candidate {
 pub struct JsonLines<W> {
     out: W,
     name: Box<dyn Fn(PersonId) -> Option<String> + Send>,
+    number: Box<dyn Fn(&StreamKey, TrackId) -> u64 + Send>,
 }
 
 impl<W> std::fmt::Debug for JsonLines<W> {
@@ -48,9 +49,14 @@ impl<W> std::fmt::Debug for JsonLines<W> {
 }
 
 impl<W: Write + Send> JsonLines<W> {
-    /// Writes to `out`; `name` knows people's names, and whoever has none appears by id.
-    pub fn new(out: W, name: impl Fn(PersonId) -> Option<String> + Send + 'static) -> Self {
-        Self { out, name: Box::new(name) }
+    /// Writes to `out`; `name` knows people's names, and whoever has none appears by id. `number` tells the tracks of all
+    /// streams apart.
+    pub fn new(
+        out: W,
+        name: impl Fn(PersonId) -> Option<String> + Send + 'static,
+        number: impl Fn(&StreamKey, TrackId) -> u64 + Send + 'static,
+    ) -> Self {
+        Self { out, name: Box::new(name), number: Box::new(number) }
     }
 
     fn line(&self, event: &AttendanceEvent) -> Line {
@@ -74,7 +80,7 @@ impl<W: Write + Send> JsonLines<W> {
                 .map(|c| Candidate { person: name(c.person), similarity: c.similarity })
                 .collect(),
             camera: decision.key.camera.to_string(),
-            track_id: decision.track.0,
+            track_id: (self.number)(&decision.key, decision.track),
             media_ms: decision.decided.media.as_millis(),
             captured_at: decision.decided.captured.to_rfc3339_opts(SecondsFormat::Micros, true),
             similarity: scores.similarity,

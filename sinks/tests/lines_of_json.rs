@@ -11,7 +11,8 @@ use support::{event, person};
 fn lines(events: &[rollcall_pipeline::AttendanceEvent]) -> String {
     let mut out = Vec::new();
     let names = |id| (id == person(1)).then(|| "Ada Lovelace".to_owned());
-    JsonLines::new(&mut out, names).accept(events).unwrap();
+    // As if a stream with forty tracks had come before.
+    JsonLines::new(&mut out, names, |_, track| 40 + track.0).accept(events).unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -21,7 +22,7 @@ fn every_field_has_its_place() {
     recorded.decision.candidates.push(Candidate { person: person(2), similarity: 0.25 });
     recorded.decision.candidates.push(Candidate { person: person(3), similarity: 0.125 });
     let expected = format!(
-        r#"{{"event_id":"{}","kind":"recorded","person":"Ada Lovelace","candidates":[{{"person":"Ada Lovelace","similarity":0.75}},{{"person":"{}","similarity":0.25}}],"camera":"door-1","track_id":2,"media_ms":2000,"captured_at":"2026-03-02T08:00:02.000000Z","similarity":0.75,"margin":0.5,"shots":3,"liveness":"live","liveness_score":0.875}}"#,
+        r#"{{"event_id":"{}","kind":"recorded","person":"Ada Lovelace","candidates":[{{"person":"Ada Lovelace","similarity":0.75}},{{"person":"{}","similarity":0.25}}],"camera":"door-1","track_id":42,"media_ms":2000,"captured_at":"2026-03-02T08:00:02.000000Z","similarity":0.75,"margin":0.5,"shots":3,"liveness":"live","liveness_score":0.875}}"#,
         recorded.id,
         person(2)
     );

@@ -1,6 +1,7 @@
 //! The lane over a recording: the same stages as in the daemon behind a mux that blocks, so that nothing is lost.
 
 mod feed;
+mod numbers;
 mod tracks;
 
 use std::num::NonZeroUsize;

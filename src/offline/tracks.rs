@@ -8,11 +8,14 @@ use parking_lot::Mutex;
 use rollcall_pipeline::ports::Observer;
 use rollcall_pipeline::{Frame, PersonId, Rect, StreamKey, TrackId, TrackObservation};
 
+use super::numbers::Numbers;
+
 /// Watches the lane.
 pub(crate) struct Tracks {
     keep: bool,
     faces: AtomicU64,
     searched: Mutex<Searched>,
+    numbers: Mutex<Numbers>,
     frames: Mutex<BTreeSet<u64>>,
     streams: Mutex<Vec<(StreamKey, Stream)>>,
 }
@@ -50,6 +53,7 @@ impl Tracks {
             keep,
             faces: AtomicU64::new(0),
             searched: Mutex::default(),
+            numbers: Mutex::default(),
             frames: Mutex::default(),
             streams: Mutex::default(),
         }
@@ -70,6 +74,11 @@ impl Tracks {
         self.frames.lock().clone()
     }
 
+    /// The number of a person's track in all that is written of the recording.
+    pub(crate) fn number(&self, stream: &StreamKey, track: TrackId) -> u64 {
+        self.numbers.lock().of(stream, track)
+    }
+
     fn stream(&self, key: &StreamKey, change: impl FnOnce(&mut Stream)) {
         if !self.keep {
             return;
@@ -86,12 +95,14 @@ impl Tracks {
     /// All rows, in the order of frames and ids.
     pub(crate) fn rows(&self) -> Vec<TrackRow> {
         let mut all = Vec::new();
-        let mut before = 0;
-        for (_, stream) in &*self.streams.lock() {
-            let mut rows: Vec<_> = stream.rows.iter().map(|row| stream.resolve(row, before)).collect();
+        for (key, stream) in &*self.streams.lock() {
+            let resolve = |row: &Row| {
+                let owner = stream.owner(row);
+                let person = stream.name(owner, row.seq);
+                TrackRow { seq: row.seq, id: self.number(key, owner), bbox: row.bbox, score: row.score, person }
+            };
+            let mut rows: Vec<_> = stream.rows.iter().map(resolve).collect();
             rows.sort_by_key(|row| (row.seq, row.id));
-            // Ids are counted within a stream; a file that breaks into several has each id once.
-            before = rows.iter().map(|row| row.id).max().unwrap_or(before);
             all.append(&mut rows);
         }
         all
@@ -121,7 +132,7 @@ impl Tracks {
 pub(crate) struct TrackRow {
     /// Number of the frame, from 0.
     pub(crate) seq: u64,
-    /// The person's track.
+    /// The [number](Tracks::number) of the person's track.
     pub(crate) id: u64,
     /// Box in pixels of the decoded frame.
     pub(crate) bbox: Rect,
@@ -132,12 +143,6 @@ pub(crate) struct TrackRow {
 }
 
 impl Stream {
-    fn resolve(&self, row: &Row, before: u64) -> TrackRow {
-        let owner = self.owner(row);
-        let person = self.name(owner, row.seq);
-        TrackRow { seq: row.seq, id: before + owner.0, bbox: row.bbox, score: row.score, person }
-    }
-
     fn owner(&self, row: &Row) -> TrackId {
         let said = self.links.get(&row.motion).map_or(&[][..], Vec::as_slice);
         said.iter().rev().find(|(from, _)| *from <= row.seq).map_or(row.motion, |(_, track)| *track)
@@ -158,6 +163,7 @@ impl Observer for Tracks {
 
     fn observed(&self, frame: &Frame, tracks: &[TrackObservation]) {
         self.faces.fetch_add(tracks.len() as u64, Ordering::Relaxed);
+        self.numbers.lock().see(&frame.key, tracks.iter().map(|seen| seen.track));
         if self.keep {
             self.frames.lock().insert(frame.seq);
         }
@@ -235,5 +241,25 @@ mod tests {
             ]
         );
         assert_eq!(tracks.faces(), 4);
+    }
+
+    #[test]
+    fn a_recording_that_changes_its_size_has_each_number_once_and_one_for_rows_and_events() {
+        let [small, large] = [1, 2].map(|n| StreamKey { camera: CameraId::new("c"), epoch: Epoch(Uuid::from_u128(n)) });
+        let tracks = Tracks::new(true);
+        let bbox = Rect { x: 1.0, y: 2.0, w: 3.0, h: 4.0 };
+        let seen = |track| TrackObservation { track: TrackId(track), bbox, score: 0.9 };
+        tracks.observed(&frame(&small, 0), &[seen(1), seen(3)]);
+        tracks.observed(&frame(&large, 1), &[seen(1), seen(2)]);
+        // Said late, and part of what was one: neither moves the numbers of the stream behind it.
+        let cut = |motion| TrackId(motion | (1 << 32));
+        tracks.linked(&small, TrackId(3), 0, cut(3));
+        tracks.linked(&large, TrackId(2), 0, TrackId(1));
+        tracks.observed(&frame(&large, 2), &[seen(3)]);
+        tracks.linked(&large, TrackId(3), 0, cut(3));
+        let ids: Vec<_> = tracks.rows().iter().map(|row| row.id).collect();
+        assert_eq!(ids, [1, tracks.number(&small, cut(3)), 4, 4, tracks.number(&large, cut(3))]);
+        assert_eq!(tracks.number(&large, TrackId(1)), 4, "as an event has it");
+        assert_ne!(ids[1], ids[4]);
     }
 }

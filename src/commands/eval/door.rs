@@ -249,8 +249,9 @@ fn judge(truth: &Truth, tracks: &Tracks, events: &[AttendanceEvent], enrolled: &
     }
     let names: HashMap<PersonId, &str> = enrolled.people.iter().map(|(name, id)| (*id, name.as_str())).collect();
     let (mut right, mut review, mut marked_wrong) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
+    let track_of = |event: &AttendanceEvent| tracks.number(&event.decision.key, event.decision.track);
     for event in events {
-        let track = event.decision.track.0;
+        let track = track_of(event);
         let named = |person: PersonId| names.get(&person).map(|name| (*name).to_owned());
         match (event.kind, event.person()) {
             (EventKind::Unknown | EventKind::Spoof, _) | (EventKind::Ambiguous, Some(_)) => {}
@@ -270,10 +271,10 @@ fn judge(truth: &Truth, tracks: &Tracks, events: &[AttendanceEvent], enrolled: &
             (_, None) => {}
         }
     }
-    let owned = events.iter().filter(|event| owner(&owners, rows, event.decision.track.0, None).is_some());
+    let owned = events.iter().filter(|event| owner(&owners, rows, track_of(event), None).is_some());
     let judged: HashMap<u64, bool> = owned.fold(HashMap::new(), |mut judged, event| {
         let spoof = matches!(event.decision.liveness, LivenessVerdict::Spoof(_));
-        *judged.entry(event.decision.track.0).or_default() |= spoof;
+        *judged.entry(track_of(event)).or_default() |= spoof;
         judged
     });
     let left = enrolled.people.keys().filter(|name| !right.contains(*name));

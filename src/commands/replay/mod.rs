@@ -42,8 +42,12 @@ pub(super) fn run(place: &Place, options: &ReplayOptions) -> anyhow::Result<Exit
     let counts = Counts::default();
     let events = options.events.as_deref().map(create).transpose()?;
     let lines = {
-        let names = Arc::clone(&names);
-        JsonLines::new(events.unwrap_or_else(|| Box::new(std::io::sink())), move |id| names.get(&id).cloned())
+        let (names, tracks) = (Arc::clone(&names), Arc::clone(&tracks));
+        JsonLines::new(
+            events.unwrap_or_else(|| Box::new(std::io::sink())),
+            move |id| names.get(&id).cloned(),
+            move |stream, track| tracks.number(stream, track),
+        )
     };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let tuning = CameraTuning {
