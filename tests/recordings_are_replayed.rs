@@ -120,12 +120,35 @@ fn a_recording_is_played_at_its_own_speed_where_that_is_wished() {
 fn a_cut_file_gives_what_it_has_and_then_fails_with_the_reason() {
     let dir = tempfile::tempdir().unwrap();
     let people = people(dir.path(), &[FRANCK]);
-    let whole = std::fs::read(demo_media("franck.mp4")).unwrap();
+    let advice = "copy the file again from where it was recorded";
+    // An MP4 has its index at the end: without it there is nothing.
     let cut = dir.path().join("cut.mp4");
+    let whole = std::fs::read(demo_media("franck.mp4")).unwrap();
     std::fs::write(&cut, &whole[..whole.len() / 2]).unwrap();
     let done = replay(dir.path(), &cut, &people, &["--fps", "5"]);
     assert_eq!(done.status.code(), Some(1));
-    assert!(stderr(&done).contains("cut.mp4"), "{}", stderr(&done));
+    let told = stderr(&done);
+    assert!(told.contains("cut.mp4: the file is cut off: 0 frames") && told.contains(advice), "{told}");
+
+    // The same video in Matroska is good up to the cut.
+    let (whole, cut) = (dir.path().join("whole.mkv"), dir.path().join("cut.mkv"));
+    let script = format!(
+        "-q filesrc location={} ! qtdemux ! h264parse ! matroskamux ! filesink location={}",
+        demo_media("franck.mp4").display(),
+        whole.display()
+    );
+    assert!(Command::new("gst-launch-1.0").args(script.split(' ')).status().unwrap().success());
+    let whole = std::fs::read(whole).unwrap();
+    std::fs::write(&cut, &whole[..whole.len() / 4]).unwrap();
+    let done = replay(dir.path(), &cut, &people, &["--fps", "5"]);
+    assert_eq!(done.status.code(), Some(1));
+    let told = stderr(&done);
+    assert!(told.contains("cut.mkv: the file is cut off: ") && told.contains(advice), "{told}");
+    let summary: Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert!(told.contains(&format!("{} frames", summary["frames_decoded"])), "{summary}");
+    let names: Vec<_> = events(dir.path()).iter().map(|event| event["person"].clone()).collect();
+    assert!(names.contains(&"Franck".into()), "{names:?}");
+    assert!(tracks(dir.path()).iter().any(|row| &row[7] == "Franck"));
 
     let junk = dir.path().join("junk.mp4");
     std::fs::write(&junk, vec![0x55; 100_000]).unwrap();

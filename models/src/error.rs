@@ -62,7 +62,11 @@ pub enum ModelError {
         source: std::io::Error,
     },
     /// ONNX Runtime cannot be loaded.
-    #[error("ONNX Runtime cannot be loaded from {}: {reason}", path.display())]
+    #[error(
+        "ONNX Runtime cannot be loaded from {}: {reason}; `ldd` says what it lacks, and the file system must allow programs \
+         (no `noexec`)",
+        path.display()
+    )]
     Runtime {
         /// The shared library.
         path: PathBuf,
@@ -70,7 +74,7 @@ pub enum ModelError {
         reason: String,
     },
     /// ONNX Runtime refuses the model or failed while running it.
-    #[error("ONNX Runtime refuses {id}: {reason}")]
+    #[error("ONNX Runtime refuses {id}: {reason}; see that there is memory left, and run `rollcall models verify`")]
     Session {
         /// Id in the manifest.
         id: String,
@@ -78,7 +82,10 @@ pub enum ModelError {
         reason: String,
     },
     /// A model's input or output is not what the manifest says.
-    #[error("{id} is not the expected network: {tensor} is {found}, the manifest says {expected}")]
+    #[error(
+        "{id} is not the expected network: {tensor} is {found}, the manifest says {expected}; run `rollcall models fetch`, or \
+         install rollcall and its models anew, both of one version"
+    )]
     WrongShape {
         /// Id in the manifest.
         id: String,

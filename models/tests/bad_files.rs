@@ -76,7 +76,8 @@ fn another_network_under_a_models_name_is_refused_by_its_tensors() {
     let said = SFace::load(&models, 1).expect_err("this is no SFace").to_string();
     assert_eq!(
         said,
-        "sface-2021dec is not the expected network: input `data` is absent; there is input, the manifest says float32 [-1, 3, 112, 112]"
+        "sface-2021dec is not the expected network: input `data` is absent; there is input, the manifest says float32 [-1, 3, \
+         112, 112]; run `rollcall models fetch`, or install rollcall and its models anew, both of one version"
     );
 }
 
@@ -105,6 +106,7 @@ fn a_file_that_is_no_network_is_refused_by_the_runtime() {
     let models = Models::open_with(manifest_of(&found), dir.path(), None).unwrap();
     let said = SFace::load(&models, 1).expect_err("not a network").to_string();
     assert!(said.starts_with("ONNX Runtime refuses sface-2021dec: "), "{said}");
+    assert!(said.ends_with("; see that there is memory left, and run `rollcall models verify`"), "{said}");
 }
 
 #[test]

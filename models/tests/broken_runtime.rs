@@ -15,6 +15,10 @@ fn a_library_that_is_none_is_an_error() {
     let manifest = Manifest::parse(&manifest_text().replace(&expected, &found)).unwrap();
     let said = Models::open_with(manifest, dir.path(), None).expect_err("not a library").to_string();
     assert!(said.starts_with("ONNX Runtime cannot be loaded from ") && said.contains("libonnxruntime.so"), "{said}");
+    assert!(
+        said.ends_with("; `ldd` says what it lacks, and the file system must allow programs (no `noexec`)"),
+        "{said}"
+    );
     // And the failure is not for ever.
     common::models();
 }

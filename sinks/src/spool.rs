@@ -44,7 +44,7 @@ pub enum SpoolError {
     #[error("the spool {0} is in use by another process: two daemons cannot share a data directory")]
     InUse(PathBuf),
     /// The disk.
-    #[error("{what}: {source}")]
+    #[error("{what}: {source}{}", advice(source))]
     Io {
         /// What was tried, with the path.
         what: String,
@@ -57,6 +57,16 @@ impl SpoolError {
     fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let what = format!("cannot {what} {}", path.display());
         move |source| Self::Io { what, source }
+    }
+}
+
+/// What to do about what the system said, where somebody can do something.
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ": free space on the disk of the spool",
+        io::ErrorKind::ReadOnlyFilesystem => ": mount the disk of the spool for writing",
+        io::ErrorKind::PermissionDenied => ": give the directory to the user that runs rollcall",
+        _ => "",
     }
 }
 

@@ -275,6 +275,17 @@ fn a_disk_without_room_is_an_error_and_loses_nothing() {
 }
 
 #[test]
+fn a_full_disk_is_told_with_what_to_do_about_it() {
+    let told = |kind: std::io::ErrorKind| {
+        SpoolError::Io { what: "cannot write /data/spool/1.seg".to_owned(), source: kind.into() }.to_string()
+    };
+    let full = told(std::io::ErrorKind::StorageFull);
+    assert!(full.starts_with("cannot write /data/spool/1.seg: "), "{full}");
+    assert!(full.ends_with(": free space on the disk of the spool"), "{full}");
+    assert!(!told(std::io::ErrorKind::Other).contains("free space"));
+}
+
+#[test]
 fn the_oldest_make_room_for_the_newest_where_that_is_wanted() {
     let dir = tempfile::tempdir().unwrap();
     let mut spool = Spool::open(options(dir.path(), 2_000, 256)).unwrap();

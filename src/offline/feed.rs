@@ -39,11 +39,21 @@ pub(crate) struct Fed {
     pub(crate) broke: Option<DisconnectReason>,
 }
 
+impl Fed {
+    /// Asks whether the recording was read to its end.
+    ///
+    /// # Errors
+    /// When it was not: why, and what to do about it.
+    pub(crate) fn whole(self, path: &Path) -> anyhow::Result<()> {
+        self.broke.map_or(Ok(()), |reason| Err(unreadable(path, &reason)))
+    }
+}
+
 impl Feed {
     /// Opens a recording.
     pub(crate) fn open(path: &Path, tuning: CameraTuning, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
         let video = VideoFile::open(path, Default::default(), Arc::clone(&clock))
-            .map_err(|reason| anyhow::anyhow!("{}: {}", path.display(), advice(&reason)))?;
+            .map_err(|reason| unreadable(path, &reason))?;
         let begins = modified(path.to_owned()).unwrap_or_else(|| clock.wall());
         Ok(Self::new(Box::new(video), tuning, begins, clock))
     }
@@ -150,16 +160,14 @@ fn modified(path: PathBuf) -> Option<WallTime> {
     Some(std::fs::metadata(path).ok()?.modified().ok()?.into())
 }
 
-/// The reason with what to do about it, for a file rather than a camera.
-fn advice(reason: &DisconnectReason) -> String {
-    match reason {
-        DisconnectReason::Unsupported { package: Some(package), .. } => {
-            format!("{reason}: install the package {package}")
-        }
-        DisconnectReason::MissingElement(_) => {
-            format!("{reason}: run `make setup`, which installs the GStreamer packages")
-        }
-        DisconnectReason::Truncated { .. } => format!("{reason}: copy the file again from where it was recorded"),
-        other => other.to_string(),
-    }
+/// Why a file cannot be read (on), with what to do about it: other things than for a camera.
+pub(crate) fn unreadable(path: &Path, reason: &DisconnectReason) -> anyhow::Error {
+    let advice = match reason {
+        DisconnectReason::Unsupported { package: Some(package), .. } => format!(": install the package {package}"),
+        DisconnectReason::MissingElement(_) => ": run `make setup`, which installs the GStreamer packages".to_owned(),
+        DisconnectReason::Truncated { .. } => ": copy the file again from where it was recorded".to_owned(),
+        DisconnectReason::Corrupt(_) => ": check that this is a video".to_owned(),
+        _ => String::new(),
+    };
+    anyhow::anyhow!("{}: {reason}{advice}", path.display())
 }

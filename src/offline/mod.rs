@@ -20,7 +20,7 @@ use crate::compose::{Stages, Vision};
 use crate::rules::{Rules, policy};
 use crate::settings::recognition_settings;
 
-pub(crate) use feed::{Fed, Feed};
+pub(crate) use feed::{Fed, Feed, unreadable};
 pub(crate) use tracks::{TrackRow, Tracks};
 
 /// The only room and the only camera.

@@ -31,7 +31,7 @@ use super::{rate, write_json};
 use crate::cli::{DoorOptions, Place};
 use crate::compose::Vision;
 use crate::enrolment::examiner;
-use crate::offline::{Feed, Offline, TrackRow, Tracks, sees_blinks, tuning};
+use crate::offline::{Feed, Offline, TrackRow, Tracks, sees_blinks, tuning, unreadable};
 use crate::output;
 
 /// Narrower faces are not asked for, in pixels.
@@ -84,7 +84,8 @@ pub(super) fn measure(
         roster: Roster::Everybody,
         observer: Arc::clone(&tracks) as Arc<dyn Observer>,
     };
-    offline.run(feed.without(skip.clone()), Box::new(Collect(Arc::clone(&events))), clock)?;
+    let (fed, _) = offline.run(feed.without(skip), Box::new(Collect(Arc::clone(&events))), clock)?;
+    fed.whole(&options.video)?;
     let events = events.lock();
     Ok(judge(&truth, &tracks, &events, &enrolled))
 }
@@ -153,8 +154,9 @@ fn enrol(vision: &Vision, video: &Path, moments: &[Moment], clock: &Arc<dyn Cloc
     let id = |person: &str| PersonId(Uuid::new_v5(&Uuid::NAMESPACE_OID, person.as_bytes()));
     let people = moments.iter().map(|m| (m.id.clone(), id(&m.id))).collect();
     let (mut templates, mut refused) = (Vec::new(), Vec::new());
-    for frame in VideoFile::open(video, Default::default(), Arc::clone(clock))? {
-        let frame = frame?;
+    let named = |reason| unreadable(video, &reason);
+    for frame in VideoFile::open(video, Default::default(), Arc::clone(clock)).map_err(named)? {
+        let frame = frame.map_err(named)?;
         for moment in moments.iter().filter(|m| m.frame == frame.index) {
             match examiner.examine_image(&moment.id, &cut(&frame.image, &moment.bbox))? {
                 Ok(shot) => templates.push((id(&moment.id), shot.embedding)),

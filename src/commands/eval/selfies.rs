@@ -106,9 +106,7 @@ pub(super) fn show(
     };
     let feed = Feed::open(video, tuning(fps, 640, 24.0), Arc::clone(clock))?;
     let (fed, _) = offline.run(feed, Box::new(Collect(Arc::clone(&events))), clock)?;
-    if let Some(reason) = fed.broke {
-        anyhow::bail!("{}: {reason}", video.display());
-    }
+    fed.whole(video)?;
     let events: Vec<AttendanceEvent> = std::mem::take(&mut events.lock());
     let named = |event: &AttendanceEvent| match &event.decision.outcome {
         MatchOutcome::Identified(found) => Some(found.person),

@@ -73,10 +73,8 @@ pub(super) fn run(place: &Place, options: &ReplayOptions) -> anyhow::Result<Exit
     } else {
         output::note(summary.text());
     }
-    match fed.broke {
-        None => Ok(ExitCode::SUCCESS),
-        Some(reason) => bail!("{}: {reason}", options.video.display()),
-    }
+    fed.whole(&options.video)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Names of people.
