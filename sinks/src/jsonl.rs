@@ -35,11 +35,14 @@ struct Candidate {
     similarity: f32,
 }
 
+type Name = dyn Fn(PersonId) -> Option<String> + Send;
+type Number = dyn Fn(&StreamKey, TrackId) -> u64 + Send;
+
 /// Writes one line an event, and flushes after each batch.
 pub struct JsonLines<W> {
     out: W,
-    name: Box<dyn Fn(PersonId) -> Option<String> + Send>,
-    number: Box<dyn Fn(&StreamKey, TrackId) -> u64 + Send>,
+    name: Box<Name>,
+    number: Box<Number>,
 }
 
 impl<W> std::fmt::Debug for JsonLines<W> {

@@ -252,7 +252,7 @@ mod tests {
         tracks.observed(&frame(&small, 0), &[seen(1), seen(3)]);
         tracks.observed(&frame(&large, 1), &[seen(1), seen(2)]);
         // Said late, and part of what was one: neither moves the numbers of the stream behind it.
-        let cut = |motion| TrackId(motion | (1 << 32));
+        let cut = |motion: u64| TrackId(motion | (1 << 32));
         tracks.linked(&small, TrackId(3), 0, cut(3));
         tracks.linked(&large, TrackId(2), 0, TrackId(1));
         tracks.observed(&frame(&large, 2), &[seen(3)]);
