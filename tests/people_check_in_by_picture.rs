@@ -277,8 +277,9 @@ fn video() -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();
     let cut = dir.path().join("cut.mp4");
     let script = format!(
-        "filesrc location={} ! decodebin ! videoconvert ! identity eos-after=75 ! x264enc tune=zerolatency ! mp4mux \
-         ! filesink location={}",
+        // In one thread: with decodebin's queues it would end a few pictures later, or many.
+        "filesrc location={} ! qtdemux ! h264parse ! avdec_h264 ! videoconvert ! identity eos-after=75 \
+         ! x264enc tune=zerolatency ! mp4mux ! filesink location={}",
         demo_media("franck.mp4").display(),
         cut.display()
     );
