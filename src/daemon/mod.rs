@@ -199,9 +199,9 @@ impl Daemon {
             control,
             controlled,
         };
+        daemon.serve(listener);
         daemon.follow()?;
         daemon.keep_books();
-        daemon.serve(listener);
         Ok(daemon)
     }
 
