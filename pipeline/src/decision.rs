@@ -82,6 +82,33 @@ pub enum LivenessVerdict {
     Undecided(UndecidedReason),
 }
 
+impl LivenessVerdict {
+    /// The word used in rows, events and the log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Live(_) => "live",
+            Self::Spoof(_) => "spoof",
+            Self::Undecided(_) => "undecided",
+        }
+    }
+
+    /// The score of a verdict.
+    pub fn score(self) -> Option<f32> {
+        match self {
+            Self::Live(score) | Self::Spoof(score) => Some(score),
+            Self::Undecided(_) => None,
+        }
+    }
+
+    /// Why there is none.
+    pub fn undecided(self) -> Option<UndecidedReason> {
+        match self {
+            Self::Live(_) | Self::Spoof(_) => None,
+            Self::Undecided(reason) => Some(reason),
+        }
+    }
+}
+
 /// Why liveness could not be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum UndecidedReason {

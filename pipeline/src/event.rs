@@ -49,6 +49,14 @@ impl EventKind {
             Self::OffSchedule => "off_schedule",
         }
     }
+
+    /// Somebody was recognised: a mark, or the repeat of one.
+    pub fn names_somebody(self) -> bool {
+        match self {
+            Self::Recorded | Self::Debounced | Self::OffRoster | Self::OffSchedule => true,
+            Self::Unknown | Self::Ambiguous | Self::Spoof => false,
+        }
+    }
 }
 
 /// The status of a mark.
@@ -65,6 +73,14 @@ pub enum MarkStatus {
 }
 
 impl MarkStatus {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Present, Self::Late, Self::OffRoster, Self::OffSchedule];
+
+    /// The status of a word in rows.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == word)
+    }
+
     /// The word used in rows.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -6,7 +6,7 @@ use std::io::Write;
 
 use chrono::SecondsFormat;
 use rollcall_pipeline::ports::EventSink;
-use rollcall_pipeline::{AttendanceEvent, ErrorClass, EventKind, Fault, LivenessVerdict, PersonId, StreamKey, TrackId};
+use rollcall_pipeline::{AttendanceEvent, ErrorClass, Fault, PersonId, StreamKey, TrackId};
 use rollcall_store::Scores;
 use serde::Serialize;
 use uuid::Uuid;
@@ -66,16 +66,10 @@ impl<W: Write + Send> JsonLines<W> {
         let name = |person: PersonId| (self.name)(person).unwrap_or_else(|| person.to_string());
         let decision = &event.decision;
         let scores = Scores::of(decision);
-        let (liveness, liveness_score) = match decision.liveness {
-            LivenessVerdict::Live(score) => ("live", Some(score)),
-            LivenessVerdict::Spoof(score) => ("spoof", Some(score)),
-            LivenessVerdict::Undecided(_) => ("undecided", None),
-        };
-        let named = !matches!(event.kind, EventKind::Unknown | EventKind::Ambiguous | EventKind::Spoof);
         Line {
             event_id: event.id.0,
             kind: event.kind.as_str(),
-            person: event.person().filter(|_| named).map(name),
+            person: event.person().filter(|_| event.kind.names_somebody()).map(name),
             candidates: decision
                 .candidates
                 .iter()
@@ -89,8 +83,8 @@ impl<W: Write + Send> JsonLines<W> {
             similarity: scores.similarity,
             margin: scores.margin,
             shots: decision.shots,
-            liveness,
-            liveness_score,
+            liveness: decision.liveness.as_str(),
+            liveness_score: decision.liveness.score(),
         }
     }
 

@@ -148,7 +148,7 @@ impl Writer {
         for event in batch {
             let camera = || CameraId::new(event.camera.as_str());
             if written.marked.contains(&event.id) {
-                let status = event.mark.as_ref().and_then(|mark| status(&mark.status));
+                let status = event.mark.as_ref().and_then(|mark| MarkStatus::parse(&mark.status));
                 status.into_iter().for_each(|status| self.metrics.marked(&camera(), status));
             }
             if written.blocked.contains(&event.id) {
@@ -160,10 +160,4 @@ impl Writer {
             }
         }
     }
-}
-
-fn status(word: &str) -> Option<MarkStatus> {
-    [MarkStatus::Present, MarkStatus::Late, MarkStatus::OffRoster, MarkStatus::OffSchedule]
-        .into_iter()
-        .find(|status| status.as_str() == word)
 }

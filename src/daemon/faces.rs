@@ -24,7 +24,7 @@ use rollcall_pipeline::ports::Expectations as _;
 use rollcall_pipeline::supervisor::Supervisor;
 use rollcall_pipeline::{
     AttendanceEvent, CameraId, CameraTuning, Direction, Embedding, Epoch, EventKind, GalleryVersion, LivenessVerdict,
-    ModelId, PersonId, Rect, RoomId, ShotQuality, StreamKey,
+    ModelId, PersonId, Rect, RoomId, ShotQuality, StreamKey, UndecidedReason,
 };
 use rollcall_sinks::PgSinkOptions;
 use rollcall_stages::matching::{self, GalleryHandle, RecognitionSettings};
@@ -153,10 +153,6 @@ impl FaceDesk {
     /// Writes the event of a check-in, and says what came of it.
     async fn keep(&self, event: &AttendanceEvent, room: &RoomId, by: Actor) -> Result<CheckedIn, StoreError> {
         let decision = &event.decision;
-        let score = match decision.liveness {
-            LivenessVerdict::Live(score) | LivenessVerdict::Spoof(score) => Some(score),
-            LivenessVerdict::Undecided(_) => None,
-        };
         let told = |outcome, mark: Option<MarkRow>| CheckedIn {
             outcome,
             event: event.id.0,
@@ -164,7 +160,7 @@ impl FaceDesk {
             session: mark.as_ref().map(|mark| mark.session),
             status: mark.as_ref().map(|mark| mark.status.clone()),
             first_seen: mark.as_ref().map(|mark| mark.first_seen_at),
-            liveness: liveness_view(&decision.liveness, score),
+            liveness: liveness_view(decision.liveness, decision.liveness.score()),
         };
         let record = self.sink.record(event, self.store.sealer());
         let mut change = self.store.change(by).await?;
@@ -369,17 +365,12 @@ fn face_view(face: &FaceInfo) -> FaceView {
         landmarks: face.landmarks.iter().map(|p| [p.x, p.y]).collect(),
         score: face.score,
         quality: quality_view(&face.quality),
-        liveness: liveness_view(&face.liveness.verdict, face.liveness.score),
+        liveness: liveness_view(face.liveness.verdict, face.liveness.score),
     }
 }
 
-fn liveness_view(verdict: &LivenessVerdict, score: Option<f32>) -> LivenessView {
-    let (verdict, reason) = match verdict {
-        LivenessVerdict::Live(_) => ("live", None),
-        LivenessVerdict::Spoof(_) => ("spoof", None),
-        LivenessVerdict::Undecided(reason) => ("undecided", Some(reason.as_str())),
-    };
-    LivenessView { verdict, score, reason }
+fn liveness_view(verdict: LivenessVerdict, score: Option<f32>) -> LivenessView {
+    LivenessView { verdict: verdict.as_str(), score, reason: verdict.undecided().map(UndecidedReason::as_str) }
 }
 
 fn gates(report: &[GateReading]) -> Vec<GateView> {

@@ -227,9 +227,7 @@ impl People {
 }
 
 fn made(mark: RestoredMark) -> Option<MadeMark> {
-    const STATUSES: [MarkStatus; 4] =
-        [MarkStatus::Present, MarkStatus::Late, MarkStatus::OffRoster, MarkStatus::OffSchedule];
-    let status = STATUSES.into_iter().find(|status| status.as_str() == mark.status)?;
+    let status = MarkStatus::parse(&mark.status)?;
     Some(MadeMark {
         person: mark.person,
         session: mark.session,

@@ -4,9 +4,7 @@
 use std::borrow::Cow;
 
 use chrono::NaiveDate;
-use rollcall_pipeline::{
-    AttendanceEvent, Decision, EventKind, LivenessVerdict, MatchOutcome, ModelId, UndecidedReason, WallTime,
-};
+use rollcall_pipeline::{AttendanceEvent, Decision, EventKind, MatchOutcome, ModelId, WallTime};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -143,7 +141,6 @@ impl EventRecord {
     ) -> Self {
         let decision = &event.decision;
         let scores = Scores::of(decision);
-        let (liveness, liveness_score, liveness_reason) = liveness(decision.liveness);
         let mark = event.mark.as_ref().map(|mark| MarkRecord {
             person: mark.person.0,
             session: SessionRecord {
@@ -180,9 +177,9 @@ impl EventRecord {
             similarity: scores.similarity,
             margin: scores.margin,
             shots: i32::try_from(decision.shots).unwrap_or(i32::MAX),
-            liveness: liveness.to_owned(),
-            liveness_score,
-            liveness_reason: liveness_reason.map(|r| r.as_str().to_owned()),
+            liveness: decision.liveness.as_str().to_owned(),
+            liveness_score: decision.liveness.score(),
+            liveness_reason: decision.liveness.undecided().map(|reason| reason.as_str().to_owned()),
             gallery_version: i64::try_from(decision.gallery.0).unwrap_or(i64::MAX),
             model_id: model.to_string(),
             mark,
@@ -223,13 +220,5 @@ impl EventRecord {
     /// Somebody who is marked already was seen again.
     pub fn is_debounced(&self) -> bool {
         self.kind == EventKind::Debounced.as_str()
-    }
-}
-
-fn liveness(verdict: LivenessVerdict) -> (&'static str, Option<f32>, Option<UndecidedReason>) {
-    match verdict {
-        LivenessVerdict::Live(score) => ("live", Some(score), None),
-        LivenessVerdict::Spoof(score) => ("spoof", Some(score), None),
-        LivenessVerdict::Undecided(reason) => ("undecided", None, Some(reason)),
     }
 }

@@ -9,9 +9,7 @@ use rollcall_attendance::Roster;
 use rollcall_faces::Bytes;
 use rollcall_pipeline::config::Config;
 use rollcall_pipeline::ports::NoObserver;
-use rollcall_pipeline::{
-    AttendanceEvent, Clock, Embedding, EventKind, GalleryVersion, LivenessVerdict, MatchOutcome, PersonId,
-};
+use rollcall_pipeline::{AttendanceEvent, Clock, Embedding, GalleryVersion, LivenessVerdict, MatchOutcome, PersonId};
 use rollcall_stages::matching::Gallery;
 use uuid::Uuid;
 
@@ -113,11 +111,10 @@ pub(super) fn show(
         MatchOutcome::Ambiguous | MatchOutcome::Unknown => None,
     };
     let right = events.iter().find(|event| named(event) == Some(id(name)));
-    let is_mark = |kind| !matches!(kind, EventKind::Unknown | EventKind::Ambiguous | EventKind::Spoof);
     Ok(Shown {
         video: video.display().to_string(),
         identified: right.is_some(),
-        marked: events.iter().any(|event| is_mark(event.kind)),
+        marked: events.iter().any(|event| event.kind.names_somebody()),
         spoof: events.iter().any(|event| matches!(event.decision.liveness, LivenessVerdict::Spoof(_))),
         named_wrongly: events.iter().any(|event| named(event).is_some_and(|person| person != id(name))),
         after_s: right.map(|event| event.decision.decided.media.0 as f64 / 1e9),

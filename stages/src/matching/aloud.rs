@@ -1,7 +1,7 @@
 //! Tells what was decided: in metrics, and in one line of the log with the reasons. It deliberately knows no names.
 
 use rollcall_pipeline::ports::Judge;
-use rollcall_pipeline::{AttendanceEvent, CameraId, Decision, LivenessVerdict, metrics};
+use rollcall_pipeline::{AttendanceEvent, CameraId, Decision, metrics};
 
 /// Says what another judge makes of each decision, under the name of its camera.
 pub struct Aloud<J>(pub J);
@@ -22,11 +22,6 @@ impl<J: Judge> Judge for Aloud<J> {
 pub fn say(camera: &CameraId, event: &AttendanceEvent) {
     metrics::record_event(camera, event);
     let decision = &event.decision;
-    let (liveness, live_score, undecided) = match decision.liveness {
-        LivenessVerdict::Live(score) => ("live", Some(score), None),
-        LivenessVerdict::Spoof(score) => ("spoof", Some(score), None),
-        LivenessVerdict::Undecided(reason) => ("undecided", None, Some(reason.as_str())),
-    };
     let (mark, repeats) = (event.mark.as_ref(), event.repeats.as_ref());
     let session = mark.map(|mark| mark.session.id).or(repeats.map(|repeats| repeats.session));
     let similarity = |rank: usize| decision.candidates.get(rank).map(|c| c.similarity);
@@ -48,9 +43,9 @@ pub fn say(camera: &CameraId, event: &AttendanceEvent) {
         shots = decision.shots,
         agreeing = decision.grounds.agreeing,
         unnamed_because = decision.grounds.lacks.map(|lack| lack.as_str()),
-        liveness,
-        live_score,
-        undecided_because = undecided,
+        liveness = decision.liveness.as_str(),
+        live_score = decision.liveness.score(),
+        undecided_because = decision.liveness.undecided().map(|reason| reason.as_str()),
         media_ms = decision.decided.media.as_millis(),
         usable_for_ms = decision.decided.media.since(decision.first_usable.media).as_millis() as u64,
         seen_for_ms = decision.decided.media.since(decision.first_seen.media).as_millis() as u64,
