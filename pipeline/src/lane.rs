@@ -44,7 +44,7 @@ const EVENTS: (&str, usize) = ("match_sink", 128);
 const DETECT: BatchPolicy = BatchPolicy::SINGLE;
 /// Tracking is sequential by nature.
 const TRACK: BatchPolicy = BatchPolicy::SINGLE;
-/// What gathered while the last batch ran: batches grow just when they are needed and nobody waits for one to fill.
+/// What gathered while the last batch ran; nobody waits for one to fill. A CPU runs the network for each face all the same.
 const EMBED: BatchPolicy = BatchPolicy::up_to(8);
 /// As for `embed`.
 const LIVENESS: BatchPolicy = BatchPolicy::up_to(8);

@@ -13,17 +13,15 @@ use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use parking_lot::{Condvar, Mutex};
 use uuid::Uuid;
 
-use crate::clock::Clock;
 use crate::error::ErrorClass;
 use crate::frame::Frame;
 use crate::ids::{CameraId, Epoch, StreamKey};
 use crate::metrics::{CameraMetrics, EdgeMetrics};
 use crate::packet::{CloseReason, Packet};
 use crate::stage::{BatchPolicy, Received, Source};
-use crate::time::MonoTime;
 
 /// What happens to a frame that finds its camera's ring full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -214,7 +212,6 @@ struct Shared {
     writable: Condvar,
     mode: MuxMode,
     capacity: NonZeroUsize,
-    clock: Arc<dyn Clock>,
 }
 
 /// Brings the frames of all cameras together. Cloning shares it.
@@ -226,7 +223,7 @@ pub const DEFAULT_CAPACITY: NonZeroUsize = NonZeroUsize::new(2).expect("2 is not
 
 impl FrameMux {
     /// A mux without cameras whose rings hold `capacity` frames each.
-    pub fn new(mode: MuxMode, capacity: NonZeroUsize, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(mode: MuxMode, capacity: NonZeroUsize) -> Self {
         let state = State {
             rings: Vec::new(),
             cursor: 0,
@@ -241,23 +238,14 @@ impl FrameMux {
             writable: Condvar::new(),
             mode,
             capacity,
-            clock,
         }))
     }
 
-    /// Begins a stream of `camera`, in a new epoch, with the mux's own capacity. Call at connect time.
+    /// Begins a stream of `camera`, in a new epoch. Call at connect time.
     ///
     /// # Errors
     /// See [`MuxError`].
     pub fn open(&self, camera: &CameraId) -> Result<MuxSender, MuxError> {
-        self.open_with(camera, self.0.capacity)
-    }
-
-    /// Begins a stream of `camera` whose ring holds `capacity` frames.
-    ///
-    /// # Errors
-    /// See [`MuxError`].
-    pub fn open_with(&self, camera: &CameraId, capacity: NonZeroUsize) -> Result<MuxSender, MuxError> {
         let mut state = self.0.state.lock();
         if state.closed {
             return Err(MuxError::Closed);
@@ -268,7 +256,7 @@ impl FrameMux {
             None => {
                 state.rings.push(Ring {
                     camera: camera.clone(),
-                    capacity: capacity.get(),
+                    capacity: self.0.capacity.get(),
                     open: None,
                     queue: VecDeque::new(),
                     stats: MuxStats::default(),
@@ -277,7 +265,6 @@ impl FrameMux {
                 state.rings.len() - 1
             }
         };
-        state.rings[ring].capacity = capacity.get();
         state.rings[ring].begin();
         state.edge.capacity(state.rings.iter().map(|r| r.capacity).sum());
         self.0.readable.notify_one();
@@ -391,12 +378,6 @@ impl MuxReceiver {
     fn is_current(&self, state: &State) -> bool {
         state.attached && state.generation == self.generation
     }
-
-    /// Waits for more until `first + max_delay`; false when that time is over.
-    fn wait_for_more(&self, state: &mut MutexGuard<'_, State>, first: MonoTime, policy: BatchPolicy) -> bool {
-        let left = policy.max_delay.saturating_sub(self.shared.clock.mono().since(first));
-        !left.is_zero() && !self.shared.readable.wait_for(state, left).timed_out()
-    }
 }
 
 impl Source<Frame> for MuxReceiver {
@@ -406,19 +387,14 @@ impl Source<Frame> for MuxReceiver {
             guard.rings.iter_mut().for_each(Ring::finish_in_flight);
         }
         let mut batch = Vec::new();
-        let mut first = None;
         while batch.len() < policy.max_items.max(1) && self.is_current(&guard) {
             let state = &mut *guard;
             let Some(turn) = state.next_ready() else {
-                let more = match first {
-                    _ if state.closed => false,
-                    Some(first) => self.wait_for_more(&mut guard, first, policy),
-                    None => {
-                        self.shared.readable.wait(&mut guard);
-                        true
-                    }
-                };
-                if more { continue } else { break }
+                if state.closed || !batch.is_empty() {
+                    break;
+                }
+                self.shared.readable.wait(&mut guard);
+                continue;
             };
             state.cursor = turn;
             let ring = &mut state.rings[turn];
@@ -430,7 +406,6 @@ impl Source<Frame> for MuxReceiver {
                 Packet::Close(key, reason) => return Some(Received::Close(key, reason)),
                 Packet::Data(frame) => {
                     state.cursor = turn + 1;
-                    first.get_or_insert_with(|| self.shared.clock.mono());
                     batch.push(frame);
                     self.shared.writable.notify_all();
                 }

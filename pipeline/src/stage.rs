@@ -7,15 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, SendTimeoutError, Sender, TryRecvError, TrySendError};
+use crossbeam_channel::{Receiver, SendTimeoutError, Sender, TrySendError};
 
-use crate::clock::Clock;
 use crate::error::Fault;
 use crate::ids::StreamKey;
 use crate::metrics::{EdgeMetrics, StageMetrics};
 use crate::packet::{CloseReason, Packet};
 use crate::supervisor::Progress;
-use crate::time::MonoTime;
 
 /// So often it is told that a stage is blocked, while it is.
 const TELL_BLOCKED_EVERY: Duration = Duration::from_secs(1);
@@ -55,22 +53,20 @@ pub trait Stage: Send {
     }
 }
 
-/// How many items make a batch.
+/// How many items make a batch: what is there already. Nothing waits for company.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchPolicy {
     /// A batch has at most so many items; at least 1.
     pub max_items: usize,
-    /// How long the first item waits for others. With zero a batch is what is there already.
-    pub max_delay: Duration,
 }
 
 impl BatchPolicy {
     /// One item at a time.
-    pub const SINGLE: Self = Self { max_items: 1, max_delay: Duration::ZERO };
+    pub const SINGLE: Self = Self { max_items: 1 };
 
     /// What is there, up to `max_items`.
     pub const fn up_to(max_items: usize) -> Self {
-        Self { max_items, max_delay: Duration::ZERO }
+        Self { max_items }
     }
 }
 
@@ -111,10 +107,10 @@ impl Edge {
     }
 
     /// Makes both ends. The edge belongs to them until the next are made.
-    pub(crate) fn channel<T>(&self, clock: Arc<dyn Clock>) -> (Outlet<T>, ChannelSource<T>) {
+    pub(crate) fn channel<T>(&self) -> (Outlet<T>, ChannelSource<T>) {
         self.set(0);
         let (tx, rx) = crossbeam_channel::bounded(self.capacity);
-        (Outlet { tx, edge: self.clone() }, ChannelSource { rx, edge: self.clone(), clock, held: None })
+        (Outlet { tx, edge: self.clone() }, ChannelSource { rx, edge: self.clone(), held: None })
     }
 
     /// Packets that waited when somebody last sent or received.
@@ -146,23 +142,8 @@ impl<T> Clone for Outlet<T> {
 pub(crate) struct ChannelSource<T> {
     rx: Receiver<Packet<T>>,
     edge: Edge,
-    clock: Arc<dyn Clock>,
     /// A marker that ended a batch and goes next.
     held: Option<Packet<T>>,
-}
-
-impl<T> ChannelSource<T> {
-    /// The next packet of a batch whose first item came at `first`; `None` when the batch is complete.
-    fn next_within(&self, first: MonoTime, max_delay: Duration) -> Option<Packet<T>> {
-        match self.rx.try_recv() {
-            Ok(packet) => Some(packet),
-            Err(TryRecvError::Disconnected) => None,
-            Err(TryRecvError::Empty) => {
-                let left = max_delay.saturating_sub(self.clock.mono().since(first));
-                if left.is_zero() { None } else { self.rx.recv_timeout(left).ok() }
-            }
-        }
-    }
 }
 
 impl<T> Source<T> for ChannelSource<T> {
@@ -175,13 +156,12 @@ impl<T> Source<T> for ChannelSource<T> {
             Packet::Open(key) => Received::Open(key),
             Packet::Close(key, reason) => Received::Close(key, reason),
             Packet::Data(item) => {
-                let since = self.clock.mono();
                 let mut batch = vec![item];
                 while batch.len() < policy.max_items {
-                    match self.next_within(since, policy.max_delay) {
-                        Some(Packet::Data(item)) => batch.push(item),
-                        marker => {
-                            self.held = marker;
+                    match self.rx.try_recv() {
+                        Ok(Packet::Data(item)) => batch.push(item),
+                        other => {
+                            self.held = other.ok();
                             break;
                         }
                     }
@@ -440,7 +420,7 @@ mod tests {
     fn a_stage_that_is_blocked_says_so_while_it_is() {
         let (tell, told) = crossbeam_channel::bounded(100);
         let clock = Arc::new(SystemClock);
-        let (outlet, mut below) = Edge::new("echo", 1).channel(clock.clone());
+        let (outlet, mut below) = Edge::new("echo", 1).channel();
         let supervisor = Supervisor::new(clock.clone());
         let (first, heard) = (crossbeam_channel::bounded(1), told.clone());
         // Takes nothing before it has heard that there is no room.

@@ -16,7 +16,7 @@ use rollcall_pipeline::{
 use support::{camera, capacity, frame};
 
 fn mux(mode: MuxMode, frames: usize) -> FrameMux {
-    FrameMux::new(mode, capacity(frames), Arc::new(ManualClock::default()))
+    FrameMux::new(mode, capacity(frames))
 }
 
 /// What was received, in words that can be compared: camera and number of each frame.
@@ -68,21 +68,6 @@ fn cameras_take_turns_and_a_marker_ends_a_batch() {
     check(&mut lane, 8, "door-1#1");
     check(&mut lane, 8, "close door-2 lost");
     check(&mut lane, 8, "door-1#2 door-1#3");
-}
-
-#[test]
-fn a_batch_waits_from_its_first_item_on() {
-    let mux = mux(MuxMode::Evict, 4);
-    let mut lane = mux.attach();
-    let door = mux.open(&camera(1)).unwrap();
-    check(&mut lane, 1, "open door-1");
-    push(&door, [0]);
-    let policy = BatchPolicy { max_items: 2, max_delay: Duration::from_secs(3600) };
-    std::thread::scope(|s| {
-        let batch = s.spawn(|| words(lane.recv(policy)));
-        push(&door, [1]);
-        assert_eq!(batch.join().unwrap(), "door-1#0 door-1#1");
-    });
 }
 
 #[test]

@@ -150,7 +150,7 @@ fn a_picture_counts_as_one_whatever_the_rules_make_of_it() {
 fn frames_are_conserved_in_what_is_exported_also_where_the_first_stage_fails() {
     let book = Book::default();
     with_local_recorder(&book, || {
-        let mux = FrameMux::new(MuxMode::Evict, capacity(2), Arc::new(ManualClock::default()));
+        let mux = FrameMux::new(MuxMode::Evict, capacity(2));
         let mut lane = mux.attach();
         let door = mux.open(&camera(1)).unwrap();
         let take = |lane: &mut MuxReceiver| assert!(lane.recv(BatchPolicy::SINGLE).is_some());

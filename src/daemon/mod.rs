@@ -144,7 +144,7 @@ impl Daemon {
         let sink = sink(writing, &rules, &database.store, &runtime, &clock, &supervisor)?;
         let people = Arc::new(People::new(vision.embedding_model(), gallery.clone(), rules.clone(), &config));
         let frames = NonZeroUsize::new(config.lane.frames_per_camera).unwrap_or(NonZeroUsize::MIN);
-        let mux = FrameMux::new(MuxMode::Evict, frames, Arc::clone(&clock));
+        let mux = FrameMux::new(MuxMode::Evict, frames);
         let cameras = Arc::new(Mutex::new(Cameras::new(
             mux.clone(),
             supervisor.clone(),

@@ -52,7 +52,7 @@ impl Offline<'_> {
         sink: Box<dyn EventSink>,
         clock: &Arc<dyn Clock>,
     ) -> anyhow::Result<(Fed, LaneStats)> {
-        let mux = FrameMux::new(MuxMode::Block, AHEAD, Arc::clone(clock));
+        let mux = FrameMux::new(MuxMode::Block, AHEAD);
         let supervisor = Supervisor::new(Arc::clone(clock));
         let stages = Stages {
             vision: self.vision.clone(),

@@ -65,7 +65,7 @@ impl<F: LaneFactory> Controller<F> {
     /// Starts the sink, once.
     pub(super) fn start_sink(&mut self, sink: Box<dyn EventSink>) -> Result<(), Fault> {
         let [.., events] = &self.shared.edges;
-        let (outlet, source) = events.channel(Arc::clone(self.supervisor.clock()));
+        let (outlet, source) = events.channel();
         self.events = Some(outlet);
         let stage = SinkStage { sink, shared: Arc::clone(&self.shared) };
         self.thread(stage, source, None, SINK)
@@ -75,11 +75,10 @@ impl<F: LaneFactory> Controller<F> {
     pub(super) fn start(&mut self, stages: LaneStages<F>) -> Result<(), Fault> {
         let shared = Arc::clone(&self.shared);
         let [faces, shots, embedded, live, _] = &shared.edges;
-        let clock = || Arc::clone(self.supervisor.clock());
-        let (to_track, from_detect) = faces.channel(clock());
-        let (to_embed, from_track) = shots.channel(clock());
-        let (to_liveness, from_embed) = embedded.channel(clock());
-        let (to_match, from_liveness) = live.channel(clock());
+        let (to_track, from_detect) = faces.channel();
+        let (to_embed, from_track) = shots.channel();
+        let (to_liveness, from_embed) = embedded.channel();
+        let (to_match, from_liveness) = live.channel();
         self.thread(stages.matching, from_liveness, self.events.clone(), MATCH)?;
         self.thread(stages.liveness, from_embed, Some(to_match), LIVENESS)?;
         self.thread(stages.embed, from_track, Some(to_liveness), EMBED)?;

@@ -289,7 +289,7 @@ impl Plan {
     pub fn try_start(self) -> Result<Rig, LaneError> {
         let clock = Arc::new(ManualClock::default());
         let supervisor = Supervisor::new(Arc::clone(&clock) as _);
-        let mux = FrameMux::new(self.mode, capacity(self.capacity), Arc::clone(&clock) as _);
+        let mux = FrameMux::new(self.mode, capacity(self.capacity));
         let (tell, told) = unbounded();
         let kit = Arc::new(Kit { hook: self.hook, tell });
         let accepted = Arc::<Mutex<Vec<_>>>::default();

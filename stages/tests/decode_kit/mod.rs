@@ -80,13 +80,13 @@ pub(crate) fn file(path: &Path) -> CameraSource {
 impl Rig {
     pub(crate) fn start(config: &CameraConfig) -> Self {
         let clock = Arc::new(SystemClock);
-        let mux = FrameMux::new(MuxMode::Block, NonZeroUsize::new(4).unwrap(), clock.clone());
+        let mux = FrameMux::new(MuxMode::Block, NonZeroUsize::new(4).unwrap());
         let supervisor = Supervisor::new(clock.clone());
         let camera = Camera::new(config, mux.clone(), clock).starting_at(WallTime::UNIX_EPOCH);
         let control = camera.control();
         let mut receiver = mux.attach();
         let (tx, seen) = unbounded();
-        let policy = BatchPolicy { max_items: 1, max_delay: Duration::ZERO };
+        let policy = BatchPolicy::SINGLE;
         let reader = supervisor.spawn("reader", move |_| {
             while let Some(received) = receiver.recv(policy) {
                 let events: Vec<Seen> = match received {
