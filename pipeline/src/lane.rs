@@ -35,7 +35,7 @@ const FACES: (&str, usize) = ("detect_track", 2);
 const SHOTS: (&str, usize) = ("track_embed", 32);
 /// `embed → liveness`: the same chips.
 const EMBEDDED: (&str, usize) = ("embed_liveness", 32);
-/// `liveness → match`: matching is the fastest of all; room for the ends of all tracks of a camera that closes.
+/// `liveness → match`: matching is the fastest of all; room for the ends of a crowd of tracks when a camera closes.
 const LIVE: (&str, usize) = ("liveness_match", 64);
 /// `match → sink`: events (0.05 MB with the best view), some minutes of a busy door while a commit takes long.
 const EVENTS: (&str, usize) = ("match_sink", 128);
