@@ -181,6 +181,23 @@ fn masks_are_black_in_what_the_lane_gets_and_only_there() {
     }
 }
 
+#[test]
+fn masks_lie_in_the_picture_as_it_is_mounted() {
+    let dir = TempDir::new().unwrap();
+    let mut camera = config(file(&record(&dir, "a.mp4", MP4)));
+    // The white third is then at the top; half of it is masked, on the left of who looks at the turned and mirrored picture.
+    camera.mounting = Mounting { rotate: Rotation::Quarter, mirror: true };
+    let corners = [(0.0, 0.0), (0.5, 0.0), (0.5, 0.25), (0.0, 0.25)];
+    camera.tuning.privacy_masks = vec![Polygon(corners.iter().map(|&(x, y)| Point { x, y }).collect())];
+    let (frames, _) = Rig::start(&camera).until_closed();
+    assert_eq!(frames.len(), FRAMES);
+    for frame in &frames {
+        assert_eq!((frame.image.width(), frame.image.height()), (240, 320));
+        assert_eq!(luma(&frame.image, [0.0, 0.45], [0.0, 0.2]), 16.0);
+        assert!(luma(&frame.image, [0.55, 1.0], [0.0, 0.2]) > 200.0);
+    }
+}
+
 /// Where the white third of the picture is: left, right, top or bottom.
 fn white_side(frame: &DecodedFrame) -> &'static str {
     let third = |x, y| luma(&frame.image, x, y) > 150.0;
