@@ -13,7 +13,8 @@
 //!
 //! An event is accepted when it is committed or synced to disk, and never before. Order is kept: while anything waits in
 //! the spool, everything goes through it. Events that the database refuses for their values go to a second spool,
-//! `rejected`, with the reason; all others stay until they are written, however long that takes.
+//! `rejected`, with the reason, which gives up its oldest when it is full; all others stay until they are written, however long
+//! that takes.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -60,7 +61,7 @@ pub struct PgSinkOptions {
     pub tell_strangers_apart: bool,
     /// Directory of the spool.
     pub spool_dir: PathBuf,
-    /// Bytes that the spool may take.
+    /// Bytes that the spool may take, and as many again what was refused.
     pub spool_max_bytes: u64,
     /// So long a connection, and then an answer, is waited for before a batch goes to the spool.
     pub write_budget: Duration,
