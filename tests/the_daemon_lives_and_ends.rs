@@ -6,11 +6,14 @@ mod kit;
 use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use kit::{Client, Daemon, PATIENCE, demo_media, make_admin, message, people, run, stderr};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use rollcall_pipeline::supervisor::Supervisor;
 use rollcall_pipeline::{Clock, SystemClock};
+use rollcall_store::Cluster;
 use serde_json::Value;
 
 const FRANCK: (&str, &[&str]) = ("Franck", &["franck_01829.jpg", "franck_02045.jpg", "franck_04117.jpg"]);
@@ -255,14 +258,26 @@ fn a_bad_reload_changes_nothing_and_a_good_one_touches_what_changed() {
 #[test]
 fn a_database_that_is_away_is_waited_for_and_told() {
     let dir = tempfile::tempdir().unwrap();
-    // Nothing listens there.
-    let config = config(dir.path(), "[database]\nurl = \"postgres://rollcall:hunter2@127.0.0.1:1/rollcall\"");
-    let daemon = Daemon::start(&dir.path().join("data"), &config);
+    let data = dir.path().join("data");
+    let people = people(dir.path(), &[FRANCK]);
+    assert!(run(&data, &["enroll", people.to_str().unwrap()]).status.success());
+    // The daemon is told where it is, but does not run it. It does not run yet.
+    let start = || Cluster::start(&data, &Supervisor::new(Arc::new(SystemClock))).unwrap();
+    let socket = start().connect_options().get_socket().unwrap().clone();
+    let url = format!("postgres:///rollcall?host={}&user=rollcall&password=hunter2", socket.display());
+    let config = config(dir.path(), &format!("[database]\nurl = \"{url}\""));
+    let daemon = Daemon::start(&data, &config);
     let told = daemon.wait_for(|line| message(line).starts_with("the database is away"));
     assert!(!told.to_string().contains("hunter2"), "{told}");
     let (status, body) = daemon.get("/health/ready");
     let body: Value = serde_json::from_str(&body).unwrap();
     assert_eq!((status, &body["database"]["ready"], &body["lane"]["ready"]), (503, &false.into(), &true.into()));
+    let decoded =
+        Scrape::of(&daemon).all("rollcall_camera_frames_decoded_total").map(|(_, frames)| frames).sum::<f64>();
+    assert_eq!(decoded, 0.0, "everybody would be a stranger");
+    // It comes: the camera opens, and who is enrolled is recorded.
+    let _cluster = start();
+    daemon.wait_for(|line| is_decided(line, "recorded"));
     assert!(daemon.terminate().success());
 }
 
