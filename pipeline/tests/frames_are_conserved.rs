@@ -4,14 +4,11 @@
 mod support;
 
 use std::collections::VecDeque;
-use std::sync::Arc;
-use std::time::Duration;
 
 use proptest::prelude::*;
 use rollcall_pipeline::stage::{Received, Source};
 use rollcall_pipeline::{
-    BatchPolicy, CloseReason, Frame, FrameMux, ManualClock, MuxError, MuxMode, MuxReceiver, MuxSender, MuxStats,
-    StreamKey,
+    BatchPolicy, CloseReason, Frame, FrameMux, MuxError, MuxMode, MuxReceiver, MuxSender, MuxStats, StreamKey,
 };
 use support::{camera, capacity, frame};
 

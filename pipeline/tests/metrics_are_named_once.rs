@@ -15,7 +15,7 @@ use rollcall_pipeline::metrics::{
 use rollcall_pipeline::stage::Source;
 use rollcall_pipeline::{
     AttendanceEvent, BatchPolicy, CameraId, Decision, EventId, EventKind, Frame, FrameMux, GalleryVersion, Grounds,
-    LivenessVerdict, ManualClock, MarkStatus, MatchOutcome, MuxMode, MuxReceiver, TrackId,
+    LivenessVerdict, MarkStatus, MatchOutcome, MuxMode, MuxReceiver, TrackId,
 };
 use support::{camera, capacity, frame};
 use uuid::Uuid;
