@@ -11,7 +11,6 @@ use std::sync::{Arc, OnceLock};
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
-use gstreamer_video as gst_video;
 use rollcall_pipeline::attention::Attention;
 use rollcall_pipeline::config::{CameraSource, Mounting, Rotation, RtspTransport, Secret};
 
@@ -309,7 +308,6 @@ fn tail(
         .qos(false)
         .enable_last_sample(false)
         .build();
-    take_as_decoded(&sink);
     chain.push(sink.clone().upcast());
     let elements: Vec<&gst::Element> = chain.iter().collect();
     add(pipeline, &elements)?;
@@ -324,22 +322,6 @@ fn tail(
         }
     });
     Ok(sink)
-}
-
-/// Says for the sink that it can read pictures whose rows are padded. Without it a decoder copies each picture out of its own
-/// buffer, and one in five is looked at.
-fn take_as_decoded(sink: &gst_app::AppSink) {
-    let Some(pad) = sink.static_pad("sink") else { return };
-    pad.add_probe(gst::PadProbeType::QUERY_DOWNSTREAM, |_, probe| match &mut probe.data {
-        Some(gst::PadProbeData::Query(query)) => match query.view_mut() {
-            gst::QueryViewMut::Allocation(query) => {
-                query.add_allocation_meta::<gst_video::VideoMeta>(None);
-                gst::PadProbeReturn::Handled
-            }
-            _ => gst::PadProbeReturn::Ok,
-        },
-        _ => gst::PadProbeReturn::Ok,
-    });
 }
 
 /// A webcam that is unplugged after `frames` frames: everything of a USB camera but the device.
