@@ -66,7 +66,7 @@ done
 VENV=$CACHE/.venv
 STAMP=$CACHE/.stamp
 TESTER=$ROOT/.venv
-TESTER_REQUIREMENTS=$ROOT/tests/schemathesis/requirements.txt
+TESTER_REQUIREMENTS=$ROOT/tests/clients/requirements.txt
 
 # --- Is there anything to do? ------------------------------------------------------------------------------------------------
 

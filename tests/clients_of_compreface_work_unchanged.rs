@@ -3,6 +3,8 @@
 
 mod kit;
 
+use std::path::Path;
+use std::process::Command;
 use std::sync::LazyLock;
 
 use kit::{Answer, Client, Site, demo_media};
@@ -119,4 +121,17 @@ fn faces_are_detected_and_verified_and_errors_have_their_shape() {
     failed(writer.post("/api/v1/recognition/subjects", &json!({ "subject": "a\u{0}b" })), 400, 26);
     failed(writer.post("/api/v1/recognition/subjects", &json!({})), 400, 26);
     failed(writer.delete("/api/v1/recognition/subjects/'%20or%201=1"), 404, 0);
+}
+
+#[test]
+fn the_sdk_for_python_does_all_it_can() {
+    // Its own site: the SDK lists everybody.
+    let site = Site::start("[site]\nname = \"Here\"\ntime_zone = \"UTC\"\n");
+    let client = site.as_key(&RIGHTS);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let pictures = demo_media("obama.jpg").parent().unwrap().to_owned();
+    let mut sdk = Command::new(root.join(".venv/bin/python"));
+    sdk.arg(root.join("tests/clients/compreface_sdk.py")).args([client.base(), client.key()]).arg(pictures);
+    let told = sdk.output().unwrap();
+    assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
 }

@@ -222,8 +222,16 @@ impl Client {
 
     /// The token it carries.
     pub(crate) fn token(&self) -> &str {
-        let value = self.headers.iter().rev().find(|(name, _)| name == "authorization");
-        value.map_or("", |(_, value)| value.trim_start_matches("Bearer "))
+        self.carried("authorization").trim_start_matches("Bearer ")
+    }
+
+    /// The key it carries.
+    pub(crate) fn key(&self) -> &str {
+        self.carried("x-api-key")
+    }
+
+    fn carried(&self, name: &str) -> &str {
+        self.headers.iter().rev().find(|(known, _)| known == name).map_or("", |(_, value)| value)
     }
 
     /// Where it is.
