@@ -1,6 +1,6 @@
 //! What the database refused for its values, for whoever looks into it. The spool belongs to the daemon: not while one runs.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use rollcall_pipeline::{ErrorClass, Fault, WallTime};
@@ -74,23 +74,17 @@ pub(crate) fn named(rejected: &mut Spool, sealer: &Sealer) -> Result<Vec<Uuid>, 
 /// Takes these people out of what was refused, and out of its files. Returns of how many events.
 pub(crate) fn forget(rejected: &mut Spool, sealer: &Sealer, gone: &HashSet<Uuid>) -> Result<usize, Fault> {
     let records = rejected.peek(usize::MAX).map_err(spool_fault)?;
-    // A file goes when all that is in it is acknowledged: all of it is written anew, to other files.
-    rejected.end_segment();
-    let mut forgotten = 0;
-    for SpooledRecord { seq, time_ms, payload } in records {
-        let payload = match codec::decode_rejected(sealer, &payload) {
-            Ok(Rejected { reason, record }) if record.named().any(|person| gone.contains(&person)) => {
-                forgotten += 1;
-                let record = record.without(|person| !gone.contains(person)).into_owned();
-                let payload = codec::encode_rejected(sealer, &Rejected { reason, record });
-                payload.map_err(|e| Fault::new(ErrorClass::Bug, e))?
-            }
-            _ => payload,
-        };
-        rejected.append(&[payload], time_ms).map_err(spool_fault)?;
-        rejected.acknowledge(seq);
+    let mut without = HashMap::new();
+    for SpooledRecord { seq, payload, .. } in records {
+        let Ok(Rejected { reason, record }) = codec::decode_rejected(sealer, &payload) else { continue };
+        if record.named().any(|person| gone.contains(&person)) {
+            let record = record.without(|person| !gone.contains(person)).into_owned();
+            let payload = codec::encode_rejected(sealer, &Rejected { reason, record });
+            without.insert(seq, payload.map_err(|e| Fault::new(ErrorClass::Bug, e))?);
+        }
     }
-    Ok(forgotten)
+    rejected.replace(&without).map_err(spool_fault)?;
+    Ok(without.len())
 }
 
 fn open(spool_dir: &Path, max_bytes: u64) -> Result<(Spool, Vec<SpooledRecord>), Fault> {

@@ -13,11 +13,13 @@
 
 mod segment;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
 
 use segment::{Entry, Segment};
 
@@ -66,6 +68,9 @@ fn advice(error: &io::Error) -> &'static str {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ": free space on the disk of the spool",
         io::ErrorKind::ReadOnlyFilesystem => ": mount the disk of the spool for writing",
         io::ErrorKind::PermissionDenied => ": give the directory to the user that runs rollcall",
+        _ if error.raw_os_error() == Some(Errno::EIO as i32) => {
+            ": the disk fails. Stop rollcall, save what can be read of the file (ddrescue), take it away, and start again"
+        }
         _ => "",
     }
 }
@@ -129,6 +134,7 @@ impl Spool {
             TryLockError::WouldBlock => SpoolError::InUse(dir.clone()),
             TryLockError::Error(source) => SpoolError::io("lock", dir)(source),
         })?;
+        segment::remove_drafts(dir)?;
         let mut numbers: Vec<u64> = fs::read_dir(dir)
             .map_err(SpoolError::io("read", dir))?
             .flatten()
@@ -201,11 +207,6 @@ impl Spool {
         Ok(())
     }
 
-    /// What is appended next goes to a new file.
-    pub fn end_segment(&mut self) {
-        self.appending = None;
-    }
-
     fn start_segment(&mut self) -> Result<(), SpoolError> {
         self.appending = None;
         self.drop_empty_tail();
@@ -267,6 +268,24 @@ impl Spool {
         if self.segments.is_empty() {
             self.appending = None;
         }
+    }
+
+    /// Puts other payloads in the place of records, by their numbers. Afterwards no file holds what was there.
+    ///
+    /// # Errors
+    /// When the disk does not give or take them. Each file is then as it was or as it was to be.
+    pub fn replace(&mut self, payloads: &HashMap<u64, Vec<u8>>) -> Result<(), SpoolError> {
+        if let Some(large) = payloads.values().find(|p| p.len() > MAX_PAYLOAD) {
+            return Err(SpoolError::TooLarge(large.len()));
+        }
+        // It may be of a file that is about to lose its name.
+        self.appending = None;
+        for segment in &mut self.segments {
+            if segment.entries.iter().any(|entry| payloads.contains_key(&entry.seq)) {
+                segment.rewrite(payloads)?;
+            }
+        }
+        Ok(())
     }
 
     /// Forgets the oldest records, a segment's worth, and returns how many that were.

@@ -1,6 +1,7 @@
 //! The spool against a model: what was appended and not acknowledged comes out, in order, whatever happens in between.
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
@@ -37,6 +38,7 @@ fn files(dir: &Path, suffix: &str) -> Vec<std::path::PathBuf> {
 enum Op {
     Append(Vec<u8>),
     Acknowledge(usize),
+    Replace(usize, u8),
     Reopen,
 }
 
@@ -44,6 +46,7 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         3 => prop::collection::vec(any::<u8>(), 1..5).prop_map(Op::Append),
         2 => (0usize..8).prop_map(Op::Acknowledge),
+        1 => (0usize..8, any::<u8>()).prop_map(|(which, new)| Op::Replace(which, new)),
         1 => Just(Op::Reopen),
     ]
 }
@@ -69,6 +72,13 @@ proptest! {
                     if let Some(last) = records.last() {
                         spool.acknowledge(last.seq);
                         acknowledged += records.len();
+                    }
+                }
+                Op::Replace(which, new) => {
+                    let records = spool.peek(usize::MAX).unwrap();
+                    if let Some(record) = records.get(which) {
+                        spool.replace(&HashMap::from([(record.seq, payload(new))])).unwrap();
+                        appended[acknowledged + which] = payload(new);
                     }
                 }
                 Op::Reopen => {
@@ -189,6 +199,19 @@ fn a_record_that_rots_while_the_spool_is_open_is_left_out() {
     fs::write(&path, &bytes).unwrap();
     assert_eq!(contents(&mut spool), [payload(2)]);
     assert_eq!(spool.len(), 1);
+}
+
+#[test]
+fn a_crash_while_records_are_replaced_leaves_what_was_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut spool = open(dir.path());
+    spool.append(&[payload(1), payload(2)], 0).unwrap();
+    drop(spool);
+    let written = &files(dir.path(), ".seg")[0];
+    fs::write(written.with_extension("draft"), &fs::read(written).unwrap()[..20]).unwrap();
+    let mut spool = open(dir.path());
+    assert_eq!(contents(&mut spool), [payload(1), payload(2)]);
+    assert!(files(dir.path(), ".draft").is_empty());
 }
 
 #[test]

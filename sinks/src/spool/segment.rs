@@ -1,6 +1,6 @@
 //! One file of the spool: its bytes, and what is left of them after a crash.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -11,13 +11,15 @@ use super::{MAX_PAYLOAD, SpoolError};
 const MAGIC: &[u8; 7] = b"RCSPOOL";
 const VERSION: u8 = 1;
 pub(super) const HEADER_BYTES: u64 = 8;
+/// Extension of a file that is to take the place of another.
+const DRAFT: &str = "draft";
 const RECORD_MAGIC: &[u8; 4] = b"rec\n";
 const RECORD_HEADER: usize = 4 + 4 + 4 + 8;
 /// Segments end at 4 MiB plus one batch; what is so much larger is not ours.
 const MAX_SEGMENT: u64 = 512 << 20;
 
 /// Where a record lies.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
     pub(super) seq: u64,
     pub(super) offset: u64,
@@ -42,14 +44,58 @@ impl Segment {
             tracing::warn!(path = %self.path.display(), %error, "cannot remove a finished segment of the spool");
         }
     }
+
+    /// Writes the file anew, with these payloads in the place of theirs.
+    pub(super) fn rewrite(&mut self, payloads: &HashMap<u64, Vec<u8>>) -> Result<(), SpoolError> {
+        let file = File::open(&self.path).map_err(SpoolError::io("read", &self.path))?;
+        let mut bytes = header();
+        let mut entries = VecDeque::with_capacity(self.entries.len());
+        for entry in &self.entries {
+            let old = match payloads.contains_key(&entry.seq) {
+                true => None,
+                false => read(&file, entry).map_err(SpoolError::io("read", &self.path))?,
+            };
+            let Some(payload) = payloads.get(&entry.seq).or(old.as_ref()) else {
+                keep_damaged(self, &file, entry);
+                continue;
+            };
+            entries.push_back(Entry { offset: bytes.len() as u64, len: payload.len() as u32, ..*entry });
+            encode(&mut bytes, entry.time_ms, payload);
+        }
+        self.exchange(&bytes).map_err(SpoolError::io("write", &self.path))?;
+        (self.len, self.entries) = (bytes.len() as u64, entries);
+        Ok(())
+    }
+
+    /// The file has the old bytes or the new ones, whatever happens meanwhile.
+    fn exchange(&self, bytes: &[u8]) -> io::Result<()> {
+        let draft = self.path.with_extension(DRAFT);
+        let mut file = File::options().create(true).truncate(true).write(true).mode(0o600).open(&draft)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&draft, &self.path)?;
+        self.path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+    }
+}
+
+/// Removes what a crash left of files that were to be written anew.
+pub(super) fn remove_drafts(dir: &Path) -> Result<(), SpoolError> {
+    let files = fs::read_dir(dir).map_err(SpoolError::io("read", dir))?.flatten().map(|entry| entry.path());
+    for draft in files.filter(|path| path.extension().is_some_and(|extension| extension == DRAFT)) {
+        fs::remove_file(&draft).map_err(SpoolError::io("remove", &draft))?;
+    }
+    Ok(())
+}
+
+fn header() -> Vec<u8> {
+    [MAGIC.as_slice(), &[VERSION]].concat()
 }
 
 pub(super) fn create(dir: &Path, seq: u64) -> Result<(Segment, File), SpoolError> {
     let path = dir.join(format!("{seq:020}.seg"));
     let made = (|| {
         let mut file = File::options().create_new(true).read(true).write(true).mode(0o600).open(&path)?;
-        file.write_all(MAGIC)?;
-        file.write_all(&[VERSION])?;
+        file.write_all(&header())?;
         file.sync_all()?;
         File::open(dir)?.sync_all()?;
         Ok(file)
@@ -132,7 +178,7 @@ pub(super) fn load(dir: &Path, first_seq: u64, number: u64, last: bool) -> Resul
         .and_then(|file| file.take(MAX_SEGMENT).read_to_end(&mut bytes))
         .map_err(SpoolError::io("read", &path))?;
     let mut segment = Segment { path, len: 0, entries: VecDeque::new(), next_seq: first_seq };
-    let header = [MAGIC.as_slice(), &[VERSION]].concat();
+    let header = header();
     // A crash while the file was made leaves a part of the header and nothing else.
     if header.starts_with(&bytes) && bytes.len() < header.len() {
         return Ok(segment);
