@@ -79,14 +79,18 @@ const PERSON: &str = "p.id, p.name, p.external_id, p.attributes, p.created_at, p
 
 /// Whoever is limited to places sees the people that are expected there or were there. Who belongs nowhere yet is seen, and
 /// enrolled, by those alone who see everything.
+///
+/// Each condition by itself, and none that asks about a course again for each person: the planner then answers them from
+/// indices alone, and the first one that holds ends the question.
 pub(crate) const IN_SCOPE: &str = "($1::text[] is null
-    or exists (select from enrolments e join courses c on c.id = e.course_id
-               where e.person_id = p.id and (c.site_id = any($1)
-                   or exists (select from timetable_entries t where t.course_id = c.id and t.room_id = any($2))
-                   or exists (select from sessions x where x.course_id = c.id and x.room_id = any($2))))
+    or exists (select from register n where n.person_id = p.id and n.room_id = any($2))
+    or exists (select from register n where n.person_id = p.id and n.site_id = any($1))
+    or exists (select from enrolments e where e.person_id = p.id and e.course_id in (
+                   select id from courses where site_id = any($1)
+                   union all select course_id from timetable_entries where room_id = any($2)
+                   union all select course_id from sessions where room_id = any($2)))
     or exists (select from session_people e join sessions x on x.id = e.session_id join rooms r on r.id = x.room_id
-               where e.person_id = p.id and (r.site_id = any($1) or r.id = any($2)))
-    or exists (select from register n where n.person_id = p.id and (n.site_id = any($1) or n.room_id = any($2))))
+               where e.person_id = p.id and (r.site_id = any($1) or r.id = any($2))))
     and ($3::uuid is null or p.id = $3)";
 
 /// Which people.
@@ -189,6 +193,18 @@ impl Store {
             .fetch_optional(&self.pool)
             .await?;
         one(row, PersonDetail::read)
+    }
+
+    /// Whether a caller who sees `scope` may know of a person: everybody, themselves, or whoever is expected or was seen in
+    /// the caller's places.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn is_person_in(&self, scope: &Scope, id: PersonId) -> Result<bool, StoreError> {
+        let (sites, rooms, own) = scope.bounds();
+        let sql = format!("select exists (select from people p where {IN_SCOPE} and p.id = $4)");
+        let query = sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).bind(sites).bind(rooms).bind(own).bind(id.0);
+        Ok(query.fetch_one(&self.pool).await?)
     }
 
     /// Which of these people there are in `scope`, by id or by external id: position in the question and who it is.

@@ -286,26 +286,6 @@ impl Store {
         Ok(q.build_query_scalar().fetch_one(&self.pool).await?)
     }
 
-    /// Whether a caller who sees `scope` may know of a person: everybody, themselves, or whoever is expected or was seen in
-    /// the caller's places.
-    ///
-    /// # Errors
-    /// When the database is away.
-    pub async fn is_person_in(&self, scope: &Scope, person: PersonId) -> Result<bool, StoreError> {
-        let (sites, rooms, own) = scope.bounds();
-        let sql =
-            "select exists (select from people where id = $1) and ($4::uuid is null or $4 = $1) and ($2::text[] is null
-              or exists (select from register g where g.person_id = $1 and (g.site_id = any($2) or g.room_id = any($3)))
-              or exists (select from enrolments e join courses c on c.id = e.course_id
-                         where e.person_id = $1 and (c.site_id = any($2) or exists (
-                             select from timetable_entries t where t.course_id = c.id and t.room_id = any($3))))
-              or exists (select from session_people x join sessions s on s.id = x.session_id
-                         join rooms r on r.id = s.room_id
-                         where x.person_id = $1 and (r.site_id = any($2) or r.id = any($3))))";
-        let query = sqlx::query_scalar(sql).bind(person.0).bind(sites).bind(rooms).bind(own);
-        Ok(query.fetch_one(&self.pool).await?)
-    }
-
     /// Who is in these sessions, by name, at most `limit` of each and one more.
     ///
     /// # Errors

@@ -30,7 +30,10 @@ pub(crate) struct Daemon {
     program: PathBuf,
     process: Child,
     pub(crate) address: SocketAddr,
+    /// May read everything.
     pub(crate) key: String,
+    /// May read what belongs to some rooms.
+    pub(crate) scoped_key: String,
     /// Gone with the daemon.
     dir: TempDir,
     stopped: bool,
@@ -58,7 +61,8 @@ impl Daemon {
         fs::write(dir.path().join("rollcall.toml"), config)?;
         let log = File::create(dir.path().join("daemon.log"))?;
         let process = command(&program, dir.path()).arg("run").stdout(log.try_clone()?).stderr(log).spawn()?;
-        let mut daemon = Self { program, process, address, key: String::new(), dir, stopped: false };
+        let mut daemon =
+            Self { program, process, address, key: String::new(), scoped_key: String::new(), dir, stopped: false };
         let began = clock.mono();
         while !ureq::get(format!("http://{address}/health/ready")).call().is_ok_and(|answer| answer.status() == 200) {
             if daemon.process.try_wait()?.is_some() || clock.mono().since(began) > START_UP {
@@ -85,15 +89,17 @@ impl Daemon {
         self.dir.path()
     }
 
-    /// Makes an admin, who makes a key that may read.
-    pub(crate) fn make_key(&mut self) -> anyhow::Result<()> {
+    /// Makes an admin, who makes keys that may read: one everything, one what belongs to these rooms.
+    pub(crate) fn make_keys(&mut self, rooms: &[String]) -> anyhow::Result<()> {
         let mut command = command(&self.program, self.dir.path());
         command.args(["admin", "create", "--login", "admin", "--password-stdin"]);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
         child.stdin.take().context("no pipe")?.write_all(PASSWORD.as_bytes())?;
         ensure!(child.wait()?.success(), "no admin could be made");
         let rights = ["attendance:read", "reports:read", "places:read", "people:read"];
-        self.key = self.key(&self.log_in()?, "load", &rights)?;
+        let token = self.log_in()?;
+        self.key = self.key(&token, "load", &rights, None)?;
+        self.scoped_key = self.key(&token, "load of some rooms", &rights, Some(rooms))?;
         Ok(())
     }
 
@@ -103,9 +109,16 @@ impl Daemon {
         Ok(format!("Bearer {}", told["access_token"].as_str().context("no token")?))
     }
 
-    /// Makes a key; the admin's token allows it.
-    pub(crate) fn key(&self, token: &str, name: &str, rights: &[&str]) -> anyhow::Result<String> {
-        let key = json!({ "name": name, "rights": rights, "everywhere": true });
+    /// Makes a key, for these rooms or for everything; the admin's token allows it.
+    pub(crate) fn key(
+        &self,
+        token: &str,
+        name: &str,
+        rights: &[&str],
+        rooms: Option<&[String]>,
+    ) -> anyhow::Result<String> {
+        let (everywhere, rooms) = (rooms.is_none(), rooms.unwrap_or_default());
+        let key = json!({ "name": name, "rights": rights, "everywhere": everywhere, "rooms": rooms });
         let told = self.post("keys", &[("authorization", token)], &key)?;
         Ok(told["secret"].as_str().context("no key")?.to_owned())
     }

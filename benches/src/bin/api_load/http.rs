@@ -48,16 +48,17 @@ impl fmt::Display for Figures {
     }
 }
 
-/// Asks `paths` in turn over so many connections, for so long.
+/// Asks `paths` in turn over so many connections, for so long, with this key.
 pub(crate) async fn load(
     daemon: &Daemon,
+    key: &str,
     paths: &[String],
     connections: u16,
     over: Duration,
     clock: &dyn Clock,
 ) -> anyhow::Result<Figures> {
     let one = async |first: u16| -> anyhow::Result<Vec<f64>> {
-        let mut connection = Connection::open(daemon).await?;
+        let mut connection = Connection::open(daemon, key).await?;
         let (began, mut took) = (clock.mono(), Vec::new());
         for path in paths.iter().cycle().skip(usize::from(first) * 7) {
             let asked = clock.mono();
@@ -83,7 +84,7 @@ pub(crate) async fn steadily(
     over: Duration,
     clock: &dyn Clock,
 ) -> anyhow::Result<Figures> {
-    let mut connection = Connection::open(daemon).await?;
+    let mut connection = Connection::open(daemon, &daemon.key).await?;
     let (began, mut took) = (clock.mono(), Vec::new());
     for (n, path) in (0..).zip(paths.iter().cycle()) {
         let due = every * n;
@@ -116,10 +117,10 @@ struct Connection {
 }
 
 impl Connection {
-    async fn open(daemon: &Daemon) -> anyhow::Result<Self> {
+    async fn open(daemon: &Daemon, key: &str) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(daemon.address).await?;
         stream.set_nodelay(true)?;
-        let head = format!("HTTP/1.1\r\nhost: {}\r\nx-api-key: {}\r\n\r\n", daemon.address, daemon.key);
+        let head = format!("HTTP/1.1\r\nhost: {}\r\nx-api-key: {}\r\n\r\n", daemon.address, key);
         Ok(Self { stream, head, buffer: vec![0; 1 << 20] })
     }
 

@@ -45,7 +45,7 @@ impl Kiosk {
             Ok(made["id"].as_str().context("no session")?.to_owned())
         };
         let mut sessions = rooms.iter().map(open).collect::<anyhow::Result<Vec<_>>>()?;
-        let key = daemon.key(&token, "kiosk", &["attendance:mark"])?;
+        let key = daemon.key(&token, "kiosk", &["attendance:mark"], None)?;
         let newest = sessions.pop().context("no rooms")?;
         let kiosk = Self { key, picture: read(SHOWN)?, sessions };
         let began = clock.mono();

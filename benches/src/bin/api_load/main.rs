@@ -48,18 +48,24 @@ fn main() -> anyhow::Result<()> {
     let began = clock.mono();
     let filled = runtime.block_on(fill_register(&store, options.rows, clock.wall().date_naive()))?;
     eprintln!("{} rows after {:.0} s", filled.rows, clock.mono().since(began).as_secs_f64());
-    daemon.make_key()?;
+    let rooms = &filled.rooms[..filled.rooms.len().min(2)];
+    daemon.make_keys(rooms)?;
 
     println!("| path | requests/s | p50 | p95 | p99 |");
     println!("| --- | ---: | ---: | ---: | ---: |");
     let seconds = Duration::from_secs(options.seconds);
     let mut reads = Vec::new();
     for (name, paths, connections) in paths(&filled, options.connections.get()) {
-        let figures = runtime.block_on(load(&daemon, &paths, connections, seconds, &clock))?;
+        let figures = runtime.block_on(load(&daemon, &daemon.key, &paths, connections, seconds, &clock))?;
         println!("| {name}, {connections} at once | {figures} |");
         if connections > 1 {
             reads.push(figures);
         }
+    }
+    for path in ["people", "attendance"] {
+        let paths = [format!("/api/v1/{path}?limit=50")];
+        let figures = runtime.block_on(load(&daemon, &daemon.scoped_key, &paths, 1, seconds, &clock))?;
+        println!("| {path}, a page, for somebody who sees two rooms, 1 at once | {figures} |");
     }
     let all = Figures::merge(&reads);
     println!("\nAll lists together: {:.0} requests/s, p95 {:.1} ms.", all.rate / reads.len() as f64, all.ms(0.95));
