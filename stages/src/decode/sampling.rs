@@ -21,7 +21,8 @@ impl Sampler {
             return false;
         }
         let period = (1e9 / f64::from(fps)) as u64;
-        self.next = if media.0 - self.next >= period { media.0.saturating_add(period) } else { self.next + period };
+        let grid = if media.0 - self.next >= period { media.0 } else { self.next };
+        self.next = grid.saturating_add(period);
         true
     }
 }
@@ -41,6 +42,13 @@ mod tests {
     fn five_of_twenty_five() {
         assert_eq!(taken((0..250).map(|i| i * 40_000_000), 5.0), 50);
         assert_eq!(taken((0..250).map(|i| i * 40_000_000), 0.0), 250);
+    }
+
+    #[test]
+    fn a_rate_next_to_nothing_takes_nothing_more_also_from_one_frame_to_the_next() {
+        let mut sampler = Sampler::default();
+        assert!(sampler.take(MediaTime(0), 5.0) && sampler.take(MediaTime(200_000_000), f32::MIN_POSITIVE));
+        assert!(!sampler.take(MediaTime(u64::MAX - 1), f32::MIN_POSITIVE));
     }
 
     proptest! {
