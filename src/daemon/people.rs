@@ -35,32 +35,39 @@ pub(super) struct People {
     rules: Rules,
     /// What the rules are made of beside the people.
     config: ArcSwap<Config>,
+    /// Held while rules are made of it, which takes its time: what the API asks for is elsewhere.
     known: Mutex<Known>,
     loaded: watch::Sender<bool>,
+    /// Why the database cannot be followed.
+    trouble: Mutex<Option<String>>,
     /// Tells whoever plans that the configuration changed.
     pub(super) replan_soon: Notify,
 }
 
 #[derive(Default)]
 struct Known {
-    loaded: bool,
     by_name: HashMap<String, PersonId>,
     /// Rooms and sessions of the database.
     places: Places,
-    /// Why the database cannot be followed.
-    trouble: Option<String>,
 }
 
 impl People {
     pub(super) fn new(model: ModelId, gallery: GalleryHandle, rules: Rules, config: &Config) -> Self {
-        let config = ArcSwap::from_pointee(config.clone());
-        let loaded = watch::Sender::new(false);
-        Self { model, gallery, rules, config, known: Mutex::default(), loaded, replan_soon: Notify::new() }
+        Self {
+            model,
+            gallery,
+            rules,
+            config: ArcSwap::from_pointee(config.clone()),
+            known: Mutex::default(),
+            loaded: watch::Sender::new(false),
+            trouble: Mutex::default(),
+            replan_soon: Notify::new(),
+        }
     }
 
     /// Whether they were there at least once.
     pub(super) fn is_loaded(&self) -> bool {
-        self.known.lock().loaded
+        *self.loaded.borrow()
     }
 
     /// Waits until they were there.
@@ -96,7 +103,7 @@ impl People {
 
     /// Why the database cannot be followed now.
     pub(super) fn trouble(&self) -> Option<String> {
-        self.known.lock().trouble.clone()
+        self.trouble.lock().clone()
     }
 
     /// Puts the rules of a new configuration in force.
@@ -130,7 +137,7 @@ impl People {
         loop {
             let Err(error) = self.follow_while_connected(&store, &control, &mut wait).await;
             let text = format!("{error:#}");
-            let news = self.known.lock().trouble.replace(text.clone()).is_none();
+            let news = self.trouble.lock().replace(text.clone()).is_none();
             if news {
                 tracing::warn!("the database is away, trying on: {text}");
             }
@@ -162,17 +169,12 @@ impl People {
                 self.replan(store).await?;
             }
             *wait = FIRST_RETRY;
-            let first = {
-                let mut known = self.known.lock();
-                if known.trouble.take().is_some() {
-                    tracing::info!("the database is back");
-                }
-                !std::mem::replace(&mut known.loaded, true)
-            };
-            if first {
+            if self.trouble.lock().take().is_some() {
+                tracing::info!("the database is back");
+            }
+            if !self.loaded.send_replace(true) {
                 // Nobody listens any more when the daemon ends.
                 drop(control.send(Control::Loaded));
-                self.loaded.send_replace(true);
             }
             loop {
                 if let Ok(told) = timeout(ASK_AFTER, changes.changed()).await {
@@ -214,13 +216,13 @@ impl People {
         }
         self.rules.name(loaded.names);
         let mut known = self.known.lock();
-        // Before the gallery: whoever is recognised from now on is on the roster already.
-        self.put_in_force(&self.config.load(), &by_name, &known.places).context("the configured timetables")?;
-        if known.by_name != by_name {
-            // Rosters of the file name people.
+        // Rosters of the file name people. Faces are no news to them, but at the start no timetable is in force yet.
+        if known.by_name != by_name || !self.is_loaded() {
+            // Before the gallery: whoever is recognised from now on is on the roster already.
+            self.put_in_force(&self.config.load(), &by_name, &known.places).context("the configured timetables")?;
+            known.by_name = by_name;
             self.replan_soon.notify_one();
         }
-        known.by_name = by_name;
         self.gallery.swap(gallery);
         Ok(loaded.version)
     }
