@@ -22,29 +22,6 @@ pub const SHORT_GAP: TimeDelta = TimeDelta::seconds(5);
 /// Gaps of a camera that are told one by one; what is beyond is told as one.
 const MOST_GAPS: usize = 10;
 
-/// What was done to a session by hand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct ByHand {
-    /// When it was opened.
-    pub opened_at: Option<WallTime>,
-    /// When it was closed.
-    pub closed_at: Option<WallTime>,
-    /// Whether it was cancelled.
-    pub cancelled: bool,
-}
-
-impl ByHand {
-    /// When the session is really held. It begins when it is opened, and ends when it is closed, whatever was planned; one
-    /// that is opened after its planned end keeps its length. `None`: it is not held, because it was cancelled or closed
-    /// before it began.
-    pub fn held(&self, planned: &Range<WallTime>) -> Option<Range<WallTime>> {
-        let start = self.opened_at.unwrap_or(planned.start);
-        let planned_end = if start < planned.end { planned.end } else { start + (planned.end - planned.start) };
-        let end = self.closed_at.unwrap_or(planned_end);
-        (!self.cancelled && start < end).then_some(start..end)
-    }
-}
-
 /// How far a camera of the room has got.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CameraProgress {
@@ -70,8 +47,8 @@ pub struct Watched {
 /// A session that is to be closed.
 #[derive(Clone, Copy, Debug)]
 pub struct ToClose<'a> {
-    /// When it was held ([`ByHand::held`]); `None`: it was not.
-    pub held: Option<&'a Range<WallTime>>,
+    /// When it was held: to its end as planned, or to when it was closed by hand.
+    pub held: &'a Range<WallTime>,
     /// How long after the end people may still be seen leaving.
     pub leave: Duration,
     /// When one could come ([`arrivals`]): no camera may have missed any of it.
@@ -177,10 +154,8 @@ pub fn arrivals(held: &Range<WallTime>, rules: &CourseRules) -> Range<WallTime> 
 /// Decides whether the absences of a session can be written, and which. Once it says whom to write, later progress only
 /// takes people off the list, as they are settled.
 pub fn close(session: &ToClose<'_>) -> Closing {
-    let (Some(held), Roster::People(expected)) = (session.held, session.roster) else {
-        return Closing::Write(Vec::new());
-    };
-    let until = held.end + delta(session.leave);
+    let Roster::People(expected) = session.roster else { return Closing::Write(Vec::new()) };
+    let until = session.held.end + delta(session.leave);
     let cameras: Vec<Behind> = session.cameras.iter().flat_map(|c| c.missing(until, session.arrivals)).collect();
     if session.now < until || !cameras.is_empty() {
         // While the session lasts no camera can have got further, and none is to blame.

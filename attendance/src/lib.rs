@@ -19,7 +19,7 @@ pub mod schedule;
 pub mod tally;
 
 pub use calendar::{Calendar, Exception, Occurrence, WeeklyEntry};
-pub use closing::{BehindReason, ByHand, CameraProgress, Closing, SHORT_GAP, ToClose, Watched, arrivals, close};
+pub use closing::{BehindReason, CameraProgress, Closing, SHORT_GAP, ToClose, Watched, arrivals, close};
 pub use course::{CourseRules, MinPresence};
 pub use plan::{DatedSession, RoomPlan, Roster, SessionPlan, SitePlan};
 pub use policy::{DecisionPolicy, Verdict, decide};

@@ -197,7 +197,7 @@ impl Closer {
         let settled: HashSet<PersonId> = settling.seen.iter().map(|s| PersonId(s.person_id)).collect();
         let roster = Roster::people(settling.expected.iter().copied());
         let close = close(&ToClose {
-            held: Some(&held),
+            held: &held,
             leave: rules.leave,
             arrivals: &arrivals(&held, &rules),
             roster: &roster,
@@ -310,7 +310,7 @@ fn waits_for(session: &EndedSession, cameras: &OfRoom, config: &AttendanceConfig
     let zone: Tz = session.time_zone.parse().unwrap_or_default();
     let (held, may_come) = (session.starts_at..ended_at(session), may_come(session, config));
     let cameras_only = ToClose {
-        held: Some(&held),
+        held: &held,
         leave: course_rules(session, config).leave,
         arrivals: &may_come,
         roster: &Roster::people([]),

@@ -5,9 +5,7 @@ use std::ops::Range;
 
 use chrono::TimeDelta;
 use proptest::prelude::*;
-use rollcall_attendance::{
-    ByHand, CameraProgress, Closing, CourseRules, Roster, SHORT_GAP, ToClose, Watched, arrivals, close,
-};
+use rollcall_attendance::{CameraProgress, Closing, CourseRules, Roster, SHORT_GAP, ToClose, Watched, arrivals, close};
 use rollcall_pipeline::{CameraId, PersonId, WallTime};
 
 use crate::fixture::{BERLIN, minutes, people, person, utc};
@@ -35,14 +33,18 @@ fn watching(minutes: &[Range<i64>]) -> CameraProgress {
 }
 
 /// Closes the lesson of 1 to 4, of whom 2 is marked and 3 excused, with 15 minutes to leave.
-fn close_lesson(now: i64, by_hand: ByHand, cameras: &[CameraProgress]) -> Closing {
+fn close_lesson(now: i64, cameras: &[CameraProgress]) -> Closing {
+    close_at(60, now, cameras)
+}
+
+/// Closes it when it ended at some minute.
+fn close_at(end: i64, now: i64, cameras: &[CameraProgress]) -> Closing {
     let settled = HashSet::from([person(2), person(3)]);
-    let (held, roster) = (by_hand.held(&(at(0)..at(60))), people([4, 3, 2, 1]));
-    let arrivals = arrivals(&held.clone().unwrap_or(at(0)..at(0)), &CourseRules::default());
+    let (held, roster) = (at(0)..at(end), people([4, 3, 2, 1]));
     close(&ToClose {
-        held: held.as_ref(),
+        held: &held,
         leave: minutes(15),
-        arrivals: &arrivals,
+        arrivals: &arrivals(&held, &CourseRules::default()),
         roster: &roster,
         settled: &settled,
         cameras,
@@ -61,50 +63,39 @@ fn told(closing: &Closing) -> String {
     }
 }
 
-fn check(now: i64, by_hand: ByHand, cameras: &[CameraProgress], expected: &str) {
-    assert_eq!(told(&close_lesson(now, by_hand, cameras)), expected);
-}
-
-fn opened(minute: i64) -> ByHand {
-    ByHand { opened_at: Some(at(minute)), ..ByHand::default() }
-}
-
-fn closed(minute: i64) -> ByHand {
-    ByHand { closed_at: Some(at(minute)), ..ByHand::default() }
+fn check(now: i64, cameras: &[CameraProgress], expected: &str) {
+    assert_eq!(told(&close_lesson(now, cameras)), expected);
 }
 
 #[test]
 fn absences_wait_for_every_camera_up_to_the_end_of_the_leave_window() {
     let cameras = |a, b| [camera("a", Some(a), None), camera("b", Some(b), None)];
-    let planned = ByHand::default();
-    check(30, planned, &cameras(30, 30), "wait for 75");
-    check(74, planned, &cameras(74, 74), "wait for 75");
-    check(75, planned, &cameras(75, 75), "absent: [1, 4]");
-    check(76, planned, &cameras(76, 74), "wait for 75; b behind: what it saw is known up to 2026-03-02 10:14");
+    check(30, &cameras(30, 30), "wait for 75");
+    check(74, &cameras(74, 74), "wait for 75");
+    check(75, &cameras(75, 75), "absent: [1, 4]");
+    check(76, &cameras(76, 74), "wait for 75; b behind: what it saw is known up to 2026-03-02 10:14");
 }
 
 #[test]
 fn a_camera_that_was_offline_delays_the_absence_and_says_so() {
-    let planned = ByHand::default();
     let offline = camera("b", Some(12), Some(12));
     check(
         90,
-        planned,
         &[camera("a", Some(90), None), offline, camera("c", None, Some(-9_999)), camera("d", None, None)],
         "wait for 75; b offline since 2026-03-02 09:12; what it saw is known up to 2026-03-02 09:12\
          ; c offline since 2026-02-23 10:21; nothing of what it saw is known; d has not delivered anything yet",
     );
     // One that went offline after everything was delivered holds nothing back.
-    check(90, planned, &[camera("a", Some(80), Some(80))], "absent: [1, 4]");
+    check(90, &[camera("a", Some(80), Some(80))], "absent: [1, 4]");
     // A room without cameras, or an admin who does not want to wait.
-    check(75, planned, &[], "absent: [1, 4]");
-    check(74, planned, &[], "wait for 75");
+    check(75, &[], "absent: [1, 4]");
+    check(74, &[], "wait for 75");
 }
 
 #[test]
 #[expect(clippy::single_range_in_vec_init, reason = "one time that was watched")]
 fn nobody_is_absent_whom_a_camera_could_not_have_seen() {
-    let check = |watched: &[Range<i64>], expected: &str| check(80, ByHand::default(), &[watching(watched)], expected);
+    let check = |watched: &[Range<i64>], expected: &str| check(80, &[watching(watched)], expected);
     check(&[-20..75], "absent: [1, 4]");
     check(&[-15..60], "absent: [1, 4]");
     // Down for the whole lesson and back at the bell.
@@ -129,16 +120,16 @@ fn nobody_is_absent_whom_a_camera_could_not_have_seen() {
 fn a_moment_without_pictures_is_no_gap() {
     let mut camera = watching(&[-20..30, 30..90]);
     camera.watched[1].time.start = at(30) + SHORT_GAP;
-    check(80, ByHand::default(), std::slice::from_ref(&camera), "absent: [1, 4]");
+    check(80, std::slice::from_ref(&camera), "absent: [1, 4]");
     camera.watched[1].time.start += TimeDelta::milliseconds(1);
-    let told = told(&close_lesson(80, ByHand::default(), &[camera]));
+    let told = told(&close_lesson(80, &[camera]));
     assert_eq!(told, "wait for 75; a saw nothing from 2026-03-02 09:30 to 2026-03-02 09:30 (unplugged)");
 }
 
 #[test]
 fn many_gaps_are_told_as_one_from_the_tenth_on() {
     let flapping: Vec<_> = (0..12).map(|n| n * 5..n * 5 + 4).chain(std::iter::once(60..90)).collect();
-    let told = told(&close_lesson(80, ByHand::default(), &[watching(&flapping)]));
+    let told = told(&close_lesson(80, &[watching(&flapping)]));
     let gaps: Vec<_> = told.split("; ").skip(1).collect();
     assert_eq!(gaps.len(), 10, "{told}");
     assert_eq!(gaps[8], "a saw nothing from 2026-03-02 09:39 to 2026-03-02 09:40 (unplugged)");
@@ -153,7 +144,6 @@ fn a_camera_that_is_still_away_is_told_with_what_it_missed_before() {
     };
     check(
         80,
-        ByHand::default(),
         &[camera],
         "wait for 75; a offline since 2026-03-02 09:30; what it saw is known up to 2026-03-02 09:30\
          ; a saw nothing from 2026-03-02 09:10 to 2026-03-02 09:20 (unplugged)",
@@ -172,27 +162,15 @@ fn one_can_come_until_whoever_comes_is_absent_all_the_same() {
 #[test]
 fn a_session_by_hand_ends_when_it_was_closed() {
     let camera = [camera("a", Some(200), None)];
-    check(50, closed(30), &camera, "absent: [1, 4]");
-    check(44, closed(30), &camera, "wait for 45");
-    check(80, closed(90), &camera, "wait for 105");
-    check(80, opened(10), &camera, "absent: [1, 4]");
-    // Opened after its end, it lasts as long as was planned.
-    check(80, opened(70), &camera, "wait for 145");
-    check(80, ByHand { closed_at: Some(at(80)), ..opened(70) }, &camera, "wait for 95");
-}
-
-#[test]
-fn what_is_not_held_has_no_absences() {
-    check(0, ByHand { cancelled: true, ..ByHand::default() }, &[], "absent: []");
-    check(0, closed(-5), &[], "absent: []");
-    check(0, ByHand { closed_at: Some(at(70)), ..opened(70) }, &[], "absent: []");
+    assert_eq!(told(&close_at(30, 50, &camera)), "absent: [1, 4]");
+    assert_eq!(told(&close_at(30, 44, &camera)), "wait for 45");
 }
 
 #[test]
 fn where_everybody_is_welcome_nobody_is_absent() {
     let (held, settled) = (at(0)..at(60), HashSet::new());
     let lesson = ToClose {
-        held: Some(&held),
+        held: &held,
         leave: minutes(15),
         arrivals: &held,
         roster: &Roster::Everybody,
@@ -219,7 +197,7 @@ proptest! {
     ) {
         let (held, roster_) = (at(0)..at(60), Roster::people(roster.iter().copied()));
         let lesson = ToClose {
-            held: Some(&held), leave: minutes(15), arrivals: &held, roster: &roster_, settled: &settled,
+            held: &held, leave: minutes(15), arrivals: &held, roster: &roster_, settled: &settled,
             cameras: &cameras, now: at(now),
         };
         let delivered = |c: &CameraProgress| c.delivered_until.is_some_and(|d| d >= at(75));
@@ -240,7 +218,7 @@ proptest! {
 
     #[test]
     fn what_could_be_written_can_be_written_later(cameras in cameras(), now in 60..90i64, more in 0..30i64) {
-        if let Closing::Write(absent) = close_lesson(now, ByHand::default(), &cameras) {
+        if let Closing::Write(absent) = close_lesson(now, &cameras) {
             let later: Vec<_> = cameras.into_iter()
                 .map(|mut c| {
                     let more = TimeDelta::minutes(more);
@@ -248,7 +226,7 @@ proptest! {
                     CameraProgress { delivered_until: c.delivered_until.map(|d| d + more), ..c }
                 })
                 .collect();
-            prop_assert_eq!(close_lesson(now + more, ByHand::default(), &later), Closing::Write(absent));
+            prop_assert_eq!(close_lesson(now + more, &later), Closing::Write(absent));
         }
     }
 }
