@@ -17,7 +17,7 @@ use rollcall_pipeline::lane::{Lane, LaneState};
 use rollcall_pipeline::{CameraId, Clock, PersonId, WallTime};
 use rollcall_sinks::SinkMonitor;
 use rollcall_stages::decode::{CameraSnapshot, CameraState};
-use rollcall_store::{CameraWatch, Delivery, EndedSession, Finding, Store, StoreError};
+use rollcall_store::{CameraWatch, Delivery, EndedSession, Finding, Seen, Store, StoreError};
 use serde_json::{Value, json};
 
 use super::cameras::Cameras;
@@ -59,15 +59,12 @@ impl Closer {
             let rules = self.people.config().attendance.clone();
             let done = async {
                 self.tell_deliveries(&mut told, &mut watches, &rules, now).await?;
-                self.close_ended(&rules, now).await?;
+                let closed = self.close_ended(&rules, now).await;
                 if now - late_since >= LATE_MARKS_EVERY {
-                    for session in self.store.sessions_with_late_marks(late_since - CLOCKS_APART).await? {
-                        let waits_for = session.waits_for.clone();
-                        self.settle(&session, &rules, waits_for.as_ref(), now).await?;
-                    }
+                    self.judge_late_marks(late_since, &rules, now).await?;
                     late_since = now;
                 }
-                Ok::<_, StoreError>(())
+                closed
             };
             if let Err(error) = done.await
                 && self.people.trouble().is_none()
@@ -184,6 +181,21 @@ impl Closer {
         }
     }
 
+    /// Judges closed sessions anew into which marks came.
+    async fn judge_late_marks(
+        &self,
+        since: WallTime,
+        rules: &AttendanceConfig,
+        now: WallTime,
+    ) -> Result<(), StoreError> {
+        let mut failure = None;
+        for session in self.store.sessions_with_late_marks(since - CLOCKS_APART).await? {
+            let done = self.settle(&session, rules, session.waits_for.as_ref(), now).await;
+            failure = done.err().or(failure);
+        }
+        failure.map_or(Ok(()), Err)
+    }
+
     async fn settle(
         &self,
         session: &EndedSession,
@@ -193,7 +205,7 @@ impl Closer {
     ) -> Result<(), StoreError> {
         let Some(settling) = self.store.settling(session.id, &session.state).await? else { return Ok(()) };
         let rules = course_rules(session, config);
-        let held = session.starts_at..session.closed_at.map_or(session.ends_at, |at| at.min(session.ends_at));
+        let held = session.starts_at..ended_at(session);
         let settled: HashSet<PersonId> = settling.seen.iter().map(|s| PersonId(s.person_id)).collect();
         let roster = Roster::people(settling.expected.iter().copied());
         let close = close(&ToClose {
@@ -207,35 +219,35 @@ impl Closer {
             now,
         });
         let Closing::Write(absent) = close else { return Ok(()) };
-        let not_seen = absent.iter().map(|person| Finding {
-            person: *person,
-            absent: true,
-            reason: "not_seen",
-            minutes_present: None,
-        });
-        let mut findings: Vec<Finding> = not_seen.collect();
-        for seen in &settling.seen {
-            let person = PersonId(seen.person_id);
-            if !roster.expects(person) || !matches!(seen.status.as_str(), "present" | "late") {
-                continue;
-            }
-            let sightings =
-                Sightings { first: seen.first_seen_at, last: seen.last_seen_at, last_exit: seen.last_exit_at };
-            let presence = judge_presence(&held, &rules, &sightings);
-            let (absent, reason) = match presence.status {
-                Judged::Absent(reason) => (true, reason.as_str()),
-                Judged::Present | Judged::Late if presence.left_early => (false, "left_early"),
-                Judged::Present | Judged::Late => continue,
-            };
-            #[expect(clippy::cast_precision_loss, reason = "minutes of a session")]
-            let minutes_present = presence.minutes_present().map(|minutes| minutes as f32);
-            findings.push(Finding { person, absent, reason, minutes_present });
-        }
+        let expected = settling.seen.iter().filter(|seen| roster.expects(PersonId(seen.person_id)));
+        let found = expected.filter_map(|seen| finding(seen, &held, &rules));
+        let findings: Vec<Finding> = absent.into_iter().map(not_seen).chain(found).collect();
         let absent = findings.iter().filter(|f| f.absent).count();
         settling.settle(&findings, waits_for).await?;
         tracing::info!(session = %session.id, room = session.room_id, absent, "closed a session");
         Ok(())
     }
+}
+
+fn not_seen(person: PersonId) -> Finding {
+    Finding { person, absent: true, reason: "not_seen", minutes_present: None }
+}
+
+/// What is to be said of somebody who was seen, if anything is.
+fn finding(seen: &Seen, held: &Range<WallTime>, rules: &CourseRules) -> Option<Finding> {
+    if !matches!(seen.status.as_str(), "present" | "late") {
+        return None;
+    }
+    let sightings = Sightings { first: seen.first_seen_at, last: seen.last_seen_at, last_exit: seen.last_exit_at };
+    let presence = judge_presence(held, rules, &sightings);
+    let (absent, reason) = match presence.status {
+        Judged::Absent(reason) => (true, reason.as_str()),
+        Judged::Present | Judged::Late if presence.left_early => (false, "left_early"),
+        Judged::Present | Judged::Late => return None,
+    };
+    #[expect(clippy::cast_precision_loss, reason = "minutes of a session")]
+    let minutes_present = presence.minutes_present().map(|minutes| minutes as f32);
+    Some(Finding { person: PersonId(seen.person_id), absent, reason, minutes_present })
 }
 
 /// Why a camera delivers nothing; `None` if it does, or if nothing more is to be expected of it.
