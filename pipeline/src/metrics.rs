@@ -227,6 +227,29 @@ pub fn histogram(name: HistogramName, labels: &[Label<'_>]) -> Histogram {
     with_recorder(|r| r.register_histogram(&name.key(labels), &METADATA))
 }
 
+/// Counters of one camera that differ by reason: each is looked up when its reason first comes up.
+#[derive(Clone, Debug)]
+struct ByReason {
+    name: CounterName,
+    camera: CameraId,
+    known: Vec<(&'static str, Counter)>,
+}
+
+impl ByReason {
+    fn new(name: CounterName, camera: &CameraId) -> Self {
+        Self { name, camera: camera.clone(), known: Vec::new() }
+    }
+
+    fn count(&mut self, reason: &'static str) {
+        let at = self.known.iter().position(|(known, _)| *known == reason).unwrap_or_else(|| {
+            let labels = [Label::Camera(&self.camera), Label::Reason(reason)];
+            self.known.push((reason, counter(self.name, &labels)));
+            self.known.len() - 1
+        });
+        self.known[at].1.increment(1);
+    }
+}
+
 /// Handles of one camera. Frames received, evicted and analysed are counted by the mux, nobody else.
 #[derive(Clone, Debug)]
 pub struct CameraMetrics {
@@ -237,7 +260,9 @@ pub struct CameraMetrics {
     decoded: Counter,
     dozed: Counter,
     late: Counter,
+    looks: ByReason,
     faces: Counter,
+    rejected: ByReason,
     pub(crate) received: Counter,
     pub(crate) evicted_full: Counter,
     pub(crate) evicted_restart: Counter,
@@ -258,7 +283,9 @@ impl CameraMetrics {
             decoded: counter(CounterName::CameraFramesDecoded, &[id]),
             dozed: counter(CounterName::CameraFramesDozed, &[id]),
             late: counter(CounterName::CameraFramesLate, &[id]),
+            looks: ByReason::new(CounterName::DetectorFrames, camera),
             faces: counter(CounterName::FacesDetected, &[id]),
+            rejected: ByReason::new(CounterName::FacesRejected, camera),
             received: counter(CounterName::CameraFramesReceived, &[id]),
             evicted_full: evicted("full"),
             evicted_restart: evicted("restart"),
@@ -300,14 +327,19 @@ impl CameraMetrics {
         self.late.increment(n);
     }
 
+    /// It was decided whether an analysed frame is searched, for this reason.
+    pub fn looked(&mut self, reason: &'static str) {
+        self.looks.count(reason);
+    }
+
     /// Faces were found in a frame.
     pub fn faces_detected(&self, n: usize) {
         self.faces.increment(n as u64);
     }
 
-    /// A face was not used. Rare enough for a look-up.
-    pub fn face_rejected(&self, reason: &'static str) {
-        counter(CounterName::FacesRejected, &[Label::Camera(&self.camera), Label::Reason(reason)]).increment(1);
+    /// A face was not used.
+    pub fn face_rejected(&mut self, reason: &'static str) {
+        self.rejected.count(reason);
     }
 
     /// A connection ended. Rare enough for a look-up.

@@ -97,15 +97,21 @@ fn what_is_recorded_arrives() {
     let book = Book::default();
     let door = CameraId::new("door-1");
     with_local_recorder(&book, || {
-        let camera = CameraMetrics::new(&door);
+        let mut camera = CameraMetrics::new(&door);
         camera.decoded(2);
-        camera.face_rejected("blur");
+        for reason in ["blur", "too_small", "blur"] {
+            camera.face_rejected(reason);
+        }
+        camera.looked("still");
         SinkMetrics::new().marked(&door, MarkStatus::Late);
     });
     let expected = [
         ("rollcall_camera_frames_decoded_total{camera=door-1}", 1),
         ("rollcall_camera_frames_dozed_total{camera=door-1}", 2),
         ("rollcall_faces_rejected_total{camera=door-1,reason=blur}", 1),
+        ("rollcall_faces_rejected_total{camera=door-1,reason=too_small}", 1),
+        ("rollcall_faces_rejected_total{camera=door-1,reason=blur}", 1),
+        ("rollcall_detector_frames_total{camera=door-1,reason=still}", 1),
         ("rollcall_attendance_marked_total{camera=door-1,outcome=late}", 1),
     ];
     assert!(book.counted.lock().iter().map(|(name, n)| (name.as_str(), *n)).eq(expected));

@@ -9,7 +9,7 @@ mod yunet;
 
 use std::collections::HashMap;
 
-use rollcall_pipeline::metrics::{CameraMetrics, CounterName, Label, counter};
+use rollcall_pipeline::metrics::CameraMetrics;
 use rollcall_pipeline::ports::{FaceDetector, PartialSearch};
 use rollcall_pipeline::stage::{Outbox, Stage};
 use rollcall_pipeline::{CameraTuning, Detection, Fault, Frame, FrameFaces, Point, StreamKey};
@@ -57,8 +57,7 @@ impl Stage for DetectStage {
         for frame in batch {
             let stream = self.streams.entry(frame.key.clone()).or_insert_with_key(Stream::new);
             let look = stream.gate.look(&mut self.grids, &frame)?;
-            let labels = [Label::Camera(&frame.key.camera), Label::Reason(look.as_str())];
-            counter(CounterName::DetectorFrames, &labels).increment(1);
+            stream.metrics.looked(look.as_str());
             if look.is_stir() {
                 frame.attention.stirred();
             }
@@ -70,7 +69,7 @@ impl Stage for DetectStage {
                 Look::Places(places, _) => self.detector.detect_at(&frame, &places)?,
                 Look::Everywhere(_) => PartialSearch { faces: self.detector.detect(&frame)?, part: 1.0 },
             };
-            let metrics = &stream.metrics;
+            let metrics = &mut stream.metrics;
             metrics.faces_detected(found.len());
             let mut faces = Vec::with_capacity(found.len().min(MAX_FACES));
             let (width, height) = (frame.image.width() as f32, frame.image.height() as f32);
