@@ -116,6 +116,25 @@ impl Part {
         let (target, met) = target.unzip();
         self.rows.push(Row { what: what.into(), measured: measured.into(), target, met });
     }
+
+    fn markdown(&self) -> String {
+        let mut text = format!("\n## {}\n\n`{}`\n", self.name, self.command);
+        if !self.rows.is_empty() {
+            text.push_str("\n| what | measured | target | met |\n| --- | --- | --- | --- |\n");
+        }
+        for Row { what, measured, target, met } in &self.rows {
+            let met = met.map_or("", |met| if met { "yes" } else { "**no**" });
+            text.push_str(&format!("| {what} | {measured} | {} | {met} |\n", target.unwrap_or("")));
+        }
+        if !self.trouble.is_empty() {
+            text.push_str(&format!("\n- {}\n", self.trouble.join("\n- ")));
+        }
+        if let Some(why) = &self.not_measured {
+            let what = if self.rows.is_empty() { "Not measured" } else { "The rest was not measured" };
+            text.push_str(&format!("\n{what}: {why}\n"));
+        }
+        text
+    }
 }
 
 impl All {
@@ -306,24 +325,28 @@ impl Report {
     fn markdown(&self) -> String {
         let rows = || self.parts.iter().flat_map(|part| &part.rows);
         let (met, aimed) = (rows().filter(|r| r.met == Some(true)).count(), rows().filter(|r| r.met.is_some()).count());
-        let mut text = format!("# Evaluation\n\n{met} of {aimed} targets met.\n");
-        for part in &self.parts {
-            text.push_str(&format!("\n## {}\n\n`{}`\n\n", part.name, part.command));
-            if !part.rows.is_empty() {
-                text.push_str("| what | measured | target | met |\n| --- | --- | --- | --- |\n");
-            }
-            for Row { what, measured, target, met } in &part.rows {
-                let met = met.map_or("", |met| if met { "yes" } else { "**no**" });
-                text.push_str(&format!("| {what} | {measured} | {} | {met} |\n", target.unwrap_or("")));
-            }
-            for trouble in &part.trouble {
-                text.push_str(&format!("\n- {trouble}"));
-            }
-            if let Some(why) = &part.not_measured {
-                let what = if part.rows.is_empty() { "Not measured" } else { "The rest was not measured" };
-                text.push_str(&format!("{what}: {why}\n"));
-            }
-        }
-        text
+        let heading = format!("# Evaluation\n\n{met} of {aimed} targets met.\n");
+        std::iter::once(heading).chain(self.parts.iter().map(Part::markdown)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn table_trouble_and_what_was_not_measured_stand_apart() {
+        let mut part = Part {
+            name: "selfies",
+            command: "rollcall replay",
+            rows: Vec::new(),
+            trouble: vec!["Ada: no face".to_owned(), "Bob: blurred".to_owned()],
+            not_measured: Some("attack_replay is missing".to_owned()),
+        };
+        part.add("identified", "1 of 1", Some(("all", true)));
+        let text = Report { parts: vec![part] }.markdown();
+        let (_, after_table) = text.split_once("| identified | 1 of 1 | all | yes |\n").expect("the row");
+        let apart = "\n- Ada: no face\n- Bob: blurred\n\nThe rest was not measured: attack_replay is missing\n";
+        assert_eq!(after_table, apart);
     }
 }
