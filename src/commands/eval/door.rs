@@ -208,19 +208,56 @@ pub(super) struct Wrong {
 type Owners = HashMap<u64, Vec<(u64, String)>>;
 
 fn judge(truth: &Truth, tracks: &Tracks, events: &[AttendanceEvent], enrolled: &Enrolled) -> Figures {
-    let rows = &tracks.rows();
-    let mut of_frame: BTreeMap<u64, Vec<&TrackRow>> = BTreeMap::new();
-    for row in rows {
-        of_frame.entry(row.seq).or_default().push(row);
-    }
     // What was not analysed is no mistake.
-    let frames: BTreeSet<u64> = tracks.frames();
-    let mut tracking = Tracking::new();
-    let mut owners = Owners::new();
-    let (mut found, mut missed, mut wrong) = (0, 0, 0);
-    for frame in &frames {
-        let faces = truth.get(frame).map_or(&[][..], Vec::as_slice);
-        let tracks = of_frame.get(frame).map_or(&[][..], Vec::as_slice);
+    let (frames, rows) = (tracks.frames(), tracks.rows());
+    let boxes = Boxes::of(truth, &frames, &rows);
+    let said = Said::of(events, tracks, &rows, &boxes.owners, enrolled);
+    let left = enrolled.people.keys().filter(|name| !said.right.contains(*name));
+    let (review_right, missed) = left.cloned().partition(|name| said.review.contains(name));
+    Figures {
+        frames: frames.len(),
+        detection_recall: rate(boxes.found, boxes.found + boxes.missed),
+        detection_precision: rate(boxes.found, boxes.found + boxes.extra),
+        mota: boxes.tracking.mota(),
+        idf1: boxes.tracking.idf1(),
+        identity_switches: boxes.tracking.switches(),
+        enrolled: enrolled.people.keys().cloned().collect(),
+        pictures_refused: enrolled.refused.clone(),
+        marked_right: said.right.into_iter().collect(),
+        review_right,
+        missed,
+        marked_wrong: said.wrong,
+        judged: said.judged.len(),
+        rejected: said.judged.values().filter(|spoof| **spoof).count(),
+    }
+}
+
+/// How the boxes of tracks lie on those of people.
+#[derive(Default)]
+struct Boxes {
+    found: usize,
+    missed: usize,
+    /// Boxes where no face is labelled.
+    extra: usize,
+    tracking: Tracking<String, u64>,
+    owners: Owners,
+}
+
+impl Boxes {
+    fn of(truth: &Truth, frames: &BTreeSet<u64>, rows: &[TrackRow]) -> Self {
+        let mut of_frame: BTreeMap<u64, Vec<&TrackRow>> = BTreeMap::new();
+        for row in rows {
+            of_frame.entry(row.seq).or_default().push(row);
+        }
+        let mut boxes = Self::default();
+        for frame in frames {
+            let faces = truth.get(frame).map_or(&[][..], Vec::as_slice);
+            boxes.add(*frame, faces, of_frame.get(frame).map_or(&[][..], Vec::as_slice));
+        }
+        boxes
+    }
+
+    fn add(&mut self, frame: u64, faces: &[Labelled], tracks: &[&TrackRow]) {
         let (mut wanted, ignored): (Vec<_>, Vec<_>) =
             faces.iter().partition(|face| face.face && face.bbox.w >= MIN_FACE_PX);
         wanted.sort_by(|a, b| b.bbox.w.total_cmp(&a.bbox.w));
@@ -230,11 +267,11 @@ fn judge(truth: &Truth, tracks: &Tracks, events: &[AttendanceEvent], enrolled: &
             let best = open.max_by(|a, b| a.bbox.iou(&face.bbox).total_cmp(&b.bbox.iou(&face.bbox)));
             match best.filter(|track| track.bbox.iou(&face.bbox) >= MATCH_IOU) {
                 Some(track) => {
-                    found += 1;
+                    self.found += 1;
                     counted.push(track);
-                    owners.entry(track.id).or_default().push((*frame, face.id.clone()));
+                    self.owners.entry(track.id).or_default().push((frame, face.id.clone()));
                 }
-                None => missed += 1,
+                None => self.missed += 1,
             }
         }
         // A face that nobody asked for is no mistake.
@@ -244,58 +281,61 @@ fn judge(truth: &Truth, tracks: &Tracks, events: &[AttendanceEvent], enrolled: &
             .filter(|track| track.bbox.w >= MIN_FACE_PX && ignored.iter().all(|i| i.bbox.iou(&track.bbox) <= 0.2))
             .copied()
             .collect();
-        wrong += extra.len();
+        self.extra += extra.len();
         counted.extend(extra);
         let truths: Vec<_> = wanted.iter().map(|face| (face.id.clone(), face.bbox)).collect();
-        tracking.add(&truths, &counted.iter().map(|track| (track.id, track.bbox)).collect::<Vec<_>>());
+        self.tracking.add(&truths, &counted.iter().map(|track| (track.id, track.bbox)).collect::<Vec<_>>());
     }
-    let names: HashMap<PersonId, &str> = enrolled.people.iter().map(|(name, id)| (*id, name.as_str())).collect();
-    let (mut right, mut review, mut marked_wrong) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
-    let track_of = |event: &AttendanceEvent| tracks.number(&event.decision.key, event.decision.track);
-    for event in events {
-        let track = track_of(event);
-        let named = |person: PersonId| names.get(&person).map(|name| (*name).to_owned());
-        match (event.kind, event.person()) {
-            (EventKind::Unknown | EventKind::Spoof, _) | (EventKind::Ambiguous, Some(_)) => {}
-            (EventKind::Ambiguous, None) => {
-                let first = event.decision.candidates.first().and_then(|c| named(c.person));
-                review.extend(first.filter(|name| owner(&owners, rows, track, None).as_ref() == Some(name)));
+}
+
+/// What the events say of people.
+#[derive(Default)]
+struct Said {
+    /// Marked as who they are.
+    right: BTreeSet<String>,
+    /// Left for review with the right name first.
+    review: BTreeSet<String>,
+    wrong: Vec<Wrong>,
+    /// Tracks of people, and whether they were ever taken for pictures.
+    judged: HashMap<u64, bool>,
+}
+
+impl Said {
+    fn of(
+        events: &[AttendanceEvent],
+        tracks: &Tracks,
+        rows: &[TrackRow],
+        owners: &Owners,
+        enrolled: &Enrolled,
+    ) -> Self {
+        let names: HashMap<PersonId, &String> = enrolled.people.iter().map(|(name, id)| (*id, name)).collect();
+        let name_of = |person: PersonId| names.get(&person).map(|name| (*name).clone());
+        let mut said = Self::default();
+        for event in events {
+            let track = tracks.number(&event.decision.key, event.decision.track);
+            let of = owner(owners, rows, track, None);
+            if of.is_some() {
+                let spoof = matches!(event.decision.liveness, LivenessVerdict::Spoof(_));
+                *said.judged.entry(track).or_default() |= spoof;
             }
-            (_, Some(person)) => {
-                let named = named(person).unwrap_or_default();
-                let truth = owner(&owners, rows, track, Some(person));
-                if truth.as_ref() == Some(&named) {
-                    right.insert(named);
-                } else {
-                    marked_wrong.push(Wrong { named, truth, track });
+            match event.person() {
+                Some(person) if event.kind.names_somebody() => {
+                    let named = name_of(person).unwrap_or_default();
+                    let truth = owner(owners, rows, track, Some(person));
+                    if truth.as_ref() == Some(&named) {
+                        said.right.insert(named);
+                    } else {
+                        said.wrong.push(Wrong { named, truth, track });
+                    }
                 }
+                None if event.kind == EventKind::Ambiguous => {
+                    let first = event.decision.candidates.first().and_then(|c| name_of(c.person));
+                    said.review.extend(first.filter(|name| of.as_ref() == Some(name)));
+                }
+                _ => {}
             }
-            (_, None) => {}
         }
-    }
-    let owned = events.iter().filter(|event| owner(&owners, rows, track_of(event), None).is_some());
-    let judged: HashMap<u64, bool> = owned.fold(HashMap::new(), |mut judged, event| {
-        let spoof = matches!(event.decision.liveness, LivenessVerdict::Spoof(_));
-        *judged.entry(track_of(event)).or_default() |= spoof;
-        judged
-    });
-    let left = enrolled.people.keys().filter(|name| !right.contains(*name));
-    let (review_right, missed_people): (Vec<_>, Vec<_>) = left.cloned().partition(|name| review.contains(name));
-    Figures {
-        frames: frames.len(),
-        detection_recall: rate(found, found + missed),
-        detection_precision: rate(found, found + wrong),
-        mota: tracking.mota(),
-        idf1: tracking.idf1(),
-        identity_switches: tracking.switches(),
-        enrolled: enrolled.people.keys().cloned().collect(),
-        pictures_refused: enrolled.refused.clone(),
-        marked_right: right.into_iter().collect(),
-        review_right,
-        missed: missed_people,
-        marked_wrong,
-        judged: judged.len(),
-        rejected: judged.values().filter(|spoof| **spoof).count(),
+        said
     }
 }
 
@@ -304,7 +344,8 @@ fn owner(owners: &Owners, rows: &[TrackRow], track: u64, person: Option<PersonId
     let of = owners.get(&track)?;
     let named = rows.iter().filter(|row| row.id == track && row.person == person && person.is_some());
     let at = named.map(|row| row.seq).min().or_else(|| of.iter().map(|(frame, _)| *frame).max())?;
-    let mut votes: HashMap<&str, usize> = HashMap::new();
+    // In the order of names, so that a tie comes out the same each time.
+    let mut votes: BTreeMap<&str, usize> = BTreeMap::new();
     for (frame, id) in of {
         if (at.saturating_sub(OWNER_FRAMES)..=at).contains(frame) {
             *votes.entry(id).or_default() += 1;

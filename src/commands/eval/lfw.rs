@@ -2,7 +2,7 @@
 //!
 //! A pair of which a picture has no face that the detector finds is an error whatever the pair is, and is never accepted.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -110,11 +110,11 @@ fn pair(line: &str) -> anyhow::Result<Pair> {
     }
 }
 
-fn embed_all(vision: &Vision, dir: &Path, folds: &[Vec<Pair>]) -> anyhow::Result<HashMap<Picture, Option<Embedding>>> {
+fn embed_all(vision: &Vision, dir: &Path, folds: &[Vec<Pair>]) -> anyhow::Result<BTreeMap<Picture, Option<Embedding>>> {
     let pictures: BTreeSet<&Picture> = folds.iter().flatten().flat_map(|pair| [&pair.a, &pair.b]).collect();
     let (mut detector, mut embedder) = (vision.detector()?, vision.embedder()?);
     let progress = output::progress(pictures.len());
-    let mut found = HashMap::new();
+    let mut found = BTreeMap::new();
     for picture in pictures {
         let path = dir.join(picture.file());
         let image = read(&path).with_context(|| format!("{}", path.display()))?;

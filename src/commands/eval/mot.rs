@@ -24,11 +24,6 @@ pub(super) struct Tracking<T, H> {
 }
 
 impl<T: Clone + Eq + Hash, H: Copy + Eq + Hash> Tracking<T, H> {
-    /// Nothing seen yet.
-    pub(super) fn new() -> Self {
-        Self { last: HashMap::new(), together: HashMap::new(), truths: 0, hypotheses: 0, matches: 0, switches: 0 }
-    }
-
     /// One frame.
     pub(super) fn add(&mut self, truths: &[(T, Rect)], tracks: &[(H, Rect)]) {
         self.truths += truths.len();
@@ -119,7 +114,7 @@ mod tests {
 
     #[test]
     fn perfect_tracking_scores_one() {
-        let mut tracking = Tracking::new();
+        let mut tracking = Tracking::default();
         for i in 0..10 {
             let x = i as f32;
             tracking.add(&[("a", at(x)), ("b", at(x + 50.0))], &[(1, at(x + 50.0)), (2, at(x))]);
@@ -129,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_track_that_changes_its_person_in_the_middle_halves_idf1() {
-        let mut tracking = Tracking::new();
+        let mut tracking = Tracking::default();
         for i in 0..10 {
             let track = if i < 5 { 1 } else { 2 };
             tracking.add(&[("a", at(0.0))], &[(track, at(0.0))]);
@@ -140,7 +135,7 @@ mod tests {
 
     #[test]
     fn misses_and_false_tracks_count_against_it() {
-        let mut tracking = Tracking::new();
+        let mut tracking = Tracking::default();
         tracking.add(&[("a", at(0.0)), ("b", at(100.0))], &[(1, at(0.0)), (9, at(300.0))]);
         assert!((tracking.mota() - 0.0).abs() < 1e-9);
         assert!((tracking.idf1() - 0.5).abs() < 1e-9);
@@ -148,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_match_stays_while_it_fits_even_if_another_fits_better() {
-        let mut tracking = Tracking::new();
+        let mut tracking = Tracking::default();
         tracking.add(&[("a", at(0.0))], &[(1, at(0.0))]);
         tracking.add(&[("a", at(0.0))], &[(1, at(3.0)), (2, at(0.0))]);
         assert_eq!(tracking.switches(), 0);
