@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use rollcall_faces::Examiner;
-use rollcall_pipeline::{Embedding, Fault};
+use rollcall_pipeline::{Embedding, Fault, PersonId};
+use uuid::Uuid;
 
 use crate::compose::Vision;
 
@@ -15,6 +16,8 @@ const ENDINGS: [&str; 6] = ["jpg", "jpeg", "png", "webp", "gif", "bmp"];
 /// Endings of pictures that cannot be read: whoever put one there is told, instead of being left out in silence.
 const UNREADABLE_ENDINGS: [&str; 12] =
     ["heic", "heif", "hif", "avif", "jxl", "jp2", "tif", "tiff", "dng", "cr2", "nef", "arw"];
+/// People of one folder have the same ids each time.
+const PEOPLE: Uuid = Uuid::from_u128(0x3f0c_7d0e_93c1_4b7f_8a5e_56b1_0f4e_2d19);
 const MAX_PICTURES: usize = 200_000;
 const MAX_NAME: usize = 120;
 
@@ -77,6 +80,11 @@ fn is_picture(path: &Path) -> bool {
     let ending = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
     let is_picture = |e: String| ENDINGS.contains(&e.as_str()) || UNREADABLE_ENDINGS.contains(&e.as_str());
     ending.is_none_or(is_picture) && path.is_file()
+}
+
+/// Who is meant by a name, where nobody is stored.
+pub(crate) fn person_of(name: &str) -> PersonId {
+    PersonId(Uuid::new_v5(&PEOPLE, name.as_bytes()))
 }
 
 /// Looks at pictures with networks of its own. `known` are the templates that are enrolled already, by name.

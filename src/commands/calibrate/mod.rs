@@ -13,11 +13,10 @@ use rollcall_pipeline::config::Config;
 use rollcall_pipeline::{Embedding, GalleryVersion, ModelId, PersonId};
 use rollcall_stages::matching::Gallery;
 use rollcall_stages::matching::calibration::Traffic;
-use uuid::Uuid;
 
 use crate::cli::{CalibrateOptions, Place};
 use crate::compose::Vision;
-use crate::enrolment::{examiner, scan};
+use crate::enrolment::{examiner, person_of, scan};
 use crate::settings::recognition_settings;
 use crate::{database, output};
 
@@ -87,7 +86,7 @@ fn of_folder(place: &Place, config: &Config, dir: &Path) -> anyhow::Result<Peopl
         };
         match looked {
             Ok(shot) => {
-                let id = PersonId(Uuid::new_v5(&Uuid::NAMESPACE_OID, picture.person.as_bytes()));
+                let id = person_of(&picture.person);
                 names.insert(id, picture.person);
                 templates.push((id, shot.embedding));
             }

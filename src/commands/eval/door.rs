@@ -23,14 +23,13 @@ use rollcall_stages::decode::VideoFile;
 use rollcall_stages::matching::Gallery;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use uuid::Uuid;
 
 use super::boxes::{self, Labelled, Truth};
 use super::mot::{MATCH_IOU, Tracking};
 use super::{rate, write_json};
 use crate::cli::{DoorOptions, Place};
 use crate::compose::Vision;
-use crate::enrolment::examiner;
+use crate::enrolment::{examiner, person_of};
 use crate::offline::{Feed, Offline, TrackRow, Tracks, sees_blinks, tuning, unreadable};
 use crate::output;
 
@@ -151,15 +150,14 @@ struct Enrolled {
 
 fn enrol(vision: &Vision, video: &Path, moments: &[Moment], clock: &Arc<dyn Clock>) -> anyhow::Result<Enrolled> {
     let mut examiner = examiner(vision, [])?;
-    let id = |person: &str| PersonId(Uuid::new_v5(&Uuid::NAMESPACE_OID, person.as_bytes()));
-    let people = moments.iter().map(|m| (m.id.clone(), id(&m.id))).collect();
+    let people = moments.iter().map(|m| (m.id.clone(), person_of(&m.id))).collect();
     let (mut templates, mut refused) = (Vec::new(), Vec::new());
     let named = |reason| unreadable(video, &reason);
     for frame in VideoFile::open(video, Default::default(), Arc::clone(clock)).map_err(named)? {
         let frame = frame.map_err(named)?;
         for moment in moments.iter().filter(|m| m.frame == frame.index) {
             match examiner.examine_image(&moment.id, &cut(&frame.image, &moment.bbox))? {
-                Ok(shot) => templates.push((id(&moment.id), shot.embedding)),
+                Ok(shot) => templates.push((person_of(&moment.id), shot.embedding)),
                 Err(refusal) => refused.push(format!("{} at frame {}: {refusal}", moment.id, moment.frame)),
             }
         }

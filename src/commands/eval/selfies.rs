@@ -9,14 +9,13 @@ use rollcall_attendance::Roster;
 use rollcall_faces::Bytes;
 use rollcall_pipeline::config::Config;
 use rollcall_pipeline::ports::NoObserver;
-use rollcall_pipeline::{AttendanceEvent, Clock, Embedding, GalleryVersion, LivenessVerdict, MatchOutcome, PersonId};
+use rollcall_pipeline::{AttendanceEvent, Clock, Embedding, GalleryVersion, LivenessVerdict, PersonId};
 use rollcall_stages::matching::Gallery;
-use uuid::Uuid;
 
 use super::door::Collect;
 use super::liveness::{PICTURES, VIDEOS, find, has_ending};
 use crate::compose::Vision;
-use crate::enrolment::examiner;
+use crate::enrolment::{examiner, person_of};
 use crate::offline::{Feed, Offline, tuning};
 
 /// Somebody with a selfie, and maybe a video.
@@ -57,17 +56,13 @@ pub(super) fn enrol(vision: &Vision, people: &[Person]) -> anyhow::Result<Enroll
     for person in people {
         match Bytes::read(&person.picture) {
             Ok(bytes) => match examiner.examine(&person.name, &bytes)? {
-                Ok(shot) => enrolled.templates.push((id(&person.name), shot.embedding)),
+                Ok(shot) => enrolled.templates.push((person_of(&person.name), shot.embedding)),
                 Err(why) => enrolled.refused.push(format!("{}: {why}", person.name)),
             },
             Err(why) => enrolled.refused.push(format!("{}: {why}", person.name)),
         }
     }
     Ok(enrolled)
-}
-
-fn id(name: &str) -> PersonId {
-    PersonId(Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()))
 }
 
 /// What became of a video.
@@ -106,17 +101,14 @@ pub(super) fn show(
     let (fed, _) = offline.run(feed, Box::new(Collect(Arc::clone(&events))), clock)?;
     fed.whole(video)?;
     let events: Vec<AttendanceEvent> = std::mem::take(&mut events.lock());
-    let named = |event: &AttendanceEvent| match &event.decision.outcome {
-        MatchOutcome::Identified(found) => Some(found.person),
-        MatchOutcome::Ambiguous | MatchOutcome::Unknown => None,
-    };
-    let right = events.iter().find(|event| named(event) == Some(id(name)));
+    let shown = person_of(name);
+    let right = events.iter().find(|event| event.person() == Some(shown));
     Ok(Shown {
         video: video.display().to_string(),
         identified: right.is_some(),
         marked: events.iter().any(|event| event.kind.names_somebody()),
         spoof: events.iter().any(|event| matches!(event.decision.liveness, LivenessVerdict::Spoof(_))),
-        named_wrongly: events.iter().any(|event| named(event).is_some_and(|person| person != id(name))),
+        named_wrongly: events.iter().any(|event| event.person().is_some_and(|person| person != shown)),
         after_s: right.map(|event| event.decision.decided.media.0 as f64 / 1e9),
     })
 }

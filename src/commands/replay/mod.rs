@@ -18,19 +18,15 @@ use rollcall_pipeline::ports::Observer;
 use rollcall_pipeline::{CameraTuning, Clock, Embedding, GalleryVersion, PersonId, SystemClock};
 use rollcall_sinks::JsonLines;
 use rollcall_stages::matching::Gallery;
-use uuid::Uuid;
 
 use crate::cli::{Place, ReplayOptions};
 use crate::compose::Vision;
-use crate::enrolment::{examiner, scan};
+use crate::enrolment::{examiner, person_of, scan};
 use crate::offline::{Feed, Offline, Tracks, sees_blinks, tuning};
 use crate::output;
 
 use counted::{Counted, Counts};
 use summary::{Start, Summary};
-
-/// People of one folder have the same ids in each replay of it.
-const PEOPLE: Uuid = Uuid::from_u128(0x3f0c_7d0e_93c1_4b7f_8a5e_56b1_0f4e_2d19);
 
 pub(super) fn run(place: &Place, options: &ReplayOptions) -> anyhow::Result<ExitCode> {
     let (config, _) = place.load_config()?;
@@ -96,7 +92,7 @@ fn people(vision: &Vision, dir: &Path) -> anyhow::Result<People> {
         };
         match shot {
             Ok(shot) => {
-                let id = PersonId(Uuid::new_v5(&PEOPLE, picture.person.as_bytes()));
+                let id = person_of(&picture.person);
                 names.insert(id, picture.person);
                 templates.push((id, shot.embedding));
             }
