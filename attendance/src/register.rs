@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use rollcall_pipeline::{
-    AttendanceEvent, CameraId, Decision, EventId, EventKind, Mark, MarkStatus, MatchOutcome, PersonId, Repeat,
-    RepeatRule, SessionId, WallTime,
+    AttendanceEvent, CameraId, Decision, EventId, EventKind, Mark, MarkStatus, PersonId, Repeat, RepeatRule, SessionId,
+    WallTime,
 };
 
 use crate::policy::{DecisionPolicy, Verdict, decide};
@@ -206,11 +206,7 @@ fn kind_of(status: MarkStatus) -> EventKind {
 
 /// A track has at most one decision at a time, so its media time tells the track's decisions apart without any memory.
 fn event_id(decision: &Decision, kind: EventKind) -> EventId {
-    let person = match decision.outcome {
-        MatchOutcome::Identified(m) => Some(m.person),
-        MatchOutcome::Ambiguous | MatchOutcome::Unknown => None,
-    };
     // Milliseconds wrap after 49 days, longer than any track lasts.
     let occurrence = decision.decided.media.as_millis() as u32;
-    EventId::derive(&decision.key, decision.track, person, kind.as_str(), occurrence)
+    EventId::derive(&decision.key, decision.track, decision.outcome.person(), kind.as_str(), occurrence)
 }

@@ -38,6 +38,16 @@ pub enum MatchOutcome {
     Unknown,
 }
 
+impl MatchOutcome {
+    /// The person named, if one is.
+    pub fn person(&self) -> Option<PersonId> {
+        match self {
+            Self::Identified(found) => Some(found.person),
+            Self::Ambiguous | Self::Unknown => None,
+        }
+    }
+}
+
 /// What a name lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Lack {

@@ -191,9 +191,6 @@ pub struct AttendanceEvent {
 impl AttendanceEvent {
     /// The person named, if one is.
     pub fn person(&self) -> Option<PersonId> {
-        match self.decision.outcome {
-            crate::MatchOutcome::Identified(m) => Some(m.person),
-            _ => None,
-        }
+        self.decision.outcome.person()
     }
 }

@@ -24,7 +24,7 @@ use std::time::Duration;
 use rollcall_pipeline::ports::{Expectations, Judge, Matcher, Observer};
 use rollcall_pipeline::stage::{Outbox, Stage};
 use rollcall_pipeline::{
-    AttendanceEvent, Decision, EventKind, Fault, FrameTime, LiveShot, LivenessVerdict, MatchOutcome, StreamKey, Tracked,
+    AttendanceEvent, Decision, EventKind, Fault, FrameTime, LiveShot, LivenessVerdict, StreamKey, Tracked,
 };
 
 use people::{People, Person, Said};
@@ -66,7 +66,7 @@ impl MatchStage {
         let person = people.shot(shot, &*self.ports.matcher, &*self.ports.observer, &self.recognition);
         if let Some(decision) = decide(&key, person, &self.ports, &self.recognition, &self.liveness, time, false) {
             let event = self.ports.judge.judge(decision);
-            let marked = is_mark(event.kind);
+            let marked = event.kind.names_somebody();
             person.said = Some(Said { at: time, marked, spoof: event.kind == EventKind::Spoof });
             self.ports.observer.named(&key, person.track, seq, event.person().filter(|_| marked));
             out.send(event);
@@ -83,14 +83,6 @@ impl MatchStage {
                 out.send(self.ports.judge.judge(decision));
             }
         }
-    }
-}
-
-/// Whether an event says that somebody was here.
-fn is_mark(kind: EventKind) -> bool {
-    match kind {
-        EventKind::Recorded | EventKind::Debounced | EventKind::OffRoster | EventKind::OffSchedule => true,
-        EventKind::Unknown | EventKind::Ambiguous | EventKind::Spoof => false,
     }
 }
 
@@ -144,11 +136,7 @@ fn decide(
     let expected = ports.expectations.expected(&person.tuning.room, now.captured);
     let ranking = ports.matcher.rank(&probe, expected.as_deref());
     let (outcome, grounds) = evidence.outcome(&ranking, recognition, over)?;
-    let named = match outcome {
-        MatchOutcome::Identified(found) => Some(found.person),
-        MatchOutcome::Ambiguous | MatchOutcome::Unknown => None,
-    };
-    let alive = evidence.liveness(liveness, ports.judge.waits_when_small(), named, over)?;
+    let alive = evidence.liveness(liveness, ports.judge.waits_when_small(), outcome.person(), over)?;
     if person.said.is_some_and(|said| !adds(&said, &alive, recognition, now, over)) {
         return None;
     }

@@ -107,8 +107,26 @@ impl EnrolGates {
     ///
     /// # Errors
     /// That reason.
-    pub fn check(&self, quality: &ShotQuality) -> Result<(), RefusedPicture> {
-        check(quality, self)
+    pub fn check(&self, q: &ShotQuality) -> Result<(), RefusedPicture> {
+        if q.eye_distance_px < self.min_eye_distance_px {
+            return Err(RefusedPicture::TooSmall { eye_distance_px: q.eye_distance_px, min: self.min_eye_distance_px });
+        }
+        if q.pose.yaw.abs() > self.max_yaw || q.pose.pitch.abs() > self.max_pitch {
+            return Err(RefusedPicture::ExtremePose { yaw: q.pose.yaw, pitch: q.pose.pitch });
+        }
+        if q.brightness < self.min_brightness {
+            return Err(RefusedPicture::Dark { brightness: q.brightness });
+        }
+        if q.brightness > self.max_brightness {
+            return Err(RefusedPicture::OverExposed { brightness: q.brightness });
+        }
+        if q.contrast < self.min_contrast && q.brightness < HALF_LIGHT {
+            return Err(RefusedPicture::Dark { brightness: q.brightness });
+        }
+        if q.contrast < self.min_contrast || q.sharpness < self.min_sharpness {
+            return Err(RefusedPicture::Blurred { sharpness: q.sharpness });
+        }
+        Ok(())
     }
 
     /// The only face, or the one that all others are clearly behind.
@@ -116,7 +134,14 @@ impl EnrolGates {
     /// # Errors
     /// [`RefusedPicture::NoFace`], [`RefusedPicture::SeveralFaces`].
     pub fn main_face<'a>(&self, faces: &'a [Detection]) -> Result<&'a Detection, RefusedPicture> {
-        main_face(faces, self)
+        let mut faces: Vec<&Detection> = faces.iter().filter(|face| face.score >= self.min_score).collect();
+        faces.sort_by(|a, b| b.bbox.area().total_cmp(&a.bbox.area()));
+        match faces[..] {
+            [] => Err(RefusedPicture::NoFace),
+            [face] => Ok(face),
+            [face, next, ..] if face.bbox.area() >= self.dominance * next.bbox.area() => Ok(face),
+            _ => Err(RefusedPicture::SeveralFaces { faces: faces.len() }),
+        }
     }
 }
 
@@ -130,7 +155,7 @@ pub fn find_main(
     gates: &EnrolGates,
 ) -> Result<Result<MainFace, RefusedPicture>, Fault> {
     let faces = search::faces(picture, detector)?;
-    Ok(main_face(&faces, gates).map(|face| {
+    Ok(gates.main_face(&faces).map(|face| {
         let aligned = chip::align(&picture.view(), &face.landmarks);
         let quality = chip::quality(face, &aligned);
         MainFace { face: *face, aligned, quality }
@@ -151,7 +176,7 @@ pub fn examine(
         Ok(found) => found,
         Err(refused) => return Ok(Err(refused)),
     };
-    if let Err(refused) = check(&quality, gates) {
+    if let Err(refused) = gates.check(&quality) {
         return Ok(Err(refused));
     }
     let chip = FaceChip { aligned, context: Vec::new() };
@@ -159,39 +184,4 @@ pub fn examine(
     Ok(embedding
         .map(|embedding| EnrolShot { embedding, quality, bbox: face.bbox })
         .ok_or(RefusedPicture::Blurred { sharpness: quality.sharpness }))
-}
-
-/// The only face, or the one that all others are clearly behind.
-fn main_face<'a>(faces: &'a [Detection], gates: &EnrolGates) -> Result<&'a Detection, RefusedPicture> {
-    let mut faces: Vec<&Detection> = faces.iter().filter(|face| face.score >= gates.min_score).collect();
-    faces.sort_by(|a, b| b.bbox.area().total_cmp(&a.bbox.area()));
-    match faces[..] {
-        [] => Err(RefusedPicture::NoFace),
-        [face] => Ok(face),
-        [face, next, ..] if face.bbox.area() >= gates.dominance * next.bbox.area() => Ok(face),
-        _ => Err(RefusedPicture::SeveralFaces { faces: faces.len() }),
-    }
-}
-
-/// The first gate that a face does not pass.
-fn check(q: &ShotQuality, gates: &EnrolGates) -> Result<(), RefusedPicture> {
-    if q.eye_distance_px < gates.min_eye_distance_px {
-        return Err(RefusedPicture::TooSmall { eye_distance_px: q.eye_distance_px, min: gates.min_eye_distance_px });
-    }
-    if q.pose.yaw.abs() > gates.max_yaw || q.pose.pitch.abs() > gates.max_pitch {
-        return Err(RefusedPicture::ExtremePose { yaw: q.pose.yaw, pitch: q.pose.pitch });
-    }
-    if q.brightness < gates.min_brightness {
-        return Err(RefusedPicture::Dark { brightness: q.brightness });
-    }
-    if q.brightness > gates.max_brightness {
-        return Err(RefusedPicture::OverExposed { brightness: q.brightness });
-    }
-    if q.contrast < gates.min_contrast && q.brightness < HALF_LIGHT {
-        return Err(RefusedPicture::Dark { brightness: q.brightness });
-    }
-    if q.contrast < gates.min_contrast || q.sharpness < gates.min_sharpness {
-        return Err(RefusedPicture::Blurred { sharpness: q.sharpness });
-    }
-    Ok(())
 }
