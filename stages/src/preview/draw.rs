@@ -1,5 +1,7 @@
 //! Which boxes and words are drawn into a frame, and where.
 
+use std::borrow::Cow;
+
 use parking_lot::Mutex;
 use rollcall_pipeline::{Image, PersonId, Rect, TrackId};
 
@@ -60,11 +62,11 @@ pub(super) fn label(job: &Job, who: &Mutex<Who>, name_of: &dyn Fn(PersonId) -> O
 }
 
 /// The picture with what its viewers may see. `image` is what the boxes were measured in.
-pub(super) fn overlaid(plain: &Canvas, image: &Image, overlay: Overlay, faces: &[Face]) -> Canvas {
-    let mut canvas = plain.clone();
-    if overlay == Overlay::None {
-        return canvas;
+pub(super) fn overlaid<'a>(plain: &'a Canvas, image: &Image, overlay: Overlay, faces: &[Face]) -> Cow<'a, Canvas> {
+    if overlay == Overlay::None || faces.is_empty() {
+        return Cow::Borrowed(plain);
     }
+    let mut canvas = plain.clone();
     let scale = (canvas.width() as f32 / image.width() as f32, canvas.height() as f32 / image.height() as f32);
     let thickness = if canvas.width() >= 960 { 3 } else { 2 };
     for face in faces {
@@ -77,7 +79,7 @@ pub(super) fn overlaid(plain: &Canvas, image: &Image, overlay: Overlay, faces: &
         let text = if overlay == Overlay::Names { &face.named } else { &face.plain };
         canvas.label(text, area.left, area.top - LINE as i32 - 2, WHITE, BLACK);
     }
-    canvas
+    Cow::Owned(canvas)
 }
 
 fn area(bbox: &Rect, (x, y): (f32, f32)) -> Area {
