@@ -218,9 +218,6 @@ struct Shared {
 #[derive(Clone, Debug)]
 pub struct FrameMux(Arc<Shared>);
 
-/// Frames that wait for each camera: one that is taken next, and one that replaces it when the lane is behind.
-pub const DEFAULT_CAPACITY: NonZeroUsize = NonZeroUsize::new(2).expect("2 is not 0");
-
 impl FrameMux {
     /// A mux without cameras whose rings hold `capacity` frames each.
     pub fn new(mode: MuxMode, capacity: NonZeroUsize) -> Self {

@@ -62,20 +62,16 @@ impl Config {
             .add_source(from_env)
             .build()
             .map_err(|error| syntax(where_and_what(&error, text)))?;
-        let (raw, mut problems) = read(plain_table(merged.cache), &env);
+        let (raw, problems) = read(plain_table(merged.cache), &env);
         let base = path.parent().unwrap_or(Path::new(""));
-        let config = validate(&raw, base, &env, &mut problems);
-        match config {
-            Some(config) if problems.is_empty() => Ok(config),
-            _ => Err(ConfigError::Invalid(problems)),
-        }
+        let (config, problems) = validate(&raw, base, &env, problems);
+        if problems.is_empty() { Ok(config) } else { Err(ConfigError::Invalid(problems)) }
     }
 
     /// What is in force when nothing is configured.
     pub fn defaults() -> Self {
-        let mut problems = Vec::new();
-        validate(&RawConfig::default(), Path::new(""), &HashMap::new(), &mut problems)
-            .expect("the defaults are valid: a test checks it")
+        // They have no problems: a test checks it.
+        validate(&RawConfig::default(), Path::new(""), &HashMap::new(), Vec::new()).0
     }
 }
 

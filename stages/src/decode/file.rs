@@ -36,11 +36,6 @@ impl VideoFile {
     pub fn info(&self) -> &StreamInfo {
         self.stream.info()
     }
-
-    /// How many warnings the decoder gave so far: a hint at damage that was bridged.
-    pub fn warnings(&self) -> u64 {
-        self.stream.warnings()
-    }
 }
 
 impl Iterator for VideoFile {

@@ -104,7 +104,6 @@ pub(super) struct Stream {
     info: StreamInfo,
     frames: u64,
     last_media: MediaTime,
-    warnings: u64,
     unsupported: Option<DisconnectReason>,
 }
 
@@ -166,7 +165,6 @@ impl Stream {
             info: StreamInfo::default(),
             frames: 0,
             last_media: MediaTime(0),
-            warnings: 0,
             unsupported: None,
         };
         if stream.pipeline.set_state(gst::State::Playing).is_err() {
@@ -232,11 +230,6 @@ impl Stream {
     /// What of it is not decoded.
     pub(super) fn intake(&self) -> &Intake {
         &self.intake
-    }
-
-    /// How many warnings GStreamer gave about this stream.
-    pub(super) fn warnings(&self) -> u64 {
-        self.warnings
     }
 
     fn frame(&mut self, sample: &gst::Sample) -> Result<DecodedFrame, DisconnectReason> {
@@ -312,7 +305,6 @@ impl Stream {
                     }
                 }
                 gst::MessageView::Warning(warning) => {
-                    self.warnings += 1;
                     tracing::debug!(text = %failure::Text(warning.error().message()), "gstreamer warning");
                 }
                 gst::MessageView::Error(error) => {

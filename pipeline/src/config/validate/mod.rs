@@ -22,15 +22,15 @@ use super::types::{
     ReviewOrMark, SiteConfig, SpoolConfig,
 };
 
-/// Checks everything. `None` only if a part that has no stand-in is missing; otherwise the configuration counts if
-/// `problems` is still empty.
+/// Checks everything, beside the `problems` that are known already. What comes with problems does not count: it has stand-ins
+/// for what is wrong, or lacks it.
 pub(super) fn validate(
     raw: &RawConfig,
     base: &Path,
     env: &HashMap<String, String>,
-    problems: &mut Vec<Problem>,
-) -> Option<Config> {
-    let mut c = Checker::new(base, env, std::mem::take(problems));
+    problems: Vec<Problem>,
+) -> (Config, Vec<Problem>) {
+    let mut c = Checker::new(base, env, problems);
     let site_zone = c.time_zone("site.time_zone", &raw.site.time_zone);
     let attendance = AttendanceConfig {
         debounce: c.seconds("attendance.debounce_s", raw.attendance.debounce_s, 0..=86_400),
@@ -94,8 +94,7 @@ pub(super) fn validate(
         rooms,
         cameras,
     };
-    *problems = c.into_problems();
-    Some(config)
+    (config, c.into_problems())
 }
 
 fn lane(c: &mut Checker<'_>, raw: &RawLane, cameras: usize) -> LaneConfig {
