@@ -1,6 +1,7 @@
 //! The face engine as the API sees it: one for the whole daemon, beside the lane and behind it in priority.
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -83,7 +84,11 @@ impl FaceDesk {
     ) -> anyhow::Result<Self> {
         let Parts { gallery, shots, rules, store, sink, check_in, clips } = parts;
         // What a crash left behind shows people.
-        drop(fs::remove_dir_all(&clips));
+        if let Err(error) = fs::remove_dir_all(&clips)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(dir = %clips.display(), %error, "clips of before cannot be removed: they show people");
+        }
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&clips);
         made.with_context(|| format!("cannot make {}", clips.display()))?;
         let options = EngineOptions { eager: false, temp_dir: clips, ..EngineOptions::default() };
