@@ -355,16 +355,13 @@ impl Daemon {
                 return;
             }
         };
-        let mut change = Reload::diff(&self.config, &new);
-        if change.rules
-            && let Err(error) = self.people.apply(&new)
-        {
+        let rules = Reload::diff(&self.config, &new).rules;
+        if rules && let Err(error) = self.people.apply(&new) {
             tracing::error!("the configuration stays as it is: {error:#}");
             return;
         }
-        let cameras = self.cameras.lock().configure(&new.cameras);
-        self.apply_cameras(&cameras);
-        change = Reload { rules: change.rules, needs_restart: change.needs_restart, ..cameras };
+        let change = self.cameras.lock().configure(&new.cameras);
+        self.apply_cameras(&change);
         let waiting = Reload::diff(&self.started_with, &new).needs_restart;
         if !waiting.is_empty() {
             tracing::warn!(sections = waiting.join(", "), "changed, but in force only after a restart");
@@ -374,7 +371,7 @@ impl Daemon {
             removed = change.removed.len(),
             restarted = change.restart.len(),
             retuned = change.retune.len(),
-            rules = change.rules,
+            rules,
             "configuration reloaded"
         );
         self.config = new;
