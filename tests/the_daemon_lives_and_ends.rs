@@ -272,8 +272,10 @@ fn a_database_that_is_away_is_waited_for_and_told() {
     let (status, body) = daemon.get("/health/ready");
     let body: Value = serde_json::from_str(&body).unwrap();
     assert_eq!((status, &body["database"]["ready"], &body["lane"]["ready"]), (503, &false.into(), &true.into()));
-    let decoded =
-        Scrape::of(&daemon).all("rollcall_camera_frames_decoded_total").map(|(_, frames)| frames).sum::<f64>();
+    let metrics = Scrape::of(&daemon);
+    let ready = |part: &str| metrics.value(&format!("rollcall_ready{{part=\"{part}\"}}"));
+    assert_eq!(["database", "models", "lane"].map(ready), [0.0, 1.0, 1.0], "who watches metrics alone is told, too");
+    let decoded = metrics.all("rollcall_camera_frames_decoded_total").map(|(_, frames)| frames).sum::<f64>();
     assert_eq!(decoded, 0.0, "everybody would be a stranger");
     // It comes: the camera opens, and who is enrolled is recorded.
     let _cluster = start();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use rollcall_pipeline::metrics::record_ready;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -49,7 +50,16 @@ pub struct Readiness {
 impl Readiness {
     /// Every part is.
     pub fn is_ready(&self) -> bool {
-        [&self.database, &self.models, &self.cameras, &self.lane].iter().all(|part| part.ready)
+        self.parts().iter().all(|(_, part)| part.ready)
+    }
+
+    /// Tells whoever watches metrics and nothing else.
+    pub(crate) fn record(&self) {
+        self.parts().into_iter().for_each(|(name, part)| record_ready(name, part.ready));
+    }
+
+    fn parts(&self) -> [(&'static str, &Part); 4] {
+        [("database", &self.database), ("models", &self.models), ("cameras", &self.cameras), ("lane", &self.lane)]
     }
 }
 

@@ -187,13 +187,14 @@ pub fn router(api: Arc<Api>, metrics: Metrics) -> Router {
     let (operations, document) = operations().split_for_parts();
     let request_id = HeaderName::from_static(REQUEST_ID_HEADER);
     let cors = guard::cors(&api);
+    let metrics = metrics::router(metrics, Arc::clone(&api));
     operations
         .fallback(problem::no_such_path)
         .method_not_allowed_fallback(problem::no_such_method)
         .layer(from_fn_with_state(Arc::clone(&api), guard::guard))
         .with_state(api)
         .merge(openapi::router(document))
-        .merge(metrics::router(metrics))
+        .merge(metrics)
         .merge(setup::router())
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(from_fn(guard::in_time))

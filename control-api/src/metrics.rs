@@ -1,11 +1,15 @@
 //! `/metrics`: everything that `rollcall_pipeline::metrics` names, in the Prometheus text format.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::http::header;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use rollcall_pipeline::metrics::{GaugeName, HistogramName, Label, describe_all, gauge};
+
+use crate::state::Api;
 
 /// Why metrics cannot be recorded.
 #[derive(Debug, thiserror::Error)]
@@ -63,7 +67,12 @@ fn builder() -> Result<PrometheusBuilder, MetricsError> {
     Ok(builder)
 }
 
-pub(crate) fn router(metrics: Metrics) -> Router {
+pub(crate) fn router(metrics: Metrics, api: Arc<Api>) -> Router {
     let text = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    Router::new().route("/metrics", get(move || async move { (text, metrics.render()).into_response() }))
+    let tell = move || async move {
+        // Known whenever it is asked for, and by nobody before.
+        api.daemon.readiness().record();
+        (text, metrics.render()).into_response()
+    };
+    Router::new().route("/metrics", get(tell))
 }

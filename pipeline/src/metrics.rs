@@ -1,7 +1,8 @@
 //! All metrics, each named once: a name, its unit, its labels, its help text.
 //!
 //! Rules: prefix `rollcall_`, unit as suffix, counters end in `_total`, labels only `camera`, `stage`, `edge`, `reason`,
-//! `outcome` and `task`, whose values are configured names or words of our own, so that their number is bounded.
+//! `outcome`, `task`, `part` and `version`, whose values are configured names or words of our own, so that their number is
+//! bounded.
 //! Whoever records often holds a handle: [`counter`], [`gauge`] and [`histogram`] look names up and allocate.
 //! Handles made before a recorder is installed record nothing for ever: install the recorder first.
 
@@ -31,6 +32,8 @@ pub enum Label<'a> {
     Version(&'static str),
     /// Of the daemon, beside the lane.
     Task(&'static str),
+    /// Of the daemon, as its health is told.
+    Part(&'static str),
 }
 
 impl Label<'_> {
@@ -44,15 +47,20 @@ impl Label<'_> {
             Self::Outcome(_) => "outcome",
             Self::Version(_) => "version",
             Self::Task(_) => "task",
+            Self::Part(_) => "part",
         }
     }
 
     fn to_label(self) -> ::metrics::Label {
         let value: SharedString = match self {
             Self::Camera(id) => id.as_str().to_owned().into(),
-            Self::Stage(v) | Self::Edge(v) | Self::Reason(v) | Self::Outcome(v) | Self::Version(v) | Self::Task(v) => {
-                v.into()
-            }
+            Self::Stage(v)
+            | Self::Edge(v)
+            | Self::Reason(v)
+            | Self::Outcome(v)
+            | Self::Version(v)
+            | Self::Task(v)
+            | Self::Part(v) => v.into(),
         };
         ::metrics::Label::new(self.key(), value)
     }
@@ -143,6 +151,7 @@ names! {
         FaceQueueDepth = "rollcall_face_queue_depth", Count, [], "Pictures and clips that wait for the face engine.";
         GalleryPersons = "rollcall_gallery_persons", Count, [], "People in the gallery.";
         GalleryTemplates = "rollcall_gallery_templates", Count, [], "Templates in the gallery.";
+        Ready = "rollcall_ready", Count, ["part"], "1 while a part of the daemon can do its work, else 0: database, models, cameras or lane. /health/ready says why.";
         BuildInfo = "rollcall_build_info", Count, ["version"], "Always 1: which version runs.";
     }
 }
@@ -541,6 +550,11 @@ impl Default for FaceEngineMetrics {
 pub fn record_gallery(persons: usize, templates: usize) {
     gauge(GaugeName::GalleryPersons, &[]).set(persons as f64);
     gauge(GaugeName::GalleryTemplates, &[]).set(templates as f64);
+}
+
+/// Records whether a part of the daemon can do its work.
+pub fn record_ready(part: &'static str, ready: bool) {
+    gauge(GaugeName::Ready, &[Label::Part(part)]).set(f64::from(u8::from(ready)));
 }
 
 /// Records a restart of the lane; `reason` is `panic`, `fault` or `build`.

@@ -76,7 +76,9 @@ fn names_follow_the_rules() {
         assert_eq!(name.ends_with("_total"), is_counter, "{name}");
         assert_eq!(name.ends_with("_seconds"), unit == Unit::Seconds, "{name}");
         assert!(
-            labels.iter().all(|l| ["camera", "stage", "edge", "reason", "outcome", "version", "task"].contains(l)),
+            labels
+                .iter()
+                .all(|l| ["camera", "stage", "edge", "reason", "outcome", "version", "task", "part"].contains(l)),
             "{name}"
         );
     }
