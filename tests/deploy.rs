@@ -1,7 +1,7 @@
 //! Holds `deploy/` to what the program and its set-up really are.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -18,21 +18,54 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !(c.is_ascii_alphanumeric() || "_-.+".contains(c))).filter(|word| !word.is_empty())
 }
 
-/// Every metric that a file asks for is there.
+/// What is recorded, by name, with its labels.
+fn recorded() -> BTreeMap<String, &'static [&'static str]> {
+    let mut recorded = BTreeMap::new();
+    recorded.extend(CounterName::ALL.iter().map(|m| (m.as_str().to_owned(), m.labels())));
+    recorded.extend(GaugeName::ALL.iter().map(|m| (m.as_str().to_owned(), m.labels())));
+    for m in HistogramName::ALL {
+        let names = ["", "_bucket", "_count", "_sum"].map(|suffix| format!("{}{suffix}", m.as_str()));
+        recorded.extend(names.map(|name| (name, m.labels())));
+    }
+    recorded
+}
+
+/// The metrics that are chosen by labels: `name{label="…",label=~"…"}`.
+fn chosen(text: &str) -> impl Iterator<Item = (String, Vec<&str>)> {
+    text.split("rollcall_").skip(1).filter_map(|rest| {
+        let (name, labels) = rest.split_once('}')?.0.split_once('{')?;
+        let is_name = name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+        let keys: Vec<&str> =
+            labels.split(',').filter_map(|label| Some(label.split_once(['=', '!'])?.0.trim())).collect();
+        is_name.then(|| (format!("rollcall_{name}"), keys))
+    })
+}
+
+/// Every metric that a file asks for is there, with the labels that it is chosen by.
 #[track_caller]
 fn asks_for_metrics_that_exist(path: &str) {
-    let mut exist: BTreeSet<String> = BTreeSet::new();
-    exist.extend(CounterName::ALL.iter().map(|m| m.as_str().to_owned()));
-    exist.extend(GaugeName::ALL.iter().map(|m| m.as_str().to_owned()));
-    for m in HistogramName::ALL {
-        exist.extend(["", "_bucket", "_count", "_sum"].map(|suffix| format!("{}{suffix}", m.as_str())));
-    }
+    let recorded = recorded();
     let text = read(path);
     let used: Vec<_> =
         words(&text).filter(|word| word.starts_with("rollcall_")).map(|word| word.trim_end_matches('.')).collect();
     assert!(used.len() > 10, "found only {used:?}");
     for word in used {
-        assert!(exist.contains(word), "{path} asks for {word}, which nothing records");
+        assert!(recorded.contains_key(word), "{path} asks for {word}, which nothing records");
+    }
+    for (name, labels) in chosen(&text) {
+        // What Prometheus adds says at which site it was recorded.
+        let known = |label: &&str| *label == "instance" || recorded[&name].contains(label);
+        assert!(labels.iter().all(known), "{path} asks for {name} by {labels:?}");
+    }
+}
+
+#[test]
+fn cameras_of_two_sites_are_two_cameras() {
+    for path in ["deploy/prometheus/alerts.yml", "deploy/grafana/rollcall.json"] {
+        let text = read(path);
+        let grouped = text.split(" by (").skip(1).filter_map(|rest| Some(rest.split_once(')')?.0));
+        let cameras: Vec<_> = grouped.filter(|labels| labels.contains("camera")).collect();
+        assert!(!cameras.is_empty() && cameras.iter().all(|labels| labels.contains("instance")), "{path}: {cameras:?}");
     }
 }
 
