@@ -1,5 +1,4 @@
-//! What can be typed. Exit codes: 0 done, 1 failed (with the reason on stderr), 2 wrong options, 130 ended at once by a
-//! second signal.
+//! What can be typed.
 
 use std::path::PathBuf;
 
@@ -8,9 +7,11 @@ use clap_complete::Shell;
 
 use crate::offline::STILL_INTERVAL_S;
 
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed (stderr says why), 2 wrong options, 130 interrupted";
+
 /// Turns door cameras into attendance.
 #[derive(Debug, Parser)]
-#[command(name = "rollcall", version, max_term_width = 120)]
+#[command(name = "rollcall", version, max_term_width = 120, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) place: Place,

@@ -8,6 +8,8 @@ use kit::{run, stderr, stdout};
 #[test]
 fn wrong_options_end_with_2_and_failures_with_1() {
     let dir = tempfile::tempdir().unwrap();
+    let help = stdout(&run(dir.path(), &["--help"]));
+    assert!(help.contains("Exit codes: 0 done, 1 failed (stderr says why), 2 wrong options"), "{help}");
     assert_eq!(run(dir.path(), &["replay"]).status.code(), Some(2));
     assert_eq!(run(dir.path(), &["run", "--colour"]).status.code(), Some(2));
     assert_eq!(run(dir.path(), &["replay", "x.mp4", "--people", "p", "--fps", "0"]).status.code(), Some(2));
