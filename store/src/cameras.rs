@@ -77,7 +77,8 @@ fn unseal(sealer: &Sealer, id: &str, sealed: Option<Vec<u8>>) -> Result<Option<C
 }
 
 impl Store {
-    /// The cameras in `scope`, perhaps of one room, by id.
+    /// The cameras in `scope`, perhaps of one room, by id: in the order of its bytes, as those of the configuration file are
+    /// put between them. That of the database depends on its locale.
     ///
     /// # Errors
     /// When the database is away.
@@ -90,8 +91,9 @@ impl Store {
     ) -> Result<Vec<Camera>, StoreError> {
         let (sites, rooms) = scope.places();
         let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
-            "select {CAMERA} where {IN_SCOPE} and ($3::text is null or c.room_id = $3) and ($4::text is null or c.id > $4)
-             order by c.id limit $5"
+            "select {CAMERA} where {IN_SCOPE} and ($3::text is null or c.room_id = $3)
+               and ($4::text is null or c.id collate \"C\" > $4)
+             order by c.id collate \"C\" limit $5"
         )))
         .bind(sites)
         .bind(rooms)
