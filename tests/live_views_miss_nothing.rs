@@ -322,6 +322,25 @@ fn people_hear_what_counts_for_them_and_nothing_else() {
 }
 
 #[test]
+fn a_mark_by_hand_that_is_taken_back_is_told() {
+    let room = room(&SITE);
+    let ann = SITE.post("/api/v1/people", &json!({ "name": "Ann" })).expect(201)["id"].clone();
+    let new = json!({ "room_id": room, "starts_at": SystemClock.wall() - TimeDelta::minutes(1),
+        "ends_at": SystemClock.wall() + TimeDelta::hours(1), "people": [ann] });
+    let made = SITE.post("/api/v1/sessions", &new).expect(201);
+    let begun = now(&SITE);
+    let ours = |told: &Told| told.data["room_id"] == room.as_str();
+    let mut heard = follow(&SITE, &format!("/api/v1/live?last_event_id={begun}&kinds=mark"), &[]).filter(ours);
+    for (kind, status) in [("present", json!("present")), ("restore", Value::Null), ("late", json!("late"))] {
+        let body = json!({ "session_id": made["id"], "person_id": ann, "kind": kind, "reason": "by hand" });
+        SITE.post_over("/api/v1/attendance/corrections", &body).expect(201);
+        let told = heard.next().unwrap().data;
+        assert_eq!((&told["person_id"], &told["data"]["session_id"]), (&ann, &made["id"]), "{told}");
+        assert_eq!((&told["data"]["name"], &told["data"]["status"]), (&json!("Ann"), &status), "{told}");
+    }
+}
+
+#[test]
 fn what_is_not_kept_any_more_is_told_as_a_reset() {
     // An id that this database never gave out: it was replaced.
     let mut heard = follow(&SITE, "/api/v1/live?last_event_id=9000000000000000000", &[]);

@@ -61,7 +61,7 @@ struct LiveEvent {
     room_id: Option<String>,
     /// Whom it is about.
     person_id: Option<Uuid>,
-    /// What happened; the fields depend on the kind.
+    /// What happened; the fields depend on the kind. A `mark` whose `status` is null does not count any more.
     #[schema(value_type = Object)]
     data: serde_json::Value,
 }
