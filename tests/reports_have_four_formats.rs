@@ -173,6 +173,32 @@ fn figures_are_cut_in_every_way_and_add_up() {
 }
 
 #[test]
+fn arrivals_and_hours_of_the_week_are_rows_in_every_format() {
+    let arrivals = rows("by=arrival&site_id=school");
+    let came = |from: i64| arrivals.iter().find(|row| row["from"] == from).unwrap();
+    assert_eq!(came(-5), &json!({ "from": -5, "to": 0, "arrivals": 10, "share": 0.5 }));
+    assert_eq!((&came(0)["arrivals"], &came(5)["arrivals"]), (&json!(1), &json!(9)));
+    assert_eq!((arrivals.len(), &arrivals[0]["from"], &arrivals[10]["to"]), (11, &Value::Null, &Value::Null));
+    let hours = rows("by=hour&site_id=school");
+    assert_eq!(hours.len(), 7, "an hour a weekday: {hours:?}");
+    let monday = &hours[0];
+    assert_eq!((&monday["weekday"], &monday["hour"]), (&json!("Monday"), &json!(8)));
+    assert_eq!((&monday["present"], &monday["late"], &monday["absent"]), (&json!(3), &json!(2), &json!(1)));
+    let file = |by: &str, format: &str| {
+        let answer = report(&SCHOOL.site, &format!("by={by}&site_id=school&format={format}"));
+        assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
+        answer.body
+    };
+    let csv = String::from_utf8(file("arrival", "csv")).unwrap();
+    assert!(csv.starts_with("From (min),To (min),Arrivals,") && csv.contains("\r\n-5,0,10,"), "{csv}");
+    let csv = String::from_utf8(file("hour", "csv")).unwrap();
+    assert!(csv.starts_with("Weekday,Hour,Present,") && csv.contains("\r\nMonday,8,3,2,1,0,"), "{csv}");
+    for by in ["arrival", "hour"] {
+        assert!(file(by, "xlsx").starts_with(b"PK\x03\x04") && file(by, "pdf").starts_with(b"%PDF-"), "{by}");
+    }
+}
+
+#[test]
 fn times_are_those_of_the_site_on_both_sides_of_summer_time() {
     let sessions = rows(&format!("by=session&course_id={}", SCHOOL.physics));
     assert_eq!(sessions[0]["starts_at"], "2026-03-23T08:00:00+01:00");

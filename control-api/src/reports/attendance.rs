@@ -1,17 +1,18 @@
-//! The report of attendance: by session, course, group, person, day, week or month, or row by row.
+//! The report of attendance: by session, course, group, person, day, week, month, arrival or hour, or row by row.
 
 use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
+use rollcall_attendance::analytics::Summary;
 use rollcall_reports::Row;
 use rollcall_store::{FiguresBy, FiguresReading, StoreError};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::stream::{Reports, Rows};
-use super::{FormatParam, SeparatorParam, columns, format, head};
+use super::stream::{Reports, Rows, all_at_once};
+use super::{FormatParam, SeparatorParam, columns, format, head, sums};
 use crate::caller::Caller;
 use crate::extract::Params;
 use crate::figures::{figures_params, of_everybody};
@@ -38,6 +39,10 @@ pub(crate) enum ByParam {
     Week,
     /// Months.
     Month,
+    /// Arrivals by minutes from the start.
+    Arrival,
+    /// The hours of the week in which sessions begin.
+    Hour,
     /// The rows of the register: who, when, and why.
     Row,
 }
@@ -52,8 +57,16 @@ impl ByParam {
             Self::Day => FiguresBy::Day,
             Self::Week => FiguresBy::Week,
             Self::Month => FiguresBy::Month,
-            Self::Row => return None,
+            Self::Arrival | Self::Hour | Self::Row => return None,
         })
+    }
+
+    fn sums(self, summary: &Summary) -> Option<sums::Table> {
+        match self {
+            Self::Arrival => Some(sums::arrivals(&summary.arrivals)),
+            Self::Hour => Some(sums::hours(&summary.heat_map)),
+            _ => None,
+        }
     }
 
     fn title(self) -> &'static str {
@@ -65,6 +78,8 @@ impl ByParam {
             Self::Day => "Attendance by day",
             Self::Week => "Attendance by week",
             Self::Month => "Attendance by month",
+            Self::Arrival => "Arrivals by minutes from the start",
+            Self::Hour => "Attendance by weekday and hour",
             Self::Row => "Attendance register",
         }
     }
@@ -113,22 +128,29 @@ pub(super) async fn attendance(
     let by = params.by.unwrap_or_default();
     let mut reading = api.store.read_figures(caller.scope.clone(), part.filter.clone()).await?;
     let summary = reading.summary().await?;
-    match by.figures() {
+    let format = format(params.format, params.separator);
+    let report = |columns| head::report(by.title(), &part, &summary, columns, api.clock.wall());
+    if let Some((columns, lines)) = by.sums(&summary.summary) {
+        drop(reading);
+        return place.answer(format, report(columns), |rows| all_at_once(lines, rows)).await;
+    }
+    let figures = by.figures();
+    match figures {
         Some(by) => reading.open_figures(by).await?,
         None => reading.open_lines().await?,
     }
-    let report = head::report(by.title(), &part, &summary, columns::of(by), api.clock.wall());
-    place.answer(format(params.format, params.separator), report, move |rows| read(reading, by, rows)).await
+    let report = report(figures.map_or_else(columns::of_lines, columns::of_figures));
+    place.answer(format, report, move |rows| read(reading, figures, rows)).await
 }
 
 /// Sends all rows, as long as somebody takes them.
-async fn read(mut reading: FiguresReading, by: ByParam, rows: Rows) {
+async fn read(mut reading: FiguresReading, by: Option<FiguresBy>, rows: Rows) {
     loop {
         let chunk: Result<Vec<Row>, StoreError> = match by {
-            ByParam::Row => reading.next_lines().await.map(|lines| lines.into_iter().map(columns::line).collect()),
-            by => {
+            Some(by) => {
                 reading.next_figures().await.map(|lines| lines.into_iter().map(|l| columns::figures(by, l)).collect())
             }
+            None => reading.next_lines().await.map(|lines| lines.into_iter().map(columns::line).collect()),
         };
         let last = chunk.as_ref().map_or(true, Vec::is_empty);
         if rows.send(chunk.map_err(Into::into)).await.is_err() || last {

@@ -3,9 +3,8 @@
 use chrono::{DateTime, Utc};
 use rollcall_attendance::Tally;
 use rollcall_reports::{Cell, Column, Kind, Row, Tone};
-use rollcall_store::{FiguresRow, RegisterLine};
+use rollcall_store::{FiguresBy, FiguresRow, RegisterLine};
 
-use super::attendance::ByParam;
 use crate::sessions::WaitsFor;
 
 /// Columns of a tally.
@@ -43,6 +42,11 @@ pub(super) fn share(percent: Option<f64>) -> Cell {
     percent.map_or(Cell::Empty, |percent| Cell::Percent(percent / 100.0))
 }
 
+/// So many of all as a share.
+pub(super) fn share_of(count: u64, total: u64) -> Cell {
+    share((total > 0).then(|| count as f64 * 100.0 / total as f64))
+}
+
 pub(super) fn maybe_text(text: Option<String>) -> Cell {
     text.map_or(Cell::Empty, Cell::Text)
 }
@@ -51,11 +55,11 @@ fn maybe_time(time: Option<DateTime<Utc>>) -> Cell {
     time.map_or(Cell::Empty, Cell::DateTime)
 }
 
-/// The columns of a report.
-pub(super) fn of(by: ByParam) -> Vec<Column> {
+/// The columns of figures.
+pub(super) fn of_figures(by: FiguresBy) -> Vec<Column> {
     let sessions = || Column::new("sessions", "Sessions", Kind::Integer);
     let mut columns = match by {
-        ByParam::Session => vec![
+        FiguresBy::Session => vec![
             Column::new("date", "Date", Kind::Date),
             Column::new("starts_at", "Starts", Kind::DateTime),
             Column::new("ends_at", "Ends", Kind::DateTime),
@@ -63,30 +67,29 @@ pub(super) fn of(by: ByParam) -> Vec<Column> {
             Column::new("session", "Session", Kind::Text),
             Column::new("room", "Room", Kind::Text),
         ],
-        ByParam::Course => {
+        FiguresBy::Course => {
             vec![Column::new("course", "Course", Kind::Text), Column::new("code", "Code", Kind::Text), sessions()]
         }
-        ByParam::Group => vec![Column::new("group", "Group", Kind::Text), sessions()],
-        ByParam::Person => vec![
+        FiguresBy::Group => vec![Column::new("group", "Group", Kind::Text), sessions()],
+        FiguresBy::Person => vec![
             Column::new("person", "Person", Kind::Text),
             Column::new("external_id", "Number", Kind::Text),
             sessions(),
         ],
-        ByParam::Day => vec![Column::new("date", "Date", Kind::Date), sessions()],
-        ByParam::Week => vec![Column::new("week", "Week from", Kind::Date), sessions()],
-        ByParam::Month => vec![Column::new("month", "Month from", Kind::Date), sessions()],
-        ByParam::Row => return of_lines(),
+        FiguresBy::Day => vec![Column::new("date", "Date", Kind::Date), sessions()],
+        FiguresBy::Week => vec![Column::new("week", "Week from", Kind::Date), sessions()],
+        FiguresBy::Month => vec![Column::new("month", "Month from", Kind::Date), sessions()],
     };
     columns.extend(of_tally());
     columns
 }
 
 /// A line of figures in its columns.
-pub(super) fn figures(by: ByParam, line: FiguresRow) -> Row {
+pub(super) fn figures(by: FiguresBy, line: FiguresRow) -> Row {
     let counted = [number(line.sessions)];
     let date = line.date.map_or(Cell::Empty, Cell::Date);
     let mut row = match by {
-        ByParam::Session => vec![
+        FiguresBy::Session => vec![
             date,
             maybe_time(line.starts_at),
             maybe_time(line.ends_at),
@@ -94,22 +97,23 @@ pub(super) fn figures(by: ByParam, line: FiguresRow) -> Row {
             maybe_text(line.name),
             maybe_text(line.room),
         ],
-        ByParam::Course => {
+        FiguresBy::Course => {
             let name = line.name.unwrap_or_else(|| "(no course)".to_owned());
             vec![Cell::Text(name), maybe_text(line.code)]
         }
-        ByParam::Person => vec![maybe_text(line.name), maybe_text(line.code)],
-        ByParam::Group | ByParam::Row => vec![maybe_text(line.name)],
-        ByParam::Day | ByParam::Week | ByParam::Month => vec![date],
+        FiguresBy::Person => vec![maybe_text(line.name), maybe_text(line.code)],
+        FiguresBy::Group => vec![maybe_text(line.name)],
+        FiguresBy::Day | FiguresBy::Week | FiguresBy::Month => vec![date],
     };
-    if by != ByParam::Session {
+    if by != FiguresBy::Session {
         row.extend(counted);
     }
     row.extend(tally(&line.tally));
     row
 }
 
-fn of_lines() -> Vec<Column> {
+/// The columns of the register.
+pub(super) fn of_lines() -> Vec<Column> {
     vec![
         Column::new("date", "Date", Kind::Date),
         Column::new("starts_at", "Starts", Kind::DateTime),

@@ -6,10 +6,10 @@ use rollcall_attendance::analytics::{Arrivals, arrivals::Bucket};
 use rollcall_reports::{Cell, Chart, Column, Figures, HeatMap, Kind, MAX_POINTS, Period, Report, Row, Trend, Unit};
 use rollcall_store::RegisterSummary;
 
-use super::columns::{number, of_tally, share, tally};
+use super::columns::{number, of_tally, share_of, tally};
 use crate::figures::Part;
 
-const WEEKDAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+pub(super) const WEEKDAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 const EXCUSED: &str = "Excused sessions are in no percentage. Off the roster, off schedule and void count nowhere.";
 
 /// A report but for key figures.
@@ -60,8 +60,7 @@ fn arrivals(arrivals: &Arrivals) -> Figures {
     ];
     let total = arrivals.total();
     let line = |bucket: Bucket| -> Row {
-        let part = (total > 0).then(|| bucket.count as f64 * 100.0 / total as f64);
-        vec![Cell::Text(range(&bucket)), number(bucket.count), share(part)]
+        vec![Cell::Text(range(&bucket)), number(bucket.count), share_of(bucket.count, total)]
     };
     Figures { title: "Arrivals".to_owned(), columns, rows: arrivals.buckets().map(line).collect() }
 }

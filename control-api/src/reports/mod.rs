@@ -6,6 +6,7 @@ mod head;
 mod people;
 mod quality;
 mod stream;
+mod sums;
 
 use std::sync::Arc;
 

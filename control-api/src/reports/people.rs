@@ -9,7 +9,7 @@ use rollcall_attendance::analytics::Ranked;
 use rollcall_reports::{Cell, Column, Kind, Row};
 use rollcall_store::StandingRow;
 
-use super::columns::{maybe_text, number, of_tally, share, tally};
+use super::columns::{maybe_text, number, of_tally, share_of, tally};
 use super::stream::{Reports, all_at_once};
 use super::{FormatParam, SeparatorParam, format, head};
 use crate::analytics::{badge_names, ranked};
@@ -86,7 +86,7 @@ fn line((ranked, row): (Ranked, StandingRow)) -> Row {
     cells.extend([
         number(standing.streak.current().into()),
         number(standing.streak.best().into()),
-        share((total > 0).then(|| early as f64 * 100.0 / total as f64)),
+        share_of(early, total),
         Cell::Text(badge_names(standing).join(", ")),
     ]);
     cells
