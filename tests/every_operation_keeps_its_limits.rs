@@ -25,6 +25,7 @@ const OPEN: [&str; 6] = [
 ];
 /// Nothing that is there.
 const NOBODY: &str = "0197a3d4-0000-7000-8000-000000000000";
+/// A Wednesday.
 const DAY: &str = "2031-01-01";
 
 /// An operation, with what it takes to get past the reading of a request.
@@ -279,7 +280,7 @@ static TWO_SITES: LazyLock<(Made, Client)> = LazyLock::new(|| {
     let group = make("groups", "groups", json!({ "name": "Ours" }));
     let person = make("people", "people", json!({ "name": "Ann", "external_id": "ours-1", "group_ids": [group] }));
     let course = make("courses", "courses", json!({ "site_id": "ours", "name": "Ours" }));
-    let line = json!({ "room_id": "our-hall", "weekdays": [1], "starts": "08:00", "ends": "09:00" });
+    let line = json!({ "room_id": "our-hall", "weekdays": [3], "starts": "08:00", "ends": "09:00" });
     let line = make("timetable", &format!("courses/{course}/timetable"), line);
     let times = json!({ "room_id": "our-hall", "course_id": course, "starts_at": format!("{DAY}T08:00:00Z"),
         "ends_at": format!("{DAY}T09:00:00Z") });
@@ -453,7 +454,7 @@ fn every_change_is_in_the_log() {
     all.step("PUT courses/{id}/enrolments", roster, "enrolment.create");
     all.step("PUT courses/{id}/enrolments/{person_id}", json!({ "valid_to": DAY }), "enrolment.update");
     all.step("DELETE courses/{id}/enrolments/{person_id}", Value::Null, "enrolment.delete");
-    let line = json!({ "room_id": "logged", "weekdays": [1], "starts": "08:00", "ends": "09:00" });
+    let line = json!({ "room_id": "logged", "weekdays": [3], "starts": "08:00", "ends": "09:00" });
     all.make("timetable", "POST courses/{id}/timetable", line, "timetable.create");
     all.step("PATCH timetable/{id}", json!({ "starts": "07:00" }), "timetable.update");
     let cancelled = json!({ "kind": "cancelled" });

@@ -237,6 +237,24 @@ fn a_holiday_and_an_exception_that_others_changed_are_not_overwritten() {
 }
 
 #[test]
+fn there_is_no_exception_where_a_line_has_no_session() {
+    let new = json!({ "room_id": room("UTC"), "weekdays": [1, 4], "starts": "08:00", "ends": "09:00",
+        "valid_from": "2027-03-02", "valid_to": "2027-03-09" });
+    let line = SITE.post(&format!("/api/v1/courses/{}/timetable", course()), &new).expect(201);
+    let list = format!("/api/v1/timetable/{}/exceptions", line["id"].as_str().unwrap());
+    let put = |date: &str, body: &Value| SITE.json("PUT", &format!("{list}/{date}"), &[], body);
+    let cancelled = json!({ "kind": "cancelled" });
+    let moved = json!({ "kind": "moved", "date": "2027-03-05", "starts": "08:00", "ends": "09:00" });
+    for date in ["2027-03-01", "2027-03-03", "2027-03-07", "2027-03-11"] {
+        assert_eq!(told(put(date, &cancelled)), ["date"], "{date}");
+        assert_eq!(told(put(date, &moved)), ["date"], "{date}");
+    }
+    assert_eq!(SITE.get(&list).expect(200)["items"], json!([]));
+    put("2027-03-04", &moved).expect(200);
+    put("2027-03-08", &cancelled).expect(200);
+}
+
+#[test]
 fn a_session_that_others_changed_is_not_opened_closed_or_cancelled() {
     let soon = now() + TimeDelta::minutes(10);
     let new = json!({ "room_id": room("UTC"), "starts_at": soon, "ends_at": soon + TimeDelta::hours(1) });

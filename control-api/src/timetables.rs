@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use chrono::{NaiveDate, NaiveTime};
+use chrono::{Datelike, NaiveDate, NaiveTime};
 use rollcall_store::{TimetableEntry, TimetableException};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -179,6 +179,13 @@ fn check_weekdays(checks: &mut Checks, weekdays: &mut [i16]) {
     if weekdays.is_empty() || !distinct || weekdays.iter().any(|day| !(1..=7).contains(day)) {
         checks.add("/weekdays", "must name one to seven different days, 1 (Monday) to 7");
     }
+}
+
+/// Whether the weekly pattern has a session on `date`: where it has none, there is nothing to cancel or move.
+fn occurs_on(entry: &TimetableEntry, date: NaiveDate) -> bool {
+    entry.weekdays.contains(&(date.weekday().number_from_monday() as i16))
+        && entry.valid_from.is_none_or(|from| from <= date)
+        && entry.valid_to.is_none_or(|to| date <= to)
 }
 
 fn no_line() -> Problem {
@@ -362,6 +369,10 @@ async fn put_exception(
     }
     let mut change = api.store.change(caller.actor()).await?;
     let entry = change.lock_timetable_entry(&caller.scope, id).await?.ok_or_else(no_line)?;
+    if !occurs_on(&entry, date) {
+        let detail = "the line has no session on this date; see its weekdays, valid_from and valid_to";
+        return Err(Problem::invalid(vec![FieldError::query("date", detail)]));
+    }
     let mut checks = Checks::default();
     let exception = match difference {
         Difference::Cancelled { note } => TimetableException {
