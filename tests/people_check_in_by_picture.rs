@@ -146,6 +146,9 @@ fn a_check_in_that_is_sent_again_is_answered_the_same_whatever_parts_its_fields(
     let told = send("one", "obama2.jpg");
     let again = send("another", "obama2.jpg");
     assert_eq!((again.status, again.header("idempotency-replayed")), (201, "true"), "{again:?}");
+    let record = format!("/api/v1/sessions/{session}/people/{}", told.json["person_id"].as_str().unwrap());
+    assert_eq!((told.header("location"), again.header("location")), (&*record, &*record));
+    SITE.get(&record).expect(200);
     assert_eq!(again.json, told.expect(201));
     assert_eq!(send("one", "obama3.jpg").expect(422)["type"], "urn:rollcall:problem:idempotency-key");
 }

@@ -158,6 +158,29 @@ fn every_operation_says_how_it_refuses() {
 }
 
 #[test]
+fn answers_say_what_they_carry_beside_their_bodies() {
+    let document = Document::read();
+    let mut told = Vec::new();
+    for (name, operation) in document.own().into_iter().filter(|(name, _)| name.contains(" /api/")) {
+        let mut parameters = operation["parameters"].as_array().into_iter().flatten();
+        let versioned = parameters.any(|parameter| parameter["name"] == "If-Match");
+        let mut carried = vec![("429", "Retry-After"), ("503", "Retry-After"), ("201", "Location"), ("201", "ETag")];
+        carried.extend(versioned.then_some(("200", "ETag")));
+        for (status, header) in carried {
+            let answer = &operation["responses"][status];
+            if answer.is_object() && !answer["headers"][header]["schema"].is_object() {
+                told.push(format!("{name}: {status} says nothing of {header}"));
+            }
+        }
+    }
+    nothing(&told);
+    for path in ["/api/v1/people/{id}", "/api/v1/courses/{id}/enrolments"] {
+        let read = &document.0["paths"][path]["get"]["responses"]["200"];
+        assert!(read["headers"]["ETag"].is_object(), "{path}: what is read has the ETag that a change needs");
+    }
+}
+
+#[test]
 fn whatever_comes_in_is_described_and_bounded() {
     let document = Document::read();
     let mut told = Vec::new();

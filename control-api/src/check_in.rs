@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, TimeDelta, Utc};
 use rollcall_pipeline::{RoomId, SessionId};
 use serde::{Deserialize, Serialize};
@@ -92,11 +93,7 @@ pub(crate) fn router() -> OpenApiRouter<Arc<Api>> {
     request_body(content((CheckInForm = "multipart/form-data"), (CheckInForm = "application/json"))),
     responses((status = 201, description = "Marked", body = CheckInView),
         (status = 200, description = "Not marked, or marked before", body = CheckInView), Problems))]
-async fn mark(
-    caller: Caller,
-    State(api): State<Arc<Api>>,
-    request: Request,
-) -> Answer<(StatusCode, Json<CheckInView>)> {
+async fn mark(caller: Caller, State(api): State<Arc<Api>>, request: Request) -> Answer<Response> {
     caller.need(Right::AttendanceMark)?;
     let Upload { files, options, held: _held } = upload::read::<CheckInOptions>(&api, request, LIMITS).await?;
     let mut wrong = Vec::new();
@@ -138,8 +135,15 @@ async fn mark(
     };
     let ask = CheckIn { shown, by: caller.actor(), room: RoomId::new(room), session, at };
     let done = api.faces.check_in(ask).await?;
-    let status = if done.outcome == CheckInOutcome::Recorded { StatusCode::CREATED } else { StatusCode::OK };
-    Ok((status, Json(view(&api, done).await?)))
+    let made = done.session.zip(done.person).filter(|_| done.outcome == CheckInOutcome::Recorded);
+    let view = Json(view(&api, done).await?);
+    Ok(match made {
+        Some((session, person)) => {
+            let place = format!("/api/v1/sessions/{}/people/{}", session.0, person.0);
+            (StatusCode::CREATED, [(header::LOCATION, place)], view).into_response()
+        }
+        None => view.into_response(),
+    })
 }
 
 async fn view(api: &Api, done: CheckedIn) -> Answer<CheckInView> {

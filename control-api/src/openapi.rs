@@ -1,15 +1,16 @@
 //! The OpenAPI document, collected from the operations themselves, and the page that shows it.
 
 use axum::Router;
-use utoipa::openapi::RefOr;
+use utoipa::openapi::path::{Operation, Parameter};
 use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, Schema, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{HeaderBuilder, RefOr, Response};
 use utoipa::{Modify, OpenApi};
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::caller::API_KEY_HEADER;
 use crate::idempotency;
-use crate::problem::{FieldError, Problem};
+use crate::problem::{CONTENT_TYPE, FieldError, Problem};
 
 /// Where the document is.
 const PATH: &str = "/api/openapi.json";
@@ -55,7 +56,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
 }
 
 /// What is the same for all operations: each has a name of its own, after its method and path; If-Match has one form; a POST
-/// takes an Idempotency-Key; a form has no other fields than its own.
+/// takes an Idempotency-Key; answers have the same headers; a form has no other fields than its own.
 fn complete(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
     let schemas = document.components.iter_mut().flat_map(|components| &mut components.schemas);
     for (_, schema) in schemas.filter(|(name, _)| name.ends_with("Form")) {
@@ -71,6 +72,7 @@ fn complete(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi 
             ("patch", &mut item.patch),
             ("delete", &mut item.delete),
         ];
+        let is_versioned = methods.iter().flat_map(|(_, operation)| operation.iter()).any(takes_if_match);
         for (method, operation) in methods {
             let Some(operation) = operation else { continue };
             let words = path.trim_start_matches("/api/v1").split(|c: char| !c.is_ascii_alphanumeric());
@@ -81,10 +83,11 @@ fn complete(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi 
             if method == "post" && !is_foreign && !idempotency::is_anew(path) {
                 operation.parameters.get_or_insert_default().push(RefOr::T(idempotency::parameter()));
             }
+            add_headers(operation, is_versioned, is_foreign);
             let parameters = operation.parameters.iter_mut().flatten();
             for parameter in parameters {
                 let RefOr::T(parameter) = parameter else { continue };
-                if !parameter.name.eq_ignore_ascii_case("if-match") {
+                if !is_if_match(parameter) {
                     continue;
                 }
                 let text = ObjectBuilder::new().schema_type(Type::String).max_length(Some(200)).examples(["*"]);
@@ -93,6 +96,41 @@ fn complete(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi 
         }
     }
     document
+}
+
+fn takes_if_match(operation: &Operation) -> bool {
+    let mut parameters = operation.parameters.iter().flatten();
+    parameters.any(|parameter| matches!(parameter, RefOr::T(parameter) if is_if_match(parameter)))
+}
+
+fn is_if_match(parameter: &Parameter) -> bool {
+    parameter.name.eq_ignore_ascii_case("if-match")
+}
+
+/// What answers say beside their bodies: when to try again, where the new thing is, which version it has.
+fn add_headers(operation: &mut Operation, is_versioned: bool, is_foreign: bool) {
+    for (status, response) in &mut operation.responses.responses {
+        let RefOr::T(response) = response else { continue };
+        match status.as_str() {
+            "429" | "503" if response.content.contains_key(CONTENT_TYPE) => {
+                add_header(response, "Retry-After", Type::Integer, "Seconds after which to try again");
+            }
+            "201" if !is_foreign => {
+                add_header(response, "Location", Type::String, "Path of what was made");
+                add_header(response, "ETag", Type::String, "Its version for If-Match, if it has any");
+            }
+            "200" if is_versioned => {
+                add_header(response, "ETag", Type::String, "The version for If-Match, if it has any");
+            }
+            _ => {}
+        }
+    }
+}
+
+fn add_header(response: &mut Response, name: &str, kind: Type, description: &str) {
+    let schema = ObjectBuilder::new().schema_type(kind);
+    let header = HeaderBuilder::new().schema(Some(schema)).description(Some(description)).build();
+    response.headers.insert(name.to_owned(), RefOr::T(header));
 }
 
 pub(crate) fn router(document: utoipa::openapi::OpenApi) -> Router {
