@@ -181,6 +181,14 @@ fn answers_say_what_they_carry_beside_their_bodies() {
 }
 
 #[test]
+fn a_check_in_may_bring_several_frames() {
+    let document = Document::read();
+    let image = &document.0["components"]["schemas"]["CheckInForm"]["properties"]["image"];
+    assert!(is(image.as_object().unwrap(), "array"), "a client that is made from this sends one frame only: {image}");
+    assert_eq!((&image["minItems"], &image["maxItems"]), (&Value::from(1), &Value::from(8)));
+}
+
+#[test]
 fn whatever_comes_in_is_described_and_bounded() {
     let document = Document::read();
     let mut told = Vec::new();

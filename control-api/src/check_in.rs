@@ -33,10 +33,10 @@ const LIMITS: UploadLimits = UploadLimits::new(&["image", "video"], MAX_FRAMES, 
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "describes what upload reads")]
 struct CheckInForm {
-    /// A picture, or up to 8 frames of one moment (the field several times): JPEG, PNG, WebP, GIF or BMP of at most 20 MB; in
-    /// JSON in Base64. Either this or `video`.
-    #[schema(value_type = Option<String>, format = Binary)]
-    image: Option<Vec<u8>>,
+    /// Up to 8 frames of one moment (in a form the field several times): JPEG, PNG, WebP, GIF or BMP of at most 20 MB each and
+    /// 40 MB in all; in JSON in Base64. Either this or `video`.
+    #[schema(value_type = Option<Vec<String>>, content_media_type = "image/*", min_items = 1, max_items = 8)]
+    image: Option<Vec<Vec<u8>>>,
     /// MP4, MOV or WebM of at most 20 MB and 10 seconds.
     #[schema(value_type = Option<String>, format = Binary)]
     video: Option<Vec<u8>>,
