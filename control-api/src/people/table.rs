@@ -20,6 +20,8 @@ pub(super) const MAX_TOLD: usize = 1_000;
 /// Between the groups of a person.
 const PART: char = '|';
 const ATTRIBUTE: &str = "attribute.";
+/// What a formula begins with. Where people write Chinese or Japanese, the wide signs are as good.
+const FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
 
 /// What a column is.
 enum Column {
@@ -239,7 +241,7 @@ fn shown(text: &str) -> &str {
 
 /// Whether a spreadsheet would take a text for a formula.
 fn is_formula(text: &str) -> bool {
-    text.trim_start_matches('\'').starts_with(['=', '+', '-', '@', '\t', '\r'])
+    text.trim_start_matches('\'').starts_with(FORMULA)
 }
 
 /// A cell that no spreadsheet takes for a formula.
@@ -318,9 +320,11 @@ mod tests {
 
     #[test]
     fn formulas_are_guarded_and_come_back() {
-        for text in ["=1+1", "+49", "-3", "@x", "'=1", "O'Brien", "'quoted'", "plain"] {
+        for text in
+            ["=1+1", "+49", "-3", "@x", "'=1", "＝1", "＋49", "－3", "＠x", "\n=1", "O'Brien", "'quoted'", "plain"]
+        {
             let cell = guarded(text);
-            assert!(!cell.starts_with(['=', '+', '-', '@']), "{cell}");
+            assert!(!cell.starts_with(['=', '+', '-', '@', '\n', '＝', '＋', '－', '＠']), "{cell}");
             assert_eq!(unguarded(&cell), text);
         }
     }
