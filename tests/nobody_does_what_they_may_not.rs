@@ -321,6 +321,12 @@ fn browsers_are_told_what_they_may() {
     let headers = allowed.header("access-control-allow-headers");
     assert!(headers.split(',').any(|name| name.trim() == "last-event-id"), "{headers}");
     assert_eq!(ask("https://evil.example.org").header("access-control-allow-origin"), "");
+    // What an answer says beside its body is for them, too.
+    let shown = site.guest().send("GET", "/api/v1/version", &[("origin", "https://app.example.org")], b"");
+    let shown: Vec<_> = shown.header("access-control-expose-headers").split(',').map(str::trim).collect();
+    for name in ["etag", "location", "retry-after", "x-request-id", "idempotency-replayed", "x-captured-at"] {
+        assert!(shown.contains(&name), "{name} is not in {shown:?}");
+    }
     let answer = site.get("/api/v1/cameras");
     assert_eq!(answer.header("cross-origin-resource-policy"), "same-origin");
     assert_eq!(answer.header("x-content-type-options"), "nosniff");

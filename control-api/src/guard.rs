@@ -25,6 +25,9 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// Says whose pages may show an answer that they cannot read.
 pub(crate) const RESOURCE_POLICY: &str = "cross-origin-resource-policy";
 
+/// Says when a picture was taken.
+pub(crate) const CAPTURED_AT: &str = "x-captured-at";
+
 /// Where a request comes from, behind the proxies that are believed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ClientAddress(pub(crate) IpAddr);
@@ -132,11 +135,13 @@ pub(crate) fn cors(api: &Api) -> CorsLayer {
     let origins = api.access.config.cors_origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok());
     let names = |names: &[&'static str]| names.iter().map(|name| HeaderName::from_static(name)).collect::<Vec<_>>();
     let asked_with = ["authorization", "content-type", "if-match", API_KEY_HEADER, idempotency::HEADER, LAST_EVENT_ID];
+    let ours = [REQUEST_ID_HEADER, idempotency::REPLAYED, CAPTURED_AT];
+    let answered_with = [&["etag", "location", "retry-after", "content-disposition"][..], &ours].concat();
     CorsLayer::new()
         .allow_origin(AllowOrigin::list(origins))
         .allow_credentials(true)
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
         .allow_headers(names(&asked_with))
-        .expose_headers(names(&["etag", "location", "retry-after", REQUEST_ID_HEADER, "content-disposition"]))
+        .expose_headers(names(&answered_with))
         .max_age(std::time::Duration::from_secs(600))
 }

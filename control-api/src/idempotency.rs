@@ -28,7 +28,7 @@ use crate::{MAX_BODY_BYTES, check_in};
 /// The header.
 pub(crate) const HEADER: &str = "idempotency-key";
 /// Says that an answer is one of before.
-const REPLAYED: &str = "idempotency-replayed";
+pub(crate) const REPLAYED: &str = "idempotency-replayed";
 /// Longest key.
 const MAX_KEY: usize = 200;
 /// Largest answer that is kept.

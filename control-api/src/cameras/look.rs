@@ -29,7 +29,7 @@ use super::settings::{CameraSettings, NewCredentials, field, separate};
 use super::{file_camera, missing};
 use crate::caller::Caller;
 use crate::extract::{Body, Params, PathOf};
-use crate::guard::RESOURCE_POLICY;
+use crate::guard::{CAPTURED_AT, RESOURCE_POLICY};
 use crate::ports::cameras::{CameraProbe, NoPicture, Overlay, Picture, Pictures};
 use crate::problem::{Answer, FieldError, Problem, Problems};
 use crate::rights::Right;
@@ -180,11 +180,7 @@ async fn snapshot(caller: Caller, State(api): State<Arc<Api>>, PathOf(id): PathO
     let picture = picture.map_err(late)??;
     let jpeg = Bytes::from_owner(picture.jpeg);
     let captured = picture.captured.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
-    Ok((
-        [(header::CONTENT_TYPE, "image/jpeg"), (header::CACHE_CONTROL, "no-store")],
-        [("x-captured-at", captured)],
-        jpeg,
-    )
+    Ok(([(header::CONTENT_TYPE, "image/jpeg"), (header::CACHE_CONTROL, "no-store")], [(CAPTURED_AT, captured)], jpeg)
         .into_response())
 }
 
