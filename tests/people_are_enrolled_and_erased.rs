@@ -546,3 +546,33 @@ fn who_is_limited_to_places_sees_the_people_there() {
     SITE.guest().get(PEOPLE).expect(401);
     SITE.as_role("viewer").get(PEOPLE).expect(403);
 }
+
+#[test]
+fn who_is_limited_to_a_room_sees_the_people_of_a_course_that_meets_there_once() {
+    // Two courses of one site, each in no timetable: what they share with a room is one session.
+    let course = |room: &str| {
+        SITE.post("/api/v1/rooms", &json!({ "id": room })).expect(201);
+        let course = SITE.post("/api/v1/courses", &json!({ "name": room })).expect(201)["id"].clone();
+        let session = json!({ "room_id": room, "course_id": course, "starts_at": "2031-01-02T08:00:00Z",
+            "ends_at": "2031-01-02T09:00:00Z" });
+        SITE.post("/api/v1/sessions", &session).expect(201);
+        course
+    };
+    let enrolled = |name: &str, course: &Value| {
+        let person = person(name);
+        let (course, id) = (course.as_str().unwrap(), person["id"].as_str().unwrap());
+        SITE.json("PUT", &format!("/api/v1/courses/{course}/enrolments/{id}"), &[], &json!({})).expect(200);
+        person
+    };
+    let (here, there) = (course("cellar"), course("loft"));
+    let (seen, hidden) = (enrolled("In the cellar", &here), [enrolled("In the loft", &there), person("At home")]);
+    let teacher = SITE.as_account(json!({ "role": "teacher", "rooms": ["cellar"] }));
+    let listed = teacher.get(PEOPLE).expect(200)["items"].clone();
+    assert_eq!(listed.as_array().unwrap().iter().map(|p| &p["id"]).collect::<Vec<_>>(), [&seen["id"]]);
+    for rest in ["", "/attendance"] {
+        teacher.get(&at(&seen, rest)).expect(200);
+        for other in &hidden {
+            teacher.get(&at(other, rest)).expect(404);
+        }
+    }
+}
