@@ -3,13 +3,13 @@
 
 mod decode_kit;
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use decode_kit::{Rig, Seen, config, luma, rtsp, rtsp_as};
-use rollcall_pipeline::config::RtspTransport;
-use rollcall_pipeline::{CameraId, Clock, CloseReason, ErrorClass, Frame, SystemClock, TimeSource};
-use rollcall_stages::decode::CameraState;
+use rollcall_pipeline::config::{Mounting, RtspTransport};
+use rollcall_pipeline::{CameraId, Clock, CloseReason, ErrorClass, Frame, ManualClock, SystemClock, TimeSource};
+use rollcall_stages::decode::{CameraState, ProbeLimits, probe};
 use rollcall_test_camera::{Clip, Codec, Format, Options, TestCamera, Transports};
 
 const FPS: u32 = 25;
@@ -96,6 +96,19 @@ fn auto_takes_what_the_camera_offers() {
 }
 
 #[test]
+fn what_gave_no_picture_over_udp_is_tried_over_tcp_again() {
+    // It refuses TCP, and over UDP sends what nobody can decode.
+    let claims = Some("X-ODD".to_owned());
+    let camera = camera(Options { transports: Transports::Udp, claims, ..Options::default() });
+    let clock = Arc::new(ManualClock::default());
+    let rig = Rig::start_by(&config(rtsp(camera.url(), RtspTransport::Auto)), clock.clone());
+    rig.wait_for_error("unsupported");
+    let waits = rig.wait(|s| s.retry_at.is_some());
+    clock.advance(waits.retry_at.unwrap().since(waits.since.unwrap()));
+    rig.wait_for_error("transport");
+}
+
+#[test]
 fn a_transport_that_is_refused_is_named() {
     let camera = camera(Options { transports: Transports::Udp, ..Options::default() });
     let text = over_tcp(&camera).wait_for_error("transport");
@@ -139,6 +152,25 @@ fn a_wrong_password_is_told_in_plain_words_and_tried_rarely() {
         assert_eq!(snapshot.last_error.unwrap().class, ErrorClass::Permanent);
         assert!(snapshot.retry_at.unwrap().since(snapshot.since.unwrap()) >= Duration::from_secs(299));
     }
+}
+
+#[test]
+fn a_camera_that_refuses_the_password_hears_nothing_until_the_wait_is_over() {
+    let credentials = Some(("rollcall".to_owned(), "right".to_owned()));
+    let camera = camera(Options { credentials, digest: true, ..Options::default() });
+    let source = rtsp_as(camera.url(), "rollcall", "wr0ng-pass");
+    let real: Arc<dyn Clock> = Arc::new(SystemClock);
+    probe(&source, Mounting::default(), ProbeLimits::default(), &real, &|| false).unwrap_err();
+    let an_attempt = camera.calls();
+    assert!(an_attempt > 0);
+
+    // A first knock would come as the wait begins, and so before the second attempt.
+    let clock = Arc::new(ManualClock::default());
+    let rig = Rig::start_by(&config(source), clock.clone());
+    let waits = rig.wait(|s| s.retry_at.is_some());
+    clock.advance(waits.retry_at.unwrap().since(waits.since.unwrap()));
+    rig.wait(|s| s.disconnects == 2);
+    assert_eq!(camera.calls(), 3 * an_attempt, "a look and two attempts");
 }
 
 #[test]

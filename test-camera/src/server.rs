@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use gstreamer as gst;
@@ -57,6 +58,7 @@ pub struct TestCamera {
     noise: Option<Noise>,
     silence: Option<TcpListener>,
     tampering: Arc<Tampering>,
+    calls: Arc<AtomicU64>,
 }
 
 /// A server at work.
@@ -92,6 +94,7 @@ impl TestCamera {
             noise: None,
             silence: None,
             tampering: Arc::default(),
+            calls: Arc::default(),
         };
         camera.restart()?;
         Ok(camera)
@@ -120,6 +123,11 @@ impl TestCamera {
     /// How often the clip was shown to its end.
     pub fn rounds(&self) -> u64 {
         self.feed.rounds()
+    }
+
+    /// How often somebody connected, for whatever they wanted.
+    pub fn calls(&self) -> u64 {
+        self.calls.load(Ordering::Relaxed)
     }
 
     /// To look at what it shows while somebody else troubles it.
@@ -252,6 +260,10 @@ impl Running {
         let mounts = rtsp::RTSPMountPoints::new();
         mounts.add_factory("/stream", factory);
         server.set_mount_points(Some(&mounts));
+        let calls = Arc::clone(&camera.calls);
+        server.connect_client_connected(move |_, _| {
+            calls.fetch_add(1, Ordering::Relaxed);
+        });
 
         let context = glib::MainContext::new();
         let source = server.create_source(None::<&rtsp::gio::Cancellable>)?;

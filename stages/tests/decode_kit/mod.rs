@@ -14,7 +14,7 @@ use rollcall_pipeline::mux::MuxMode;
 use rollcall_pipeline::stage::{BatchPolicy, Received, Source};
 use rollcall_pipeline::supervisor::{Exit, Supervisor, Worker};
 use rollcall_pipeline::{
-    CameraId, CameraTuning, CloseReason, Frame, FrameMux, RoomId, StreamKey, SystemClock, WallTime,
+    CameraId, CameraTuning, Clock, CloseReason, Frame, FrameMux, RoomId, StreamKey, SystemClock, WallTime,
 };
 use rollcall_stages::decode::{Camera, CameraControl, CameraSnapshot};
 
@@ -79,9 +79,13 @@ pub(crate) fn file(path: &Path) -> CameraSource {
 
 impl Rig {
     pub(crate) fn start(config: &CameraConfig) -> Self {
-        let clock = Arc::new(SystemClock);
+        Self::start_by(config, Arc::new(SystemClock))
+    }
+
+    /// By a clock of the test's own.
+    pub(crate) fn start_by(config: &CameraConfig, clock: Arc<dyn Clock>) -> Self {
         let mux = FrameMux::new(MuxMode::Block, NonZeroUsize::new(4).unwrap());
-        let supervisor = Supervisor::new(clock.clone());
+        let supervisor = Supervisor::new(Arc::clone(&clock));
         let camera = Camera::new(config, mux.clone(), clock).starting_at(WallTime::UNIX_EPOCH);
         let control = camera.control();
         let mut receiver = mux.attach();
