@@ -440,6 +440,21 @@ fn regions_masks_and_direction_count_from_the_next_picture_on() {
     remove("look");
 }
 
+#[test]
+fn it_is_told_and_measured_how_far_the_clock_of_a_camera_is_off() {
+    let _counted = COUNTED.read();
+    let door = camera();
+    make("clock", &door.url());
+    // Some seconds after its first picture a camera tells its time.
+    until("its time is known", || read("clock")["status"]["time_source"] == "ntp");
+    assert!(read("clock")["status"]["clock_skew_ms"].is_i64());
+    // It has our clock, and its pictures are some time on the way: 0 would be what nobody has set.
+    let skew = metric("rollcall_camera_clock_skew_seconds", "clock");
+    assert!(skew != 0.0 && skew.abs() < 5.0, "{skew} s");
+    remove("clock");
+    until("nobody is called for what is gone", || metric("rollcall_camera_clock_skew_seconds", "clock").is_nan());
+}
+
 /// A stream that is read as it comes.
 fn open(client_token: &str, path: &str, headers: &str) -> BufReader<TcpStream> {
     let address = SITE.base().trim_start_matches("http://").to_owned();
