@@ -4,7 +4,7 @@
 mod kit;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use kit::{PATIENCE, Site};
+use kit::Site;
 use rollcall_test_camera::{Clip, Codec, Format, Options, TestCamera};
 use serde_json::{Value, json};
 
@@ -30,20 +30,7 @@ fn site(camera: &TestCamera) -> Site {
 }
 
 fn is_live(site: &Site, camera: &str) {
-    until(site, &format!("/api/v1/cameras/{camera}"), |camera| camera["status"]["state"] == "live");
-}
-
-/// Asks until the answer is as wished.
-#[track_caller]
-fn until(site: &Site, path: &str, wished: impl Fn(&Value) -> bool) -> Value {
-    let begun = now();
-    loop {
-        let answer = site.get(path).expect(200);
-        if wished(&answer) {
-            return answer;
-        }
-        assert!((now() - begun).to_std().unwrap_or_default() < PATIENCE, "not as wished: {answer}");
-    }
+    site.until(&format!("/api/v1/cameras/{camera}"), |camera| camera["status"]["state"] == "live");
 }
 
 /// A session of a moment that expects one person, whom nobody sees.
@@ -59,7 +46,7 @@ fn session(site: &Site, room: &str) -> String {
 /// What a session waits for once the camera is back or gone: one gap, which is over.
 #[track_caller]
 fn gap(site: &Site, session: &str) -> Value {
-    let waiting = until(site, session, |session| session["waits_for"][0]["to"].is_string());
+    let waiting = site.until(session, |session| session["waits_for"][0]["to"].is_string());
     assert_eq!((waiting["phase"].as_str(), waiting["state"].as_str()), (Some("over"), Some("planned")), "{waiting}");
     let roster = site.get(&format!("{session}/roster")).expect(200);
     assert_eq!(roster["items"][0]["status"], Value::Null, "nobody is absent yet: {roster}");
@@ -83,7 +70,7 @@ fn that_wait(site: &Site, waiting: bool) -> Vec<String> {
 }
 
 fn closed(site: &Site, session: &str) -> Value {
-    until(site, session, |session| session["state"] == "closed");
+    site.until(session, |session| session["state"] == "closed");
     let id = session.rsplit('/').next().unwrap();
     let rows = site.get(&format!("/api/v1/attendance?session_id={id}")).expect(200);
     let row = rows["items"][0].clone();
@@ -96,10 +83,10 @@ fn an_absence_waits_for_a_camera_and_for_a_human_if_the_camera_missed_something(
     let mut camera = camera();
     let site = site(&camera);
     camera.kill();
-    until(&site, "/api/v1/cameras/door-1", |camera| camera["status"]["state"] != "live");
+    site.until("/api/v1/cameras/door-1", |camera| camera["status"]["state"] != "live");
     let missed = session(&site, "hall");
     site.post_over(&format!("{missed}/release"), &json!({})).expect(409);
-    let waiting = until(&site, &missed, |session| !session["waits_for"].as_array().unwrap().is_empty());
+    let waiting = site.until(&missed, |session| !session["waits_for"].as_array().unwrap().is_empty());
     let reason = waiting["waits_for"][0]["reason"].as_str().unwrap();
     assert!(reason.starts_with("offline since ") && waiting["waits_for"][0]["camera"] == "door-1", "{waiting}");
 

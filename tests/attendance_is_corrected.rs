@@ -8,7 +8,6 @@ use std::sync::LazyLock;
 use chrono::{DateTime, TimeDelta, Utc};
 use kit::register::{event, id, mark, now, person, session, write};
 use kit::{Answer, Client, Site};
-use rollcall_pipeline::{Clock, SystemClock};
 use rollcall_store::{Actor, EventRecord, Scope};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -189,10 +188,7 @@ fn nobody_comes_to_count_in_a_session_that_is_being_cancelled() {
 }
 
 fn until_closed(session: &str) {
-    let begun = SystemClock.mono();
-    while SITE.get(&format!("/api/v1/sessions/{session}")).expect(200)["state"] != "closed" {
-        assert!(SystemClock.mono().since(begun) < kit::PATIENCE, "it is never closed");
-    }
+    SITE.until(&format!("/api/v1/sessions/{session}"), |session| session["state"] == "closed");
 }
 
 /// Puts these people on the roster of a course, and nobody else.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use kit::{Client, PATIENCE, Site, demo_media, head, message, pointers};
+use kit::{Client, PATIENCE, Site, demo_media, head, message, pointers, until};
 use nix::sys::signal::Signal;
 use rollcall_pipeline::{Clock, SystemClock};
 use rollcall_test_camera::{Clip, Codec, Format, Options, Segment, TestCamera};
@@ -43,15 +43,6 @@ fn clip(width: u32, height: u32) -> Clip {
 
 fn camera() -> TestCamera {
     TestCamera::start(SMALL.clone(), Options::default()).unwrap()
-}
-
-/// Asks until it is so.
-#[track_caller]
-fn until(what: &str, is_so: impl Fn() -> bool) {
-    let begun = SystemClock.mono();
-    while !is_so() {
-        assert!(SystemClock.mono().since(begun) < PATIENCE, "not so: {what}");
-    }
 }
 
 /// A body that makes a camera. Each picture is analysed.
@@ -135,9 +126,9 @@ fn a_camera_is_made_shown_changed_and_removed() {
     });
     assert_eq!(read("door")["status"]["last_error"]["kind"], "unauthorized");
     assert!(!read("door").to_string().contains("wr0ng-0ne"));
-    let live = SITE.get("/api/v1/live?kinds=camera&last_event_id=0&seconds=1").body;
-    let live = String::from_utf8(live).unwrap();
-    assert!(live.contains("\"camera\":\"door\"") && live.contains("refuses user or password"), "{live}");
+    let (status, mut live) = SITE.follow("/api/v1/live?kinds=camera&last_event_id=0", &[]);
+    assert_eq!(status, 200);
+    assert!(live.any(|told| told.contains("\"camera\":\"door\"") && told.contains("refuses user or password")));
 
     SITE.post("/api/v1/cameras", &new("door", "rtsp://192.0.2.1/x")).expect(409);
     remove("door");

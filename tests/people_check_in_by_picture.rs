@@ -7,8 +7,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use kit::{Answer, Client, PATIENCE, Site, demo_media, message, people, run, stderr};
-use rollcall_pipeline::{Clock, SystemClock};
+use kit::{Answer, Client, Site, answer, demo_media, message, people, run, stderr};
 use serde_json::{Value, json};
 
 /// Where one picture is enough, whether the face is known to be alive or not.
@@ -27,11 +26,7 @@ fn site(rules: &str) -> Site {
     let config = site.config();
     let enrolled = run(&site.data(), &["enroll", folder.to_str().unwrap(), "--config", config.to_str().unwrap()]);
     assert!(enrolled.status.success(), "{}", stderr(&enrolled));
-    let current = || site.get("/api/v1/gallery").expect(200);
-    let begun = SystemClock.mono();
-    while current()["current"] != true || current()["live"]["people"] != 3 {
-        assert!(SystemClock.mono().since(begun) < PATIENCE, "the gallery is not there");
-    }
+    site.until("/api/v1/gallery", |gallery| gallery["current"] == true && gallery["live"]["people"] == 3);
     site
 }
 
@@ -66,15 +61,15 @@ fn machine(name: &str) -> Client {
 /// Several pictures of one moment, in a session as soon as it is known there.
 #[track_caller]
 fn show_all(site: &Site, pictures: &[Vec<u8>], session: &str) -> Answer {
-    let begun = SystemClock.mono();
-    loop {
-        let mut parts: Vec<_> = pictures.iter().map(|bytes| ("image", "a.jpg", "image/jpeg", &bytes[..])).collect();
-        parts.push(("session_id", "", "", session.as_bytes()));
-        let answer = site.upload("/api/v1/attendance/mark", &parts);
-        if answer.status != 409 || SystemClock.mono().since(begun) > PATIENCE {
-            return answer;
-        }
-    }
+    let mut parts: Vec<_> = pictures.iter().map(|bytes| ("image", "a.jpg", "image/jpeg", &bytes[..])).collect();
+    parts.push(("session_id", "", "", session.as_bytes()));
+    once_known(|| site.upload("/api/v1/attendance/mark", &parts))
+}
+
+/// What is answered once the session is known there.
+#[track_caller]
+fn once_known(ask: impl Fn() -> Answer) -> Answer {
+    answer("the session is known", || Some(ask()).filter(|answer| answer.status != 409))
 }
 
 fn media(name: &str) -> Vec<u8> {
@@ -92,14 +87,11 @@ fn show(client: &Client, picture: &str, session: &str) -> Answer {
 /// The first check-in in a session and after an enrolment: both are live within a second.
 #[track_caller]
 fn first(client: &Client, picture: &str, session: &str) -> Value {
-    loop {
+    answer("somebody is checked in", || {
         let answer = show(client, picture, session);
-        if answer.status == 201 {
-            return answer.json;
-        }
         let early = answer.status == 409 || (answer.status == 200 && answer.json["outcome"] == "unknown");
-        assert!(early, "{}: {}", answer.status, answer.json);
-    }
+        (!early).then(|| answer.expect(201))
+    })
 }
 
 #[test]
@@ -300,14 +292,7 @@ fn a_video_of_somebody_alive_marks_by_the_strict_rules() {
         let file = ("video", "me.mp4", "video/mp4", &video[..]);
         machine.upload("/api/v1/attendance/mark", &[file, ("session_id", "", "", session.as_bytes())])
     };
-    let begun = SystemClock.mono();
-    // As soon as the session is known there.
-    let told = loop {
-        let answer = send();
-        if answer.status != 409 || SystemClock.mono().since(begun) > PATIENCE {
-            break answer.expect(201);
-        }
-    };
+    let told = once_known(&send).expect(201);
     assert_eq!((&told["outcome"], &told["name"]), (&json!("recorded"), &json!("Franck")), "{told}");
     assert_eq!((&told["liveness"]["verdict"], &told["status"]), (&json!("live"), &json!("present")), "{told}");
     let again = send().expect(200);
@@ -366,20 +351,9 @@ fn a_room_without_timetable_keeps_its_day_when_a_session_is_held_there() {
     let new = json!({ "room_id": room, "starts_at": now() - TimeDelta::minutes(1), "people": [others["id"]],
         "ends_at": now() + TimeDelta::minutes(30) });
     let on = SITE.post("/api/v1/sessions", &new).expect(201);
-    let begun = SystemClock.mono();
-    while SITE.get(&format!("/api/v1/rooms/{room}/now")).expect(200)["now"]["id"] != on["id"] {
-        assert!(SystemClock.mono().since(begun) < PATIENCE);
-    }
+    SITE.until(&format!("/api/v1/rooms/{room}/now"), |now| now["now"]["id"] == on["id"]);
     // As the matcher knows it: once the session that is on is known, the other one is, too.
-    let known = |id: &Value| {
-        let bytes = media("audrey.jpg");
-        let parts =
-            [("image", "a.jpg", "image/jpeg", &bytes[..]), ("session_id", "", "", id.as_str().unwrap().as_bytes())];
-        SITE.upload("/api/v1/attendance/mark", &parts).status != 409
-    };
-    while !known(&on["id"]) {
-        assert!(SystemClock.mono().since(begun) < PATIENCE);
-    }
+    show_all(&SITE, &[media("audrey.jpg")], on["id"].as_str().unwrap());
     let bytes = media("obama3.jpg");
     // By somebody who marks nobody else: the same camera would count the sighting only.
     let told = SITE.upload(
@@ -404,12 +378,11 @@ fn strangers_who_come_again_are_the_same_visitor_until_they_are_forgotten() {
         assert_eq!(told["outcome"], "unknown", "{told}");
         told["event_id"].as_str().unwrap().to_owned()
     });
-    let begun = SystemClock.mono();
-    let of = |event: &str| STRICT.get(&format!("/api/v1/review/{event}")).expect(200)["visitor_id"].clone();
-    while events.iter().any(|event| of(event).is_null()) {
-        assert!(SystemClock.mono().since(begun) < PATIENCE, "nobody tells them apart");
-    }
-    let [first, other, second] = events.each_ref().map(|event| of(event));
+    let of = |event: &String| {
+        let told_apart = |item: &Value| item["visitor_id"].is_string();
+        STRICT.until(&format!("/api/v1/review/{event}"), told_apart)["visitor_id"].clone()
+    };
+    let [first, other, second] = events.each_ref().map(of);
     assert!(first == second && first != other, "{first} {second} {other}");
     let path = format!("/api/v1/visitors/{}", first.as_str().unwrap());
     let read = || STRICT.get(&path).expect(200);
@@ -428,10 +401,7 @@ fn strangers_who_come_again_are_the_same_visitor_until_they_are_forgotten() {
     let known = STRICT.post("/api/v1/people", &json!({ "name": "Audrey" })).expect(201);
     let templates = format!("/api/v1/people/{}/templates", known["id"].as_str().unwrap());
     STRICT.upload(&templates, &[("pictures", "a.jpg", "image/jpeg", &audrey)]).expect(201);
-    while read()["likely_person"].is_null() {
-        assert!(SystemClock.mono().since(begun) < PATIENCE, "nobody is likely");
-    }
-    let likely = read()["likely_person"].clone();
+    let likely = STRICT.until(&path, |visitor| visitor["likely_person"].is_object())["likely_person"].clone();
     assert_eq!((&likely["person_id"], &likely["confident"]), (&known["id"], &json!(true)), "{likely}");
     STRICT.delete(&path).expect(204);
     STRICT.get(&path).expect(404);

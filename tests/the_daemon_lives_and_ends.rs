@@ -8,11 +8,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use kit::{Client, Daemon, PATIENCE, demo_media, make_admin, message, people, run, stderr};
+use kit::{Client, Daemon, PATIENCE, answer, demo_media, make_admin, message, people, run, stderr};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use rollcall_pipeline::SystemClock;
 use rollcall_pipeline::supervisor::Supervisor;
-use rollcall_pipeline::{Clock, SystemClock};
 use rollcall_store::Cluster;
 use serde_json::Value;
 
@@ -105,14 +105,12 @@ impl Scrape {
 
 /// Asks until the mark and the repeat are committed, which is a moment after they are decided.
 fn check_metrics_of_a_mark_and_a_repeat(daemon: &Daemon) {
-    let begun = SystemClock.mono();
-    let metrics = loop {
+    let metrics = answer("both are committed", || {
         let metrics = Scrape::of(daemon);
-        if metrics.all("rollcall_sink_events_total").any(|(labels, n)| labels.contains("committed") && n >= 2.0) {
-            break metrics;
-        }
-        assert!(SystemClock.mono().since(begun) < PATIENCE, "{}", metrics.0);
-    };
+        let committed = |(labels, n): (&str, f64)| labels.contains("committed") && n >= 2.0;
+        let both = metrics.all("rollcall_sink_events_total").any(committed);
+        both.then_some(metrics)
+    });
     let at_door = |name: &str, more: &str| metrics.value(&format!("{name}{{camera=\"door-1\"{more}}}"));
     let patience = PATIENCE.as_secs_f64();
 

@@ -8,7 +8,7 @@ use std::sync::{Barrier, LazyLock};
 
 use chrono::{DateTime, Datelike, Days, NaiveDate, TimeDelta, Utc, Weekday};
 use chrono_tz::Tz;
-use kit::{Answer, Client, PATIENCE, Site};
+use kit::{Answer, Client, Site};
 use serde_json::{Value, json};
 
 static SITE: LazyLock<Site> = LazyLock::new(|| {
@@ -53,16 +53,9 @@ fn put(path: &str, body: &Value) -> Answer {
 /// The sessions of a course once they are as wished. The daemon plans within a moment.
 #[track_caller]
 fn sessions(course: &str, wished: impl Fn(&[Value]) -> bool) -> Vec<Value> {
-    let begun = now();
-    loop {
-        let page = SITE.get(&format!("/api/v1/sessions?course_id={course}&limit=100")).expect(200);
-        let items = page["items"].as_array().unwrap();
-        if wished(items) {
-            return items.clone();
-        }
-        let waited = (now() - begun).to_std().unwrap_or_default();
-        assert!(waited < PATIENCE, "not as wished: {page}");
-    }
+    let path = format!("/api/v1/sessions?course_id={course}&limit=100");
+    let page = SITE.until(&path, |page| wished(page["items"].as_array().unwrap()));
+    page["items"].as_array().unwrap().clone()
 }
 
 fn time(session: &Value, key: &str) -> DateTime<Utc> {
@@ -133,14 +126,7 @@ fn a_session_by_hand_opens_closes_and_is_over_only_once() {
     assert_eq!(closed["phase"], "over");
     post("open").expect(409);
     post("close").expect(409);
-    let begun = now();
-    let done = loop {
-        let session = SITE.get(&path).expect(200);
-        if session["state"] == "closed" {
-            break session;
-        }
-        assert!((now() - begun).to_std().unwrap_or_default() < PATIENCE, "{session}");
-    };
+    let done = SITE.until(&path, |session| session["state"] == "closed");
     assert_eq!(done["phase"], "closed");
     post("cancel").expect(409);
     SITE.patch(&path, &json!({ "room_id": "hall" })).expect(409);

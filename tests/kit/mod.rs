@@ -48,6 +48,24 @@ pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
+/// Asks until there is an answer, and not for ever.
+#[track_caller]
+pub(crate) fn answer<T>(what: &str, ask: impl Fn() -> Option<T>) -> T {
+    let begun = SystemClock.mono();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(SystemClock.mono().since(begun) < PATIENCE, "not so: {what}");
+    }
+}
+
+/// Asks until it is so.
+#[track_caller]
+pub(crate) fn until(what: &str, is_so: impl Fn() -> bool) {
+    answer(what, || is_so().then_some(()));
+}
+
 /// A folder `people/NAME/` with pictures from the demo media.
 pub(crate) fn people(dir: &Path, people: &[(&str, &[&str])]) -> PathBuf {
     let root = dir.join("people");

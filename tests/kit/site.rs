@@ -243,6 +243,19 @@ impl Client {
         self.send("GET", path, &[], b"")
     }
 
+    /// Asks until the answer is as wished.
+    #[track_caller]
+    pub(crate) fn until(&self, path: &str, wished: impl Fn(&Value) -> bool) -> Value {
+        let begun = SystemClock.mono();
+        loop {
+            let answer = self.get(path).expect(200);
+            if wished(&answer) {
+                return answer;
+            }
+            assert!(SystemClock.mono().since(begun) < PATIENCE, "{path} is not as wished: {answer}");
+        }
+    }
+
     pub(crate) fn post(&self, path: &str, body: &Value) -> Answer {
         self.json("POST", path, &[], body)
     }
@@ -292,7 +305,7 @@ impl Client {
         self.send("POST", path, &[("content-type", &format!("multipart/form-data; boundary={boundary}"))], &body)
     }
 
-    /// An answer that goes on: status, and its lines as they come.
+    /// An answer that goes on: status, and its lines as they come. One that neither goes on nor ends is a failure.
     pub(crate) fn follow(&self, path: &str, headers: &[(&str, &str)]) -> (u16, impl Iterator<Item = String> + use<>) {
         let mut request = ureq::http::Request::builder().method("GET").uri(format!("{}{path}", self.base));
         let own = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
@@ -301,7 +314,7 @@ impl Client {
         }
         let answer = self.agent.run(request.body(()).unwrap()).unwrap_or_else(|error| panic!("{path}: {error}"));
         let status = answer.status().as_u16();
-        (status, BufReader::new(answer.into_body().into_reader()).lines().map_while(Result::ok))
+        (status, BufReader::new(answer.into_body().into_reader()).lines().map(Result::unwrap))
     }
 
     /// Anything.
