@@ -10,13 +10,14 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
+use rollcall_pipeline::config::Config;
 use rollcall_pipeline::supervisor::Supervisor;
 use rollcall_pipeline::{Clock, SystemClock};
 use rollcall_store::{Cluster, Sealer, Store};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{Daemon, PATIENCE, rollcall, stderr};
+use super::{Daemon, PATIENCE, rollcall, stderr, until};
 
 /// Of everybody here.
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
@@ -67,7 +68,16 @@ impl Site {
         let guest = Client::new(&daemon.address);
         let admin = guest.log_in("admin");
         let env = all.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        Self { daemon: Mutex::new(Some(daemon)), admin, env, dir, made: AtomicU32::new(0) }
+        let site = Self { daemon: Mutex::new(Some(daemon)), admin, env, dir, made: AtomicU32::new(0) };
+        site.until_planned(config);
+        site
+    }
+
+    /// Until the rooms of the file are there, and with them all that it plans: the daemon serves before.
+    fn until_planned(&self, config: &str) {
+        for room in Config::parse(config, &self.config(), HashMap::new()).unwrap().rooms {
+            until("the file's rooms are there", || self.get(&format!("/api/v1/rooms/{}", room.id)).status == 200);
+        }
     }
 
     /// Ends its daemon in an orderly way, and starts it again.
