@@ -69,7 +69,8 @@ fn a_mark_is_corrected_voided_and_restored_and_nothing_is_lost() {
     correct(&SITE, of, &walk_in, "excuse", "*").expect(409);
     assert_eq!(correct(&SITE, of, &walk_in, "present", "\"0\"").expect(201)["expected"], false);
 
-    let board = SITE.get("/api/v1/rooms/hall/board").expect(200);
+    let date = session["local_date"].as_str().unwrap();
+    let board = SITE.get(&format!("/api/v1/rooms/hall/board?date={date}")).expect(200);
     let shown = board["sessions"].as_array().unwrap().iter().find(|s| s["session"]["id"] == session["id"]).unwrap();
     let counts = &shown["counts"];
     let count = |key: &str| counts[key].as_i64().unwrap();
@@ -206,9 +207,8 @@ fn the_rules_of_a_course_count_when_its_session_closes() {
         "early_exit_s": 600 });
     let course = SITE.post("/api/v1/courses", &json!({ "name": "Rules", "rules": rules })).expect(201);
     enrol(&course, &[late, too_late, too_short, left_early, nobody]);
-    // It ends in a moment, with everybody seen.
     let new = json!({ "room_id": "gate", "course_id": course["id"], "starts_at": now() - TimeDelta::minutes(60),
-        "ends_at": now() + TimeDelta::seconds(3) });
+        "ends_at": now() + TimeDelta::minutes(30) });
     let session = SITE.post("/api/v1/sessions", &new).expect(201);
     assert_eq!(session["expected"], 5);
     let exit =
@@ -224,7 +224,9 @@ fn the_rules_of_a_course_count_when_its_session_closes() {
             exit(left_early, 45),
         ],
     );
+    // It ends an hour after its start, with everybody seen.
     let of = id(&session);
+    SITE.post_over(&format!("/api/v1/sessions/{of}/close"), &json!({})).expect(200);
     until_closed(of);
     let row = |who: &str| {
         let rows = SITE.get(&format!("/api/v1/attendance?session_id={of}&person_id={who}")).expect(200);

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use kit::{Client, Daemon, PATIENCE, answer, demo_media, make_admin, message, people, run, stderr};
+use kit::{Client, Daemon, PATIENCE, answer, demo_media, make_admin, message, people, run, stderr, zone_at_noon};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rollcall_pipeline::SystemClock;
@@ -22,8 +22,9 @@ fn config(dir: &Path, more: &str) -> PathBuf {
     let path = dir.join("rollcall.toml");
     let video = demo_media("franck.mp4");
     let text = format!(
-        "{more}\n[[rooms]]\nid = \"hall\"\n[[cameras]]\nid = \"door-1\"\nroom = \"hall\"\n\
-         streams.detect = \"file:{}\"\nfile.realtime = false\n",
+        "{more}\n[site]\ntime_zone = \"{}\"\n[[rooms]]\nid = \"hall\"\n\
+         [[cameras]]\nid = \"door-1\"\nroom = \"hall\"\nstreams.detect = \"file:{}\"\nfile.realtime = false\n",
+        zone_at_noon(),
         video.display()
     );
     fs::write(&path, text).unwrap();

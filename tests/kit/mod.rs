@@ -12,6 +12,7 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+use chrono::Timelike;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rollcall_pipeline::{Clock, SystemClock};
@@ -46,6 +47,12 @@ pub(crate) fn stdout(output: &Output) -> String {
 
 pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A time zone in which it is about noon: whatever a test does there, it does on one day.
+pub(crate) fn zone_at_noon() -> String {
+    // What is called +1 is an hour behind.
+    format!("Etc/GMT{:+}", i64::from(SystemClock.wall().hour()) - 12)
 }
 
 /// Asks until there is an answer, and not for ever.
