@@ -322,7 +322,7 @@ fn somebody_who_tries_too_often_waits() {
     site.guest().get("/health/live").expect(200);
 }
 
-/// What is answered before a limit of so many a minute is reached, and the refusal. While one asks some more are allowed.
+/// What is answered up to a limit of so many a minute, and the refusal. While one asks, some more are allowed.
 #[track_caller]
 fn until_too_many(per_minute: usize, ask: impl Fn() -> Answer) -> (Vec<u16>, Answer) {
     let begun = SystemClock.mono();

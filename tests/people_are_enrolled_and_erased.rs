@@ -411,7 +411,7 @@ fn a_folder_is_enrolled_with_consent_and_written_down() {
     );
 }
 
-/// A folder with a picture for each reason to refuse one, called after it; and with three people whose pictures are good.
+/// A picture for each reason to refuse one, called after it; and three people whose pictures are good in themselves.
 fn refused_pictures(dir: &Path) {
     let photo = |name: &str| image::open(demo_media(name)).unwrap().into_rgb8();
     let wall = |width, height| RgbImage::from_pixel(width, height, Rgb([110, 120, 130]));

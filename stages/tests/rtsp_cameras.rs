@@ -50,9 +50,8 @@ fn check(codec: Codec, transport: RtspTransport, name: &str) {
     assert!(matches!(rig.next(), Seen::Open(_)));
     let frames = check_stream(&rig, 40);
     assert_eq!((frames[0].image.width(), frames[0].image.height()), (320, 240));
-    let snapshot = rig.control.snapshot();
+    let snapshot = rig.wait(|s| (s.fps - f64::from(FPS)).abs() < 5.0);
     assert_eq!((snapshot.state, snapshot.info.codec.as_str()), (CameraState::Live, name));
-    assert!((snapshot.fps - f64::from(FPS)).abs() < 5.0, "{} fps", snapshot.fps);
     assert_eq!(snapshot.complaint(), None);
 }
 
@@ -200,7 +199,8 @@ fn a_camera_that_comes_up_later_is_found() {
     check_stream(&rig, 5);
 }
 
-/// Whatever goes wrong: the epoch ends, the reason is told, and three seconds after the camera is well there is video.
+/// Whatever goes wrong: the epoch ends, the reason is told, and once the camera is well there is video again. (How soon is
+/// measured by `make faults`.)
 #[track_caller]
 fn check_recovery(
     transport: RtspTransport,
@@ -218,21 +218,18 @@ fn check_recovery(
     let told = rig.wait(|s| s.last_error.is_some()).last_error.unwrap();
     assert!(reasons.contains(&told.reason), "{told:?}");
     mend(&mut camera);
-    let mended = SystemClock.mono();
     let Seen::Open(second) = rig.next() else { panic!("no second stream") };
     assert_ne!(first.epoch, second.epoch);
-    let back = check_stream(&rig, 5)[0].time.received.since(mended);
-    // A second of waiting, a second to the next key frame at worst, and a busy machine.
-    assert!(back < Duration::from_secs(5), "{back:?} without a picture: {:#?}", rig.control.snapshot());
+    check_stream(&rig, 5);
 }
 
 #[test]
-fn a_camera_that_restarts_is_back_soon() {
+fn a_camera_that_restarts_comes_back() {
     check_recovery(RtspTransport::Tcp, &["eos", "refused"], TestCamera::kill, |c| c.restart().unwrap());
 }
 
 #[test]
-fn a_camera_that_restarts_is_back_soon_over_udp() {
+fn a_camera_that_restarts_comes_back_over_udp() {
     check_recovery(RtspTransport::Udp, &["eos", "broken", "refused"], TestCamera::kill, |c| c.restart().unwrap());
 }
 
