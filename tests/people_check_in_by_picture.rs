@@ -292,7 +292,7 @@ fn a_video_of_somebody_alive_marks_by_the_strict_rules() {
         let file = ("video", "me.mp4", "video/mp4", &video[..]);
         machine.upload("/api/v1/attendance/mark", &[file, ("session_id", "", "", session.as_bytes())])
     };
-    let told = once_known(&send).expect(201);
+    let told = once_known(send).expect(201);
     assert_eq!((&told["outcome"], &told["name"]), (&json!("recorded"), &json!("Franck")), "{told}");
     assert_eq!((&told["liveness"]["verdict"], &told["status"]), (&json!("live"), &json!("present")), "{told}");
     let again = send().expect(200);
