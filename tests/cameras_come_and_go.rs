@@ -287,6 +287,20 @@ fn a_camera_that_does_not_fit_is_refused_with_the_sum() {
     assert!(told["detail"].as_str().unwrap().contains("17 cameras with 16 frames of 1920x1080 each need"), "{told}");
     let told = SITE.post("/api/v1/cameras", &new("one-too-many", "rtsp://127.0.0.1:1/nobody")).expect(409);
     assert!(told["detail"].as_str().unwrap().contains("lane.memory_budget_mb"), "{told}");
+    // The file has one more: the last of the database is not opened, and whoever watches metrics alone hears of it.
+    let last = &ids[14];
+    let before = std::fs::read_to_string(SITE.config()).unwrap();
+    let more = "\n[[cameras]]\nid = \"another-of-the-file\"\nroom = \"hall\"\nstreams.detect = \"rtsp://127.0.0.1:1/nobody\"\n";
+    let reload = |config: &str| {
+        std::fs::write(SITE.config(), config).unwrap();
+        SITE.signal(Signal::SIGHUP);
+        SITE.wait_for(|line| message(line) == "configuration reloaded");
+    };
+    reload(&(before.clone() + more));
+    until("it is refused", || read(last)["status"]["state"] == "refused");
+    until("it is not up", || metric("rollcall_camera_up", last) == 0.0);
+    reload(&before);
+    until("it is tried again", || read(last)["status"]["state"] != "refused");
     // A page at a time, those of the file among them.
     let mut seen = Vec::new();
     let mut next = String::new();

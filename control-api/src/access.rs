@@ -1,7 +1,7 @@
 //! What decides who comes in: limits, passwords, and the addresses behind proxies.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use chrono::Duration;
 use parking_lot::Mutex;
@@ -72,13 +72,18 @@ impl Access {
             if !believed(client) {
                 break;
             }
-            let hop = hop.trim().trim_start_matches('[').trim_end_matches(']');
             // Beyond something that is no address nothing can be believed.
-            let Ok(address) = hop.parse::<IpAddr>() else { break };
+            let Some(address) = address(hop.trim()) else { break };
             client = address.to_canonical();
         }
         client
     }
+}
+
+/// As proxies write it: some with the port, and IPv6 in brackets.
+fn address(hop: &str) -> Option<IpAddr> {
+    let with_port = hop.parse::<SocketAddr>().map(|address| address.ip());
+    with_port.or_else(|_| hop.trim_start_matches('[').trim_end_matches(']').parse()).ok()
 }
 
 impl std::fmt::Debug for Access {
@@ -104,5 +109,6 @@ mod tests {
         assert_eq!(client("10.0.0.1", &["198.51.100.1", "10.0.0.2"]), "198.51.100.1");
         assert_eq!(client("10.0.0.1", &["198.51.100.1, nonsense"]), "10.0.0.1");
         assert_eq!(client("::ffff:10.0.0.1", &["[2001:db8::1]"]), "2001:db8::1");
+        assert_eq!(client("10.0.0.1", &["[2001:db8::1]:4711, 10.0.0.2:80"]), "2001:db8::1", "some write the port");
     }
 }

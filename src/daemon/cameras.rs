@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rollcall_pipeline::config::{CameraConfig, LaneConfig, Reload};
+use rollcall_pipeline::metrics::CameraMetrics;
 use rollcall_pipeline::supervisor::{Exit, Supervisor, Worker};
 use rollcall_pipeline::{CameraId, Clock, FrameMux, RoomId};
 use rollcall_stages::decode::{Camera, CameraControl, CameraSnapshot};
@@ -115,7 +116,10 @@ impl Cameras {
             }
         }
         let change = Reload::cameras(&self.wanted, &wanted);
-        (self.wanted, self.refused) = (wanted, refused);
+        let before = std::mem::replace(&mut self.refused, refused);
+        self.wanted = wanted;
+        let settled = before.into_iter().filter(|old| self.refusal(&old.id).is_none());
+        settled.for_each(|old| CameraMetrics::new(&old.id).gone());
         change
     }
 
@@ -184,6 +188,9 @@ impl Cameras {
         }
         let place = |r: &Running| wanted.iter().position(|camera| camera.id == r.config.id);
         self.running.sort_by_key(place);
+        // Whoever is called for a camera that gives nothing is called for one that is not opened.
+        let lacking = self.refused.iter().filter(|refused| wanted.iter().all(|camera| camera.id != refused.id));
+        lacking.for_each(|refused| CameraMetrics::new(&refused.id).up(false));
         self.wanted = wanted;
     }
 

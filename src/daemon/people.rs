@@ -12,9 +12,11 @@ use parking_lot::Mutex;
 use rollcall_attendance::{MadeMark, Register};
 use rollcall_pipeline::config::Config;
 use rollcall_pipeline::metrics::record_gallery;
-use rollcall_pipeline::{Clock, GalleryVersion, MarkStatus, ModelId, PersonId, RoomId, Session, SystemClock, WallTime};
+use rollcall_pipeline::{
+    Clock, ErrorClass, GalleryVersion, MarkStatus, ModelId, PersonId, RoomId, Session, SystemClock, WallTime,
+};
 use rollcall_stages::matching::{Gallery, GalleryHandle};
-use rollcall_store::{Places, RestoredMark, Store};
+use rollcall_store::{Places, RestoredMark, Store, StoreError};
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
@@ -137,9 +139,11 @@ impl People {
         loop {
             let Err(error) = self.follow_while_connected(&store, &control, &mut wait).await;
             let text = format!("{error:#}");
-            let news = self.trouble.lock().replace(text.clone()).is_none();
-            if news {
-                tracing::warn!("the database is away, trying on: {text}");
+            let news = self.trouble.lock().replace(text.clone()).is_none_or(|before| before != text);
+            match error.downcast_ref::<StoreError>().map(StoreError::class) {
+                _ if !news => {}
+                Some(ErrorClass::Transient) => tracing::warn!("the database is away, trying on: {text}"),
+                _ => tracing::error!("people and timetables cannot be read, trying on: {text}"),
             }
             tokio::time::sleep(wait).await;
             wait = (wait * 2).min(LAST_RETRY);
