@@ -75,6 +75,20 @@ pub(crate) fn thread(pid: u32, name: &str) -> anyhow::Result<i32> {
     Ok(task.file_name().to_string_lossy().parse()?)
 }
 
+/// Whether a thread that is stopped is just within this library.
+pub(crate) fn is_within(pid: u32, thread: i32, library: &str) -> anyhow::Result<bool> {
+    let number = |hex: &str| u64::from_str_radix(hex.trim_start_matches("0x"), 16);
+    // The last word is where it goes on.
+    let call = fs::read_to_string(format!("/proc/{pid}/task/{thread}/syscall"))?;
+    let at = number(call.split_whitespace().last().context("it runs")?)?;
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps"))?;
+    let mut parts = maps.lines().filter(|line| line.contains(library)).filter_map(|line| {
+        let (from, to) = line.split_whitespace().next()?.split_once('-')?;
+        Some(number(from).ok()?..number(to).ok()?)
+    });
+    Ok(parts.any(|part| part.contains(&at)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 use rand::RngExt;
 
 use crate::ledger::Said;
-use crate::process::thread;
+use crate::process::{is_within, thread};
 use crate::site::Plan;
 use crate::trial::Trial;
 use crate::verdict::Promise;
@@ -19,6 +19,9 @@ use crate::verdict::Promise;
 const LIFE_MS: u64 = 9_000;
 const RELOAD_EVERY: Duration = Duration::from_millis(300);
 const RELOADS: u32 = 20;
+/// A stage works a tenth of its time or more.
+const LOOKS: u32 = 5_000;
+const LOOK_EVERY: Duration = Duration::from_millis(7);
 /// Among so many lives one at least is long enough for an event.
 const MANY_KILLS: u32 = 10;
 
@@ -114,11 +117,7 @@ pub(super) fn model_hangs(trial: &mut Trial<'_>) -> anyhow::Result<()> {
         Some(daemon) => daemon,
         None => bail!("the daemon does not run"),
     };
-    // Whoever traces a thread can hold it, and it alone.
-    let detector = Pid::from_raw(thread(daemon.pid(), "lane-detect")?);
-    ptrace::seize(detector, ptrace::Options::empty())?;
-    ptrace::interrupt(detector)?;
-    waitpid(detector, Some(WaitPidFlag::__WALL))?;
+    let detector = hold_within(daemon.pid(), "lane-detect", "libonnxruntime")?;
     if let Err(error) = trial.until_said("the lane gave up") {
         // Nobody could end a process of which a thread is held.
         ptrace::detach(detector, None)?;
@@ -132,6 +131,22 @@ pub(super) fn model_hangs(trial: &mut Trial<'_>) -> anyhow::Result<()> {
     }
     trial.fact("ended with", status);
     trial.start()
+}
+
+/// Holds a thread while it works within a library, and it alone: whoever traces it can. A thread that waits for work hangs not.
+fn hold_within(pid: u32, name: &str, library: &str) -> anyhow::Result<Pid> {
+    let held = Pid::from_raw(thread(pid, name)?);
+    ptrace::seize(held, ptrace::Options::empty())?;
+    for _ in 0..LOOKS {
+        ptrace::interrupt(held)?;
+        waitpid(held, Some(WaitPidFlag::__WALL))?;
+        if is_within(pid, held.as_raw(), library)? {
+            return Ok(held);
+        }
+        ptrace::cont(held, None)?;
+        std::thread::park_timeout(LOOK_EVERY);
+    }
+    bail!("{name} was never seen in {library}")
 }
 
 pub(super) fn model_panics(trial: &mut Trial<'_>) -> anyhow::Result<()> {
