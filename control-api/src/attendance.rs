@@ -17,11 +17,11 @@ use uuid::Uuid;
 use crate::caller::Caller;
 use crate::extract::{Params, PathOf, fits};
 use crate::page::{self, Page};
-use crate::problem::{Answer, FieldError, Problem, Problems};
+use crate::problem::{Answer, Problem, Problems};
 use crate::rights::Right;
 use crate::sessions::WaitsFor;
 use crate::state::Api;
-use crate::validate::is_date;
+use crate::validate::check_range;
 
 /// What counts for somebody in a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
@@ -185,7 +185,7 @@ pub(crate) struct AttendanceParams {
 
 impl AttendanceParams {
     fn filter(&self) -> Answer<RegisterFilter> {
-        check_dates(self.from, self.to)?;
+        check_range(self.from, self.to)?;
         Ok(RegisterFilter {
             person: self.person_id.map(PersonId),
             room: self.room_id.clone(),
@@ -199,17 +199,6 @@ impl AttendanceParams {
             void: self.void.unwrap_or_default(),
         })
     }
-}
-
-fn check_dates(from: Option<NaiveDate>, to: Option<NaiveDate>) -> Answer<()> {
-    let dates = [("from", from), ("to", to)];
-    let wrong = dates.into_iter().filter(|(_, date)| date.is_some_and(|date| !is_date(date)));
-    let mut errors: Vec<_> =
-        wrong.map(|(name, _)| FieldError::query(name, "must lie in the years 1970 to 9998")).collect();
-    if from.zip(to).is_some_and(|(from, to)| to < from) {
-        errors.push(FieldError::query("to", "is before from"));
-    }
-    if errors.is_empty() { Ok(()) } else { Err(Problem::invalid(errors)) }
 }
 
 /// Which part of a person's record.
@@ -358,7 +347,7 @@ async fn of_me(
 
 async fn history(api: &Api, scope: &Scope, person: PersonId, params: &HistoryParams) -> Answer<Json<HistoryView>> {
     let (limit, after) = (page::limit(params.limit)?, page::after::<RegisterKey>(params.cursor.as_deref())?);
-    check_dates(params.from, params.to)?;
+    check_range(params.from, params.to)?;
     let who = api.store.person(person).await?.ok_or_else(|| Problem::not_found("person"))?;
     if *scope != Scope::Everywhere && !api.store.is_person_in(scope, person).await? {
         return Err(Problem::not_found("person"));

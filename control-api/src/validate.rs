@@ -1,6 +1,6 @@
 //! Checks of single values. Everything that is wrong with a body is told at once, each with its place.
 
-use chrono::{NaiveDate, NaiveTime};
+use chrono::{Datelike, NaiveDate, NaiveTime};
 use chrono_tz::Tz;
 
 use crate::problem::{FieldError, Problem};
@@ -113,9 +113,22 @@ pub fn is_slug(id: &str) -> bool {
 }
 
 /// Whether calendars, the database and whoever reads it have this date.
-pub fn is_date(date: NaiveDate) -> bool {
-    use chrono::Datelike;
+pub fn is_date(date: impl Datelike) -> bool {
     rollcall_attendance::YEARS.contains(&date.year())
+}
+
+/// Checks `from` and `to` of a query: dates, or moments.
+///
+/// # Errors
+/// 422.
+pub fn check_range<T: Copy + Datelike + PartialOrd>(from: Option<T>, to: Option<T>) -> Result<(), Problem> {
+    let wrong = [("from", from), ("to", to)].into_iter().filter(|(_, at)| at.is_some_and(|at| !is_date(at)));
+    let mut errors: Vec<_> =
+        wrong.map(|(name, _)| FieldError::query(name, "must lie in the years 1970 to 9998")).collect();
+    if from.zip(to).is_some_and(|(from, to)| to < from) {
+        errors.push(FieldError::query("to", "is before from"));
+    }
+    if errors.is_empty() { Ok(()) } else { Err(Problem::invalid(errors)) }
 }
 
 /// Reads `08:00` or `08:00:30`.
