@@ -1,15 +1,18 @@
-//! Why was this person not recorded? The sightings, refusals and outages that explain it, on one screen.
+//! Why was this person not recorded? The sightings, refusals and outages that explain it, on one screen; and all sightings of
+//! one person.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod kit;
 
+use std::cmp::Reverse;
 use std::sync::LazyLock;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use kit::register::{event, id, mark, person, session, write};
 use kit::{Client, Site};
-use rollcall_store::CameraMinute;
+use rollcall_store::{CameraMinute, EventRecord};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 static SITE: LazyLock<Site> = LazyLock::new(|| {
     Site::start(
@@ -163,4 +166,100 @@ fn nobody_is_named_who_belongs_to_other_rooms() {
     let hidden = told(&SITE.as_account(json!({ "role": "teacher", "rooms": ["hall"] })));
     assert_eq!(hidden["evidence"]["other_person_id"], Value::Null);
     assert!(hidden["text"].as_str().unwrap().contains("that of somebody else (0.47 and 0.50)"), "{hidden}");
+}
+
+/// The rooms in which somebody was seen, as it is told there.
+#[track_caller]
+fn rooms(client: &Client, path: &str) -> Vec<String> {
+    let told = client.get(path).expect(200);
+    let items = told["items"].as_array().unwrap().iter();
+    items.map(|item| item["room_id"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn everything_that_names_somebody_is_listed_newest_first_and_page_by_page() {
+    let [ann, ben] = [(); 2].map(|()| person(&SITE));
+    let session = session(&SITE, "hall", &[&ann, &ben]);
+    let like = json!([{ "person": ann, "similarity": 0.31 }]);
+    let left = event(&session, Some(&ann), 8, json!({ "kind": "debounced", "direction": "exit" }));
+    let doubt = json!({ "kind": "ambiguous", "liveness": "undecided", "liveness_reason": "too_poor" });
+    let mut seen = [
+        mark(&session, &ann, 1, "present"),
+        // Two at once, between which a page ends.
+        event(&session, Some(&ann), 5, doubt),
+        event(&session, Some(&ann), 5, json!({ "kind": "spoof", "liveness": "spoof" })),
+        // A hundred days before, in another table.
+        event(&session, Some(&ann), -100 * 24 * 60, json!({ "kind": "off_schedule" })),
+        left.clone(),
+    ];
+    write(&SITE, &seen);
+    let unnamed = event(&session, None, 7, json!({ "kind": "unknown", "candidates": like }));
+    write(&SITE, &[mark(&session, &ben, 6, "late"), unnamed]);
+    seen.sort_by_key(|event| (Reverse(event.captured_at), event.id));
+    let ids = |events: &[EventRecord]| events.iter().map(|event| json!(event.id)).collect::<Vec<_>>();
+
+    let path = format!("/api/v1/people/{ann}/sightings");
+    let told = |query: &str| {
+        let page = SITE.get(&format!("{path}?{query}")).expect(200);
+        let items = page["items"].as_array().unwrap().iter();
+        (items.map(|item| item["event_id"].clone()).collect::<Vec<_>>(), page["next_cursor"].clone())
+    };
+    assert_eq!(told(""), (ids(&seen), Value::Null));
+    let (first, cursor) = told("limit=2");
+    let (second, cursor) = told(&format!("limit=2&cursor={}", cursor.as_str().unwrap()));
+    let (third, cursor) = told(&format!("limit=2&cursor={}", cursor.as_str().unwrap()));
+    assert_eq!([first, second, third].concat(), ids(&seen));
+    assert_eq!(cursor, Value::Null);
+    let at = |event: &EventRecord| json!(event.captured_at).as_str().unwrap().to_owned();
+    let (newest, tied) = (at(&seen[0]), at(&seen[1]));
+    assert_eq!(told(&format!("from={tied}")).0, ids(&seen[..3]));
+    assert_eq!(told(&format!("from={tied}&to={newest}")).0, ids(&seen[1..3]));
+    assert_eq!(told(&format!("to={tied}")).0, ids(&seen[3..]));
+
+    let page = SITE.get(&path).expect(200);
+    let wished = json!({ "event_id": left.id, "captured_at": left.captured_at, "time_source": "ntp", "kind": "debounced",
+        "room_id": "hall", "camera": "door-1", "direction": "exit", "similarity": 0.75, "liveness": "live",
+        "session_id": null, "mark_status": null });
+    assert_eq!(page["items"][0], wished);
+    let made = &page["items"][3];
+    assert_eq!((&made["session_id"], &made["mark_status"]), (&session["id"], &json!("present")));
+
+    for (query, status) in [
+        ("limit=0", 422),
+        ("cursor=x", 422),
+        ("from=9999-01-01T00:00:00Z", 422),
+        ("from=2026-03-02T00:00:00Z&to=2026-03-01T00:00:00Z", 422),
+        ("from=2026-03-02", 400),
+        ("room_id=hall", 400),
+    ] {
+        SITE.get(&format!("{path}?{query}")).expect(status);
+    }
+}
+
+#[test]
+fn sightings_are_told_to_those_who_may_know_of_the_person_and_of_their_places_alone() {
+    let [ann, ben] = [(); 2].map(|()| person(&SITE));
+    let [hall, gate] = ["hall", "gate"].map(|room| session(&SITE, room, &[&ann]));
+    write(&SITE, &[mark(&hall, &ann, 1, "present"), event(&gate, Some(&ann), 2, json!({ "kind": "off_roster" }))]);
+    write(&SITE, &[mark(&hall, &ben, 1, "off_roster")]);
+    SITE.post("/api/v1/rooms", &json!({ "id": "cellar" })).expect(201);
+    let (of_ann, of_ben) = (format!("/api/v1/people/{ann}/sightings"), format!("/api/v1/people/{ben}/sightings"));
+    let teacher = |places: &str, place: &str| SITE.as_account(json!({ "role": "teacher", places: [place] }));
+
+    assert_eq!(rooms(&SITE, &of_ann), ["gate", "hall"]);
+    assert_eq!(rooms(&SITE.as_role("viewer"), &of_ann), ["gate", "hall"]);
+    assert_eq!(rooms(&teacher("sites", "main"), &of_ann), ["gate", "hall"]);
+    assert_eq!(rooms(&teacher("rooms", "hall"), &of_ann), ["hall"]);
+    assert_eq!(rooms(&teacher("rooms", "gate"), &of_ann), ["gate"]);
+    teacher("rooms", "gate").get(&of_ben).expect(404);
+    teacher("rooms", "cellar").get(&of_ann).expect(404);
+
+    let herself = SITE.as_account(json!({ "role": "person", "person_id": ann }));
+    assert_eq!(rooms(&herself, "/api/v1/me/sightings"), ["gate", "hall"]);
+    assert_eq!(rooms(&herself, &of_ann), ["gate", "hall"]);
+    herself.get(&of_ben).expect(404);
+    SITE.get("/api/v1/me/sightings").expect(404);
+    SITE.get(&format!("/api/v1/people/{}/sightings", Uuid::nil())).expect(404);
+    SITE.as_key(&["people:read"]).get(&of_ann).expect(403);
+    SITE.guest().get(&of_ann).expect(401);
 }

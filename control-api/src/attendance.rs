@@ -341,8 +341,7 @@ async fn of_me(
     Params(params): Params<HistoryParams>,
 ) -> Answer<Json<HistoryView>> {
     caller.need(Right::AttendanceRead)?;
-    let person = caller.person().ok_or_else(|| Problem::not_found("record: this account belongs to no person"))?;
-    history(&api, &caller.scope, person, &params).await
+    history(&api, &caller.scope, caller.own()?, &params).await
 }
 
 async fn history(api: &Api, scope: &Scope, person: PersonId, params: &HistoryParams) -> Answer<Json<HistoryView>> {

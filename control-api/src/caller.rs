@@ -103,6 +103,14 @@ impl Caller {
         }
     }
 
+    /// Whose record is theirs.
+    ///
+    /// # Errors
+    /// 404 of whoever sees more than one.
+    pub(crate) fn own(&self) -> Result<PersonId, Problem> {
+        self.person().ok_or_else(|| Problem::not_found("record: this account belongs to no person"))
+    }
+
     /// Refuses who is limited to some places: for what belongs to the whole installation.
     ///
     /// # Errors

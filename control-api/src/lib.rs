@@ -43,6 +43,7 @@ mod rooms;
 mod secrets;
 mod sessions;
 mod setup;
+mod sightings;
 mod sites;
 mod stall;
 mod state;
@@ -175,6 +176,7 @@ fn nouns() -> OpenApiRouter<Arc<Api>> {
         .merge(review::router())
         .merge(rooms::router())
         .merge(sessions::router())
+        .merge(sightings::router())
         .merge(sites::router())
         .merge(timetables::router())
         .merge(version::router())

@@ -41,7 +41,7 @@ rights! {
     PeopleWrite = "people:write",
     /// See pictures of faces.
     FacesView = "faces:view",
-    /// See the register.
+    /// See the register, and who was seen when.
     AttendanceRead = "attendance:read",
     /// Correct the register; open and close sessions.
     AttendanceCorrect = "attendance:correct",
