@@ -290,7 +290,8 @@ fn a_camera_that_does_not_fit_is_refused_with_the_sum() {
     // The file has one more: the last of the database is not opened, and whoever watches metrics alone hears of it.
     let last = &ids[14];
     let before = std::fs::read_to_string(SITE.config()).unwrap();
-    let more = "\n[[cameras]]\nid = \"another-of-the-file\"\nroom = \"hall\"\nstreams.detect = \"rtsp://127.0.0.1:1/nobody\"\n";
+    let more = "[[cameras]]\nid = \"another-of-the-file\"\nroom = \"hall\"\nanalysis_fps = 0\n\
+                streams.detect = \"rtsp://127.0.0.1:1/nobody\"\n";
     let reload = |config: &str| {
         std::fs::write(SITE.config(), config).unwrap();
         SITE.signal(Signal::SIGHUP);
