@@ -225,6 +225,7 @@ impl Store {
         let (sites, rooms) = scope.places();
         // What is asked of some people or some places is asked of each of them, and put together: no index has all of
         // them in order, and walking through everybody else's rows to find them takes long.
+        let mut within = scope;
         let each = if let (Some(group), None) = (filter.group, filter.person) {
             q.push("select g.* from (select person_id as each from group_members where group_id = ").push_bind(group);
             q.push(") e cross join lateral (select * from register g");
@@ -232,14 +233,18 @@ impl Store {
         } else if let (Scope::Places { .. }, Some(sites), Some(rooms), false) =
             (scope, sites, rooms, filter.is_narrow())
         {
-            q.push("select g.* from (select id as each from rooms where site_id = any(").push_bind(sites);
+            // The rooms are the scope. Said of the rows as well, the planner reads all of theirs first. Only what a room held
+            // when it was another site's is not that of whoever sees its site.
+            within = &Scope::Everywhere;
+            q.push("select g.* from (select id as each, case when id = any(").push_bind(rooms);
+            q.push(") then null else site_id end as site from rooms where site_id = any(").push_bind(sites);
             q.push(") or id = any(").push_bind(rooms).push(")) e cross join lateral (select * from register g");
-            Some(" and g.room_id = e.each")
+            Some(" and g.room_id = e.each and g.site_id = coalesce(e.site, g.site_id)")
         } else {
             q.push("select * from register g");
             None
         };
-        filter.push(&mut q, scope, after);
+        filter.push(&mut q, within, after);
         if let (Some(group), Some(_)) = (filter.group, filter.person) {
             q.push(" and exists (select from group_members m where m.person_id = g.person_id and m.group_id = ");
             q.push_bind(group).push(")");

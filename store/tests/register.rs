@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{NaiveDate, TimeDelta, TimeZone, Utc};
 use rollcall_pipeline::{EventId, PersonId, WallTime};
-use rollcall_store::testing::store;
+use rollcall_store::testing::{current_database, store};
 use rollcall_store::{
     Actor, CameraMinute, CandidateRecord, EventRecord, MarkRecord, NewCorrection, RegisterFilter, RegisterKey,
     RegisterRow, ReviewFilter, Scope, SessionRecord, Store,
 };
 use serde_json::json;
+use sqlx::ConnectOptions as _;
 use uuid::Uuid;
 
 fn at(minute: i64) -> WallTime {
@@ -137,6 +138,16 @@ async fn pages_hold_every_row_once_and_statuses_add_up() {
         all(&store, &Scope::Places { sites: vec!["main".into()], rooms: vec![] }, &RegisterFilter::default(), 50).await,
         everything
     );
+    let mut db = current_database(&store).await.connect().await.unwrap();
+    sqlx::raw_sql(
+        "insert into sites (id, name, time_zone) values ('annex', 'Annex', 'UTC'); update rooms set site_id = 'annex' where id = 'east'",
+    )
+    .execute(&mut db)
+    .await
+    .unwrap();
+    let annex = Scope::Places { sites: vec!["annex".into()], rooms: vec![] };
+    assert_eq!(all(&store, &annex, &RegisterFilter::default(), 50).await, [], "what was before is another site's");
+    assert_eq!(all(&store, &places(&["east"]), &RegisterFilter::default(), 50).await, east);
     let own = Scope::Person(PersonId(people[3]));
     assert_eq!(all(&store, &own, &RegisterFilter::default(), 4).await.len(), 10);
     let others = RegisterFilter { person: Some(PersonId(people[4])), ..RegisterFilter::default() };
