@@ -233,13 +233,14 @@ impl Store {
         } else if let (Scope::Places { .. }, Some(sites), Some(rooms), false) =
             (scope, sites, rooms, filter.is_narrow())
         {
-            // The rooms are the scope. Said of the rows as well, the planner reads all of theirs first. Only what a room held
-            // when it was another site's is not that of whoever sees its site.
+            // The rooms are the scope. Said of the register's rows as well, the planner reads all of theirs first. Only what a
+            // room held when it was another site's is not that of whoever sees its site: said as what the planner believes of
+            // half of the rows, since it would take an equation for one that few fulfil.
             within = &Scope::Everywhere;
             q.push("select g.* from (select id as each, case when id = any(").push_bind(rooms);
             q.push(") then null else site_id end as site from rooms where site_id = any(").push_bind(sites);
             q.push(") or id = any(").push_bind(rooms).push(")) e cross join lateral (select * from register g");
-            Some(" and g.room_id = e.each and g.site_id = coalesce(e.site, g.site_id)")
+            Some(" and g.room_id = e.each and not coalesce(g.site_id <> e.site, false)")
         } else {
             q.push("select * from register g");
             None
