@@ -295,6 +295,8 @@ fn tail(
     let mut chain = Vec::new();
     for direction in tagged.then_some("auto").into_iter().chain(direction(mounting)) {
         let flip = make("videoflip")?;
+        // Only one whose direction has changed lets pictures that need no turning through: else it copies each of them.
+        flip.set_property_from_str("video-direction", "180");
         flip.set_property_from_str("video-direction", direction);
         chain.push(flip);
     }
