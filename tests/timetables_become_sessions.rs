@@ -367,6 +367,20 @@ fn a_roster_that_others_changed_is_not_overwritten() {
 }
 
 #[test]
+fn a_roster_of_ten_thousand_comes_in_one_request() {
+    let roster = format!("/api/v1/courses/{}/enrolments", course());
+    let number = |n: usize| format!("{:0>60}", format!("roster-{n}"));
+    let table: String = (0..10_000).map(|n| format!("{},Somebody\n", number(n))).collect();
+    let table = format!("external_id,name\n{table}");
+    let csv = [("content-type", "text/csv")];
+    SITE.send("POST", "/api/v1/people/import", &csv, table.as_bytes()).expect(200);
+    let year = |n| json!({ "external_id": number(n), "valid_from": "2026-09-01", "valid_to": "2027-07-31" });
+    let people = |count| json!({ "people": (0..count).map(year).collect::<Vec<_>>() });
+    assert_eq!(told(put(&roster, &people(10_001))), ["#/people"]);
+    assert_eq!(put(&roster, &people(10_000)).expect(200)["enrolled"], 10_000);
+}
+
+#[test]
 fn dates_of_an_enrolment_that_others_chose_are_not_overwritten() {
     let roster = format!("/api/v1/courses/{}/enrolments", course());
     let new = |name: &str| {

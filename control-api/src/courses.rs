@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, FromRequest as _, Request, State};
 use axum::http::StatusCode;
 use chrono::{DateTime, NaiveDate, Utc};
 use rollcall_pipeline::PersonId;
@@ -26,6 +26,8 @@ use crate::validate::{Checks, MAX_NAME};
 
 /// Most people on the roster of a course.
 const MAX_ROSTER: usize = 10_000;
+/// Bytes of such a roster, at most: the longest external ids with every letter escaped.
+const MAX_ROSTER_BYTES: usize = MAX_ROSTER * 2_560;
 
 /// The rules of a course, in seconds. Null: as configured for the whole installation, or no such rule.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -259,7 +261,9 @@ pub(crate) fn router() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::new()
         .routes(routes!(list, create))
         .routes(routes!(read, change, remove))
-        .routes(routes!(enrolments, put_roster))
+        .merge(
+            OpenApiRouter::new().routes(routes!(enrolments, put_roster)).layer(DefaultBodyLimit::max(MAX_ROSTER_BYTES)),
+        )
         .routes(routes!(enrol, unenrol))
 }
 
@@ -444,9 +448,11 @@ async fn put_roster(
     State(api): State<Arc<Api>>,
     PathOf(id): PathOf<Uuid>,
     if_match: IfMatch,
-    Body(new): Body<NewRoster>,
+    request: Request,
 ) -> Answer<Versioned<RosterChangeView>> {
     caller.need(Right::PlacesWrite)?;
+    let _held = api.access.space.hold(request.headers(), MAX_ROSTER_BYTES)?;
+    let Body(new) = Body::<NewRoster>::from_request(request, &()).await?;
     let mut checks = Checks::default();
     if new.people.len() > MAX_ROSTER {
         checks.add("/people", format!("must be at most {MAX_ROSTER}"));
