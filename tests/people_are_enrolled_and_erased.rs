@@ -177,6 +177,36 @@ fn tables_are_taken_as_a_whole_and_given_back() {
 }
 
 #[test]
+fn an_export_can_be_imported_however_many_attributes_there_are() {
+    let group = SITE.post("/api/v1/groups", &json!({ "name": "Much noted" })).expect(201)["id"].clone();
+    for n in 0..3 {
+        let notes: serde_json::Map<_, _> = (0..40).map(|i| (format!("note {n}.{i}"), json!("x"))).collect();
+        let new = json!({ "name": "Somebody", "attributes": notes, "group_ids": [group] });
+        SITE.post(PEOPLE, &new).expect(201);
+    }
+    let export = SITE.get(&format!("{PEOPLE}/export?group_id={}", group.as_str().unwrap())).body;
+    let import = |table: &[u8]| SITE.send("POST", &format!("{PEOPLE}/import"), &[("content-type", "text/csv")], table);
+    assert_eq!(import(&export).expect(200)["unchanged"], 3);
+    let cleared = String::from_utf8(export).unwrap().replace(",x", ",");
+    assert_eq!(import(cleared.as_bytes()).expect(200)["updated"], 3);
+    let people = SITE.get(&format!("{PEOPLE}?group_id={}", group.as_str().unwrap())).expect(200);
+    assert!(people["items"].as_array().unwrap().iter().all(|person| person["attributes"] == json!({})), "{people}");
+}
+
+#[test]
+fn nobody_joins_more_groups_than_an_import_takes() {
+    let group = |n: usize| SITE.post("/api/v1/groups", &json!({ "name": format!("One of many {n}") })).expect(201);
+    let groups: Vec<Value> = (0..101).map(|n| group(n)["id"].clone()).collect();
+    let busy = SITE.post(PEOPLE, &json!({ "name": "Busy", "group_ids": groups[..100] })).expect(201);
+    let join = |group: &Value| {
+        let path = format!("/api/v1/groups/{}/members/{}", group.as_str().unwrap(), busy["id"].as_str().unwrap());
+        SITE.send("PUT", &path, &[], b"")
+    };
+    join(&groups[100]).expect(409);
+    join(&groups[0]).expect(204);
+}
+
+#[test]
 fn faces_are_enrolled_by_picture_with_consent() {
     let barack = SITE.post(PEOPLE, &json!({ "name": "Barack" })).expect(201);
     let (one, two, three) = (picture("obama.jpg"), picture("obama2.jpg"), picture("obama3.jpg"));

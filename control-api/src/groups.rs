@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::caller::Caller;
 use crate::extract::{Body, Created, IfMatch, Params, PathOf, Versioned};
 use crate::page::{self, Page};
-use crate::people::{PersonView, no_person};
+use crate::people::{MAX_GROUPS, PersonView, no_person};
 use crate::problem::{Answer, FieldError, Problem, Problems};
 use crate::rights::Right;
 use crate::state::Api;
@@ -220,7 +220,12 @@ async fn join(
     caller.need(Right::PeopleWrite)?;
     let mut change = api.store.change(caller.actor()).await?;
     let group = change.lock_group(&caller.scope, id).await?.ok_or_else(no_group)?;
-    change.lock_person(&caller.scope, PersonId(person)).await?.ok_or_else(no_person)?;
+    let before = change.lock_person(&caller.scope, PersonId(person)).await?.ok_or_else(no_person)?;
+    if before.groups.0.len() >= MAX_GROUPS && before.groups.0.iter().all(|of| of.id != group.id) {
+        return Err(Problem::conflict(format!(
+            "somebody belongs to at most {MAX_GROUPS} groups: take them out of one"
+        )));
+    }
     change.join_group(&group, PersonId(person)).await?;
     change.commit().await?;
     Ok(StatusCode::NO_CONTENT)

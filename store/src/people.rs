@@ -246,14 +246,14 @@ impl Store {
         Ok(found.into_iter().collect())
     }
 
-    /// The names of all attributes that people in `scope` have, sorted; at most 1,000.
+    /// The names of all attributes that people in `scope` have, sorted.
     ///
     /// # Errors
     /// When the database is away.
     pub async fn attribute_names(&self, scope: &Scope) -> Result<Vec<String>, StoreError> {
         let (sites, rooms, own) = scope.bounds();
         let names = sqlx::query_scalar(sqlx::AssertSqlSafe(format!(
-            "select distinct jsonb_object_keys(p.attributes) from people p where {IN_SCOPE} order by 1 limit 1000"
+            "select distinct jsonb_object_keys(p.attributes) from people p where {IN_SCOPE} order by 1"
         )))
         .bind(sites)
         .bind(rooms)

@@ -21,7 +21,7 @@ pub struct ImportedPerson {
     pub name: String,
     /// Names of their groups; `None` leaves them.
     pub groups: Option<BTreeSet<String>>,
-    /// What is noted of them; an empty value removes the note, what is not named stays.
+    /// What is noted of them, of what the import names.
     pub attributes: Attributes,
 }
 
@@ -87,11 +87,16 @@ struct Existing {
 const CHUNK: usize = 5_000;
 
 impl Change<'_> {
-    /// Adds and changes people. To see what it would do, drop the change afterwards.
+    /// Adds and changes people, and what is noted of them under the names `noted`: what is not there any more is removed, and
+    /// other notes stay. To see what it would do, drop the change afterwards.
     ///
     /// # Errors
     /// When somebody does not fit, or the database is away.
-    pub async fn import_people(&mut self, people: &[ImportedPerson]) -> Result<Imported, ImportError> {
+    pub async fn import_people(
+        &mut self,
+        people: &[ImportedPerson],
+        noted: &BTreeSet<String>,
+    ) -> Result<Imported, ImportError> {
         // Two imports at once would wait for each other's rows in different orders.
         sqlx::query("select pg_advisory_xact_lock(hashtextextended('rollcall.import', 0))")
             .execute(self.connection())
@@ -121,13 +126,8 @@ impl Change<'_> {
             }
             let external_id = person.external_id.as_deref().or_else(|| before?.external_id.as_deref());
             let mut attributes = before.map(|b| b.attributes.clone()).unwrap_or_default();
-            for (key, value) in &person.attributes {
-                if value.is_empty() {
-                    attributes.remove(key);
-                } else {
-                    attributes.insert(key.clone(), value.clone());
-                }
-            }
+            attributes.retain(|name, _| !noted.contains(name));
+            attributes.extend(person.attributes.clone());
             if attributes.len() > MAX_ATTRIBUTES {
                 misfits.push((i, Misfit::TooManyAttributes));
                 continue;

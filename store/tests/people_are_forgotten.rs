@@ -1,6 +1,8 @@
 //! Whoever is erased is nowhere any more, and stays so whatever still waits in a spool.
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+use std::collections::BTreeSet;
+
 use chrono::{NaiveDate, TimeZone, Utc};
 use rollcall_pipeline::{Embedding, EventId, ModelId, PersonId};
 use rollcall_store::testing::{KEY, current_database, store};
@@ -277,19 +279,20 @@ fn imported(external_id: &str, name: &str, groups: &[&str]) -> ImportedPerson {
 #[tokio::test]
 async fn an_import_is_done_as_a_whole_or_not_at_all() {
     let store = store().await;
+    let noted = BTreeSet::new();
     let all = [imported("1", "Ada", &["A", "B"]), imported("2", "Grace", &["B"])];
     for _ in 0..2 {
         let mut change = store.change(actor()).await.unwrap();
-        let told = change.import_people(&all).await.unwrap();
+        let told = change.import_people(&all, &noted).await.unwrap();
         assert_eq!((told.created, told.groups_created), (2, 2), "a dry run changes nothing");
     }
     let mut change = store.change(actor()).await.unwrap();
-    change.import_people(&all).await.unwrap();
+    change.import_people(&all, &noted).await.unwrap();
     change.commit().await.unwrap();
     let version = store.gallery_version().await.unwrap();
     let again = [imported("1", "Ada", &["B", "A"]), imported("2", "Grace H.", &[]), imported("3", "Alan", &["A"])];
     let mut change = store.change(actor()).await.unwrap();
-    let told = change.import_people(&again).await.unwrap();
+    let told = change.import_people(&again, &noted).await.unwrap();
     assert_eq!((told.created, told.updated, told.unchanged, told.groups_created), (1, 1, 1, 0));
     change.commit().await.unwrap();
     assert!(store.gallery_version().await.unwrap() > version);
@@ -308,13 +311,13 @@ async fn an_import_is_done_as_a_whole_or_not_at_all() {
     };
     let misfits =
         [imported("1", "Ada", &[]), full, by_id(Uuid::nil(), None), by_id(ada, None), by_id(people[1].id, Some("2"))];
-    let ImportError::Misfits(told) = change.import_people(&misfits).await.unwrap_err() else { panic!() };
+    let ImportError::Misfits(told) = change.import_people(&misfits, &noted).await.unwrap_err() else { panic!() };
     assert_eq!(told, [(1, Misfit::TooManyAttributes), (2, Misfit::Unknown), (3, Misfit::Twice), (4, Misfit::Taken)]);
     drop(change);
     let mut change = store.change(actor()).await.unwrap();
-    let told = change.import_people(&[by_id(ada, None)]).await.unwrap();
+    let told = change.import_people(&[by_id(ada, None)], &noted).await.unwrap();
     assert_eq!((told.created, told.unchanged), (0, 1), "whoever has the id keeps their number");
-    let told = change.import_people(&[by_id(ada, Some("9"))]).await.unwrap();
+    let told = change.import_people(&[by_id(ada, Some("9"))], &noted).await.unwrap();
     assert_eq!(told.updated, 1);
     change.commit().await.unwrap();
     assert_eq!(store.people().await.unwrap()[0].external_id.as_deref(), Some("9"));

@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::table;
+use super::table::{self, Table};
 use crate::caller::Caller;
 use crate::extract::{Params, too_large, unsupported};
 use crate::problem::{Answer, FieldError, Problem, Problems};
@@ -78,10 +78,11 @@ async fn import(
     let bytes = to_bytes(request.into_body(), MAX_BYTES).await;
     let bytes = bytes.map_err(|_| too_large("the table did not come in whole, or has more than 20 MB"))?;
     let read = tokio::task::spawn_blocking(move || table::read(&bytes)).await.map_err(Problem::internal)?;
-    let (lines, people): (Vec<_>, Vec<_>) = read.map_err(wrong_table)?.into_iter().unzip();
+    let Table { people, attributes } = read.map_err(wrong_table)?;
+    let (lines, people): (Vec<_>, Vec<_>) = people.into_iter().unzip();
     let dry_run = params.dry_run.unwrap_or_default();
     let mut change = api.store.change(caller.actor()).await?;
-    let told = change.import_people(&people).await.map_err(|error| match error {
+    let told = change.import_people(&people, &attributes).await.map_err(|error| match error {
         ImportError::Misfits(misfits) => {
             let told = misfits.into_iter().take(table::MAX_TOLD);
             wrong_table(told.map(|(i, why)| table::mistake(lines[i], "", why.to_string())).collect())

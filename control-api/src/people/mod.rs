@@ -35,7 +35,7 @@ const MAX_ATTRIBUTE_NAME: usize = 60;
 /// Longest value of an attribute.
 const MAX_ATTRIBUTE: usize = 500;
 /// Most groups of a person.
-const MAX_GROUPS: usize = 100;
+pub(crate) const MAX_GROUPS: usize = 100;
 /// Longest text that is searched for.
 const MAX_TEXT: usize = 200;
 

@@ -13,8 +13,6 @@ use super::{MAX_ATTRIBUTE, MAX_GROUPS, check_attribute_name};
 
 /// Lines of people, at most.
 pub(super) const MAX_LINES: u64 = 100_000;
-/// Columns, at most.
-const MAX_COLUMNS: usize = 4 + 100;
 /// Mistakes that are told, at most.
 pub(super) const MAX_TOLD: usize = 1_000;
 /// Between the groups of a person.
@@ -32,8 +30,26 @@ enum Column {
     Attribute(String),
 }
 
-/// Reads a table, with the line of each person; either all of it, or what is wrong with it.
-pub(super) fn read(bytes: &[u8]) -> Result<Vec<(u64, ImportedPerson)>, Vec<FieldError>> {
+impl Column {
+    fn attribute(self) -> Option<String> {
+        match self {
+            Self::Attribute(name) => Some(name),
+            Self::Id | Self::ExternalId | Self::Name | Self::Groups => None,
+        }
+    }
+}
+
+/// What a table says.
+#[derive(Debug, PartialEq)]
+pub(super) struct Table {
+    /// The people, each with their line.
+    pub(super) people: Vec<(u64, ImportedPerson)>,
+    /// The attributes that it has columns for.
+    pub(super) attributes: BTreeSet<String>,
+}
+
+/// Reads a table; either all of it, or what is wrong with it.
+pub(super) fn read(bytes: &[u8]) -> Result<Table, Vec<FieldError>> {
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     let head = bytes.split(|b| *b == b'\n').next().unwrap_or_default();
     let count = |mark: u8| head.iter().filter(|b| **b == mark).count();
@@ -75,7 +91,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vec<(u64, ImportedPerson)>, Vec<Field
         }
         people.push((line, person));
     }
-    told.done(people)
+    let attributes = columns.into_iter().filter_map(Column::attribute).collect();
+    told.done(Table { people, attributes })
 }
 
 /// The line of a record that is looked for from there on: ends of lines before it are skipped.
@@ -87,9 +104,6 @@ fn line_of(bytes: &[u8], from: &Position) -> u64 {
 
 fn columns(record: &ByteRecord) -> Result<Vec<Column>, Vec<FieldError>> {
     let mut told = Told::default();
-    if record.len() > MAX_COLUMNS {
-        return Err(vec![mistake(1, "", format!("at most {MAX_COLUMNS} columns"))]);
-    }
     let (mut columns, mut seen) = (Vec::new(), BTreeSet::new());
     for name in record {
         let text = String::from_utf8_lossy(name).into_owned();
@@ -182,15 +196,15 @@ fn person(record: &ByteRecord, columns: &[Column], line: u64, told: &mut Told) -
             Column::Attribute(_) => {
                 if !text.is_empty() {
                     told.check(line, name, |checks| checks.line("", text, MAX_ATTRIBUTE));
+                    person.attributes.insert(name.to_owned(), text.to_owned());
                 }
-                person.attributes.insert(name.to_owned(), text.to_owned());
             }
         }
     }
     if told.count == before && person.id.is_none() && person.external_id.is_none() {
         told.add(mistake(line, "external_id", "is missing, and there is no id: nobody can tell who it is"));
     }
-    if person.attributes.values().filter(|value| !value.is_empty()).count() > MAX_ATTRIBUTES {
+    if person.attributes.len() > MAX_ATTRIBUTES {
         told.add(mistake(line, "", format!("at most {MAX_ATTRIBUTES} attributes")));
     }
     (told.count == before).then_some(person)
@@ -289,8 +303,8 @@ mod tests {
             read("\u{feff}Name;External_ID;attribute.Room;GROUPS\r\nLovelace, Ada;7;12;B|A\r\n\r\n".as_bytes())
                 .unwrap();
         assert_eq!(comma, semicolon);
-        assert_eq!(comma[0].1.groups.as_ref().unwrap().len(), 2);
-        assert_eq!(read(b"external_id,name\n1,Ada\n").unwrap()[0].1.groups, None);
+        assert_eq!(comma.people[0].1.groups.as_ref().unwrap().len(), 2);
+        assert_eq!(read(b"external_id,name\n1,Ada\n").unwrap().people[0].1.groups, None);
     }
 
     #[test]
