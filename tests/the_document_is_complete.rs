@@ -181,6 +181,18 @@ fn answers_say_what_they_carry_beside_their_bodies() {
 }
 
 #[test]
+fn an_enrolment_that_is_refused_says_why_of_each_picture() {
+    let document = Document::read();
+    for way in ["", "/from-camera", "/from-review"] {
+        let enrol = &document.0["paths"][format!("/api/v1/people/{{id}}/templates{way}")]["post"];
+        let refused = &enrol["responses"]["422"]["content"]["application/problem+json"]["schema"]["$ref"];
+        let schema = &document.0["components"]["schemas"][refused.as_str().unwrap().rsplit('/').next().unwrap()];
+        let mut parts = schema["allOf"].as_array().into_iter().flatten();
+        assert!(parts.any(|part| part["properties"]["pictures"].is_object()), "{way}: {schema}");
+    }
+}
+
+#[test]
 fn a_check_in_may_bring_several_frames() {
     let document = Document::read();
     let image = &document.0["components"]["schemas"]["CheckInForm"]["properties"]["image"];

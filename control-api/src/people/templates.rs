@@ -116,12 +116,13 @@ pub(crate) struct EnrolmentView {
     pub pictures: Vec<EnrolledPicture>,
 }
 
-/// No picture would do: a problem, with what is wrong with each.
+/// A problem, and, where no picture would do, what is wrong with each.
 #[derive(Serialize, ToSchema)]
 struct NoneAccepted {
     #[serde(flatten)]
     problem: Problem,
     /// The pictures, in the order in which they came.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pictures: Vec<EnrolledPicture>,
 }
 
@@ -203,7 +204,9 @@ async fn list(
 #[utoipa::path(post, path = "/people/{id}/templates", tag = "people", security(("token" = []), ("key" = [])),
     params(("id" = Uuid, Path, description = "The person")),
     request_body(content((PicturesForm = "multipart/form-data"), (PicturesForm = "application/json"))),
-    responses((status = 201, body = EnrolmentView), (status = 200, body = EnrolmentView), Problems))]
+    responses((status = 201, body = EnrolmentView), (status = 200, body = EnrolmentView), Problems,
+        (status = 422, description = "Some fields are wrong, or no picture will do",
+            content_type = "application/problem+json", body = NoneAccepted)))]
 async fn from_pictures(
     caller: Caller,
     State(api): State<Arc<Api>>,
@@ -229,7 +232,9 @@ async fn from_pictures(
 /// They look into it for five seconds, alone; a face that is not alive is refused.
 #[utoipa::path(post, path = "/people/{id}/templates/from-camera", tag = "people", security(("token" = []), ("key" = [])),
     params(("id" = Uuid, Path, description = "The person")), request_body = FromCamera,
-    responses((status = 201, body = EnrolmentView), (status = 200, body = EnrolmentView), Problems))]
+    responses((status = 201, body = EnrolmentView), (status = 200, body = EnrolmentView), Problems,
+        (status = 422, description = "Some fields are wrong, or no picture will do",
+            content_type = "application/problem+json", body = NoneAccepted)))]
 async fn from_camera(
     caller: Caller,
     State(api): State<Arc<Api>>,
@@ -258,7 +263,9 @@ async fn from_camera(
 /// Enrol a person with the face of a review item
 #[utoipa::path(post, path = "/people/{id}/templates/from-review", tag = "people", security(("token" = []), ("key" = [])),
     params(("id" = Uuid, Path, description = "The person")), request_body = FromReview,
-    responses((status = 201, body = EnrolmentView), (status = 200, body = EnrolmentView), Problems))]
+    responses((status = 201, body = EnrolmentView), (status = 200, body = EnrolmentView), Problems,
+        (status = 422, description = "Some fields are wrong, or no picture will do",
+            content_type = "application/problem+json", body = NoneAccepted)))]
 async fn from_review(
     caller: Caller,
     State(api): State<Arc<Api>>,
