@@ -271,7 +271,8 @@ async fn correct(
 /// Everything about one person in one session: original, finding, corrections, who and why
 #[utoipa::path(get, path = "/sessions/{session}/people/{person}", tag = "attendance", security(("token" = []), ("key" = [])),
     params(("session" = Uuid, Path, description = "The session"), ("person" = Uuid, Path, description = "The person")),
-    responses((status = 200, body = RecordView), Problems))]
+    responses((status = 200, body = RecordView,
+        headers(("ETag" = String, description = "Version of the row, for If-Match of a correction"))), Problems))]
 async fn record(
     caller: Caller,
     State(api): State<Arc<Api>>,

@@ -269,7 +269,8 @@ async fn list(
 
 /// One item
 #[utoipa::path(get, path = "/review/{event}", tag = "review", security(("token" = []), ("key" = [])),
-    params(("event" = Uuid, Path, description = "The event")), responses((status = 200, body = ReviewView), Problems))]
+    params(("event" = Uuid, Path, description = "The event")),
+    responses((status = 200, body = ReviewView, headers(("ETag" = String, description = "Its version"))), Problems))]
 async fn read(
     caller: Caller,
     State(api): State<Arc<Api>>,
