@@ -483,7 +483,8 @@ fn cameras_are_watched_for_as_long_as_one_may() {
     for wrong in ["fps=0", "fps=6", "fps=NaN", "seconds=0", "seconds=9999"] {
         viewer.get(&format!("/api/v1/cameras/stage/preview?{wrong}")).expect(422);
     }
-    viewer.get("/api/v1/cameras/stage/preview/ws").expect(426);
+    let refused = viewer.get("/api/v1/cameras/stage/preview/ws");
+    assert_eq!((refused.status, refused.header("upgrade")), (426, "websocket"));
 
     // Some pictures, then the end that was asked for.
     let answer = viewer.get("/api/v1/cameras/stage/preview?seconds=3&fps=5");

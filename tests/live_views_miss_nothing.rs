@@ -350,5 +350,7 @@ fn what_is_not_kept_any_more_is_told_as_a_reset() {
         let status = SITE.get(&format!("/api/v1/live?{wrong}")).status;
         assert!([400, 422].contains(&status), "{wrong}: {status}");
     }
-    SITE.get("/api/v1/live/ws").expect(426);
+    let refused = SITE.get("/api/v1/live/ws");
+    assert_eq!((refused.header("upgrade"), refused.header("connection")), ("websocket", "upgrade"));
+    refused.expect(426);
 }

@@ -127,6 +127,11 @@ impl Problem {
         Self::invalid(vec![FieldError::body(pointer, detail)])
     }
 
+    /// 426: here is a WebSocket and nothing else.
+    pub fn no_handshake(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UPGRADE_REQUIRED, "upgrade", "This is a WebSocket", detail)
+    }
+
     /// 429 or 503: not now.
     pub fn busy(status: StatusCode, detail: impl Into<String>, retry_after_s: u64) -> Self {
         let problem = Self::new(status, "busy", "Not now", detail);
@@ -195,6 +200,10 @@ impl IntoResponse for Problem {
         }
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if status == StatusCode::UPGRADE_REQUIRED {
+            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+            headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         }
         response
     }

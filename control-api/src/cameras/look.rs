@@ -254,7 +254,8 @@ fn part(picture: &Picture) -> Bytes {
 #[utoipa::path(get, path = "/cameras/{id}/preview/ws", tag = "cameras", security(("token" = []), ("key" = [])),
     params(("id" = String, Path, description = "The camera", max_length = 40), WatchParams),
     responses((status = 101, description = "The socket is open"),
-        (status = 426, description = "No WebSocket handshake", content_type = "application/problem+json", body = Problem),
+        (status = 426, description = "No WebSocket handshake", content_type = "application/problem+json", body = Problem,
+            headers(("Upgrade" = String, description = "What is spoken here: websocket"))),
         Problems))]
 async fn preview_socket(
     caller: Caller,
@@ -266,10 +267,7 @@ async fn preview_socket(
 ) -> Answer<Response> {
     caller.need(Right::CamerasRead)?;
     visible(&api, &caller, &id).await?;
-    let upgrade = upgrade.map_err(|rejection| {
-        let title = "This is a WebSocket";
-        Problem::new(StatusCode::UPGRADE_REQUIRED, "upgrade", title, rejection.body_text())
-    })?;
+    let upgrade = upgrade.map_err(|rejection| Problem::no_handshake(rejection.body_text()))?;
     let watching = Watching::begin(caller, api, id, params, request.into_parts().0).await?;
     Ok(upgrade.max_message_size(MAX_MESSAGE).on_upgrade(|socket| show(socket, watching)).into_response())
 }

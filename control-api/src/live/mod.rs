@@ -12,7 +12,7 @@ use axum::Json;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, StatusCode};
+use axum::http::{HeaderMap, HeaderName};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
@@ -223,7 +223,8 @@ async fn events(
 #[utoipa::path(get, path = "/live/ws", tag = "live", security(("token" = []), ("key" = [])),
     params(LiveParams),
     responses((status = 101, description = "The socket is open", content_type = "application/json", body = LiveEvent),
-        (status = 426, description = "No WebSocket handshake", content_type = "application/problem+json", body = Problem),
+        (status = 426, description = "No WebSocket handshake", content_type = "application/problem+json", body = Problem,
+            headers(("Upgrade" = String, description = "What is spoken here: websocket"))),
         Problems))]
 async fn socket(
     caller: Caller,
@@ -233,10 +234,7 @@ async fn socket(
     request: Request,
 ) -> Answer<Response> {
     let follower = follower(caller, &api, params, request).await?;
-    let upgrade = upgrade.map_err(|rejection| {
-        let title = "This is a WebSocket";
-        Problem::new(StatusCode::UPGRADE_REQUIRED, "upgrade", title, rejection.body_text())
-    })?;
+    let upgrade = upgrade.map_err(|rejection| Problem::no_handshake(rejection.body_text()))?;
     Ok(upgrade.max_message_size(MAX_MESSAGE).on_upgrade(|socket| tell(socket, follower)).into_response())
 }
 
