@@ -367,6 +367,42 @@ fn a_roster_that_others_changed_is_not_overwritten() {
 }
 
 #[test]
+fn an_archived_course_takes_nothing_new() {
+    let (course, room) = (course(), room("UTC"));
+    let line = entry(&course, &room, &[1], "08:00", "09:00");
+    let ann = SITE.post("/api/v1/people", &json!({ "name": "Ann" })).expect(201)["id"].as_str().unwrap().to_owned();
+    let (path, line) = (format!("/api/v1/courses/{course}"), format!("/api/v1/timetable/{line}"));
+    let one = format!("{path}/enrolments/{ann}");
+    let soon = now() + TimeDelta::hours(1);
+    let times =
+        json!({ "room_id": room, "course_id": course, "starts_at": soon, "ends_at": soon + TimeDelta::hours(1) });
+    let tuesdays = json!({ "room_id": room, "weekdays": [2], "starts": "08:00", "ends": "09:00" });
+    let additions = [
+        ("PUT", format!("{path}/enrolments"), json!({ "people": [{ "person_id": ann }] })),
+        ("PUT", one.clone(), json!({ "valid_from": "2027-01-01" })),
+        ("POST", format!("{path}/timetable"), tuesdays),
+        ("PATCH", line.clone(), json!({ "starts": "07:00" })),
+        ("PUT", format!("{line}/exceptions/2031-01-06"), json!({ "kind": "cancelled" })),
+        ("POST", "/api/v1/sessions".to_owned(), times),
+    ];
+    let archive = |archived: bool| SITE.patch(&path, &json!({ "archived": archived })).expect(200);
+    archive(true);
+    for (method, path, body) in &additions {
+        let refused = SITE.json(method, path, &[("if-match", "*")], body).expect(409);
+        assert!(refused["detail"].as_str().unwrap().contains("un-archive it first"), "{refused}");
+    }
+    archive(false);
+    for (method, path, body) in &additions {
+        let taken = SITE.json(method, path, &[("if-match", "*")], body);
+        assert!([200, 201].contains(&taken.status), "{taken:?}");
+    }
+    // What is too much may always go.
+    archive(true);
+    SITE.delete(&one).expect(204);
+    SITE.delete(&line).expect(204);
+}
+
+#[test]
 fn a_roster_of_ten_thousand_comes_in_one_request() {
     let roster = format!("/api/v1/courses/{}/enrolments", course());
     let number = |n: usize| format!("{:0>60}", format!("roster-{n}"));

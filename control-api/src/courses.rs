@@ -153,7 +153,7 @@ pub(crate) struct CoursePatch {
     #[schema(nullable = false)]
     #[serde(deserialize_with = "given_object")]
     pub rules: Option<RulesView>,
-    /// True: it has no sessions any more, what there was stays.
+    /// True: it has no sessions any more, what there was stays, and nothing is added until it is false again.
     #[schema(nullable = false)]
     #[serde(deserialize_with = "crate::extract::given")]
     pub archived: Option<bool>,
@@ -338,6 +338,14 @@ fn with_rules(course: Course, rules: RulesView) -> Course {
     Course { early_s, grace_s, leave_s, early_exit_s, min_presence_percent, absent_after_s, ..course }
 }
 
+/// Nothing is added to what is archived.
+pub(crate) fn not_archived(course: &Course) -> Answer<()> {
+    if course.archived_at.is_none() {
+        return Ok(());
+    }
+    Err(Problem::conflict("this course is archived: un-archive it first (PATCH it with \"archived\": false)"))
+}
+
 /// Notes it if there is no such account.
 pub(crate) async fn check_teacher(api: &Api, pointer: &str, teacher: Option<Uuid>, checks: &mut Checks) -> Answer<()> {
     if let Some(teacher) = teacher
@@ -475,6 +483,7 @@ async fn put_roster(
     let mut change = api.store.change(caller.actor()).await?;
     let course = change.lock_course(&caller.scope, id).await?.ok_or_else(|| Problem::not_found("course"))?;
     if_match.check(course.version)?;
+    not_archived(&course)?;
     let mut checks = Checks::default();
     let mut people = Vec::new();
     let mut seen = HashMap::new();
@@ -520,6 +529,7 @@ async fn enrol(
     if found.is_empty() {
         return Err(Problem::not_found("person"));
     }
+    not_archived(&course)?;
     let new = NewEnrolment { person: PersonId(person), valid_from: dates.valid_from, valid_to: dates.valid_to };
     let changed = change.enrol(course.id, &[new], false).await?;
     // What is refused here is not committed.

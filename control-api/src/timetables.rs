@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{Datelike, NaiveDate, NaiveTime};
-use rollcall_store::{TimetableEntry, TimetableException};
+use rollcall_store::{Change, Course, TimetableEntry, TimetableException};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -14,6 +14,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::caller::Caller;
+use crate::courses::not_archived;
 use crate::extract::{Body, Created, IfMatch, Params, PathOf, Versioned, present};
 use crate::page::{self, Page};
 use crate::problem::{Answer, FieldError, Problem, Problems};
@@ -206,6 +207,17 @@ async fn check_room(api: &Api, caller: &Caller, course: Uuid, room: &str, checks
     Ok(())
 }
 
+/// A line and its course, until the end of the change nobody else's; the course first, as whoever changes that does.
+async fn lock_with_course(
+    change: &mut Change<'_>,
+    caller: &Caller,
+    line: &TimetableEntry,
+) -> Answer<(Course, TimetableEntry)> {
+    let course = change.lock_course(&caller.scope, line.course_id).await?.ok_or_else(no_line)?;
+    let line = change.lock_timetable_entry(&caller.scope, line.id).await?.ok_or_else(no_line)?;
+    Ok((course, line))
+}
+
 /// When a course meets
 #[utoipa::path(get, path = "/courses/{id}/timetable", tag = "courses", security(("token" = []), ("key" = [])),
     params(("id" = Uuid, Path, description = "The course"), ListParams),
@@ -252,6 +264,7 @@ async fn create(
     let mut change = api.store.change(caller.actor()).await?;
     let course = change.lock_course(&caller.scope, id).await?.ok_or_else(|| Problem::not_found("course"))?;
     checks.done()?;
+    not_archived(&course)?;
     if change.count_timetable(course.id).await? >= MAX_ENTRIES {
         return Err(Problem::conflict(format!("a timetable has at most {MAX_ENTRIES} lines")));
     }
@@ -288,13 +301,14 @@ async fn change(
 ) -> Answer<Versioned<EntryView>> {
     caller.need(Right::PlacesWrite)?;
     let mut checks = Checks::default();
+    let known = api.store.timetable_entry(&caller.scope, id).await?.ok_or_else(no_line)?;
     if let Some(room) = &patch.room_id {
-        let entry = api.store.timetable_entry(&caller.scope, id).await?.ok_or_else(no_line)?;
-        check_room(&api, &caller, entry.course_id, room, &mut checks).await?;
+        check_room(&api, &caller, known.course_id, room, &mut checks).await?;
     }
     let mut change = api.store.change(caller.actor()).await?;
-    let before = change.lock_timetable_entry(&caller.scope, id).await?.ok_or_else(no_line)?;
+    let (course, before) = lock_with_course(&mut change, &caller, &known).await?;
     if_match.check(before.version)?;
+    not_archived(&course)?;
     let mut time = |pointer: &str, text: Option<String>, was: NaiveTime| text.map_or(was, |t| checks.time(pointer, &t));
     let mut after = TimetableEntry {
         starts: time("/starts", patch.starts, before.starts),
@@ -367,8 +381,10 @@ async fn put_exception(
     if !is_date(date) {
         return Err(Problem::invalid(vec![FieldError::query("date", "must lie in the years 1970 to 9998")]));
     }
+    let known = api.store.timetable_entry(&caller.scope, id).await?.ok_or_else(no_line)?;
     let mut change = api.store.change(caller.actor()).await?;
-    let entry = change.lock_timetable_entry(&caller.scope, id).await?.ok_or_else(no_line)?;
+    let (course, entry) = lock_with_course(&mut change, &caller, &known).await?;
+    not_archived(&course)?;
     if !occurs_on(&entry, date) {
         let detail = "the line has no session on this date; see its weekdays, valid_from and valid_to";
         return Err(Problem::invalid(vec![FieldError::query("date", detail)]));

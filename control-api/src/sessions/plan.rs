@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::{SessionView, lock};
 use crate::caller::Caller;
-use crate::courses::check_teacher;
+use crate::courses::{check_teacher, not_archived};
 use crate::extract::{Body, Created, IfMatch, PathOf, Versioned, present};
 use crate::problem::{Answer, Problem, Problems};
 use crate::rights::Right;
@@ -184,7 +184,7 @@ pub(super) async fn create(
             Some(course) if room.as_ref().is_some_and(|room| room.site_id != course.site_id) => {
                 checks.add("/course_id", "is a course of another site than the room");
             }
-            Some(_) => {}
+            Some(course) => not_archived(&course)?,
         }
     }
     checks.done()?;
