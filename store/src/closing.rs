@@ -360,7 +360,8 @@ impl Settling {
              join people on people.id = n.p order by n.p
              on conflict (session_id, person_id) do update set verdict = excluded.verdict, reason = excluded.reason,
                  minutes_present = excluded.minutes_present, found_at = excluded.found_at
-             where (f.verdict, f.reason) is distinct from (excluded.verdict, excluded.reason)",
+             where (f.verdict, f.reason, f.minutes_present)
+                   is distinct from (excluded.verdict, excluded.reason, excluded.minutes_present)",
         )
         .bind(self.session)
         .bind(&people)

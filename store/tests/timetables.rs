@@ -285,9 +285,16 @@ async fn a_late_mark_wins_over_an_absence_that_was_only_not_being_seen() {
     assert_eq!(late.iter().map(|s| s.id).collect::<Vec<_>>(), [closed.id]);
     let settling = store.settling(closed.id, "closed").await.unwrap().unwrap();
     let short = Finding { person: PersonId(ada), absent: true, reason: "too_short", minutes_present: Some(3.0) };
-    settling.settle(&[short, absent(grace)], None).await.unwrap();
+    settling.settle(&[short.clone(), absent(grace)], None).await.unwrap();
     assert_eq!(status(&store, 1, ada).await, absence);
     assert_eq!(store.sessions_with_late_marks(at(1, 0, 0)).await.unwrap(), []);
+
+    // She was there for longer, and still too short.
+    let settling = store.settling(closed.id, "closed").await.unwrap().unwrap();
+    let longer = Finding { minutes_present: Some(9.0), ..short };
+    settling.settle(&[longer, absent(grace)], None).await.unwrap();
+    let found = store.finding(closed.id, PersonId(ada)).await.unwrap().unwrap();
+    assert_eq!((found.reason.as_str(), found.minutes_present), ("too_short", Some(9.0)));
 }
 
 #[tokio::test]
