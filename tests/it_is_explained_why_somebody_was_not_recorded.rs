@@ -219,7 +219,7 @@ fn everything_that_names_somebody_is_listed_newest_first_and_page_by_page() {
     let page = SITE.get(&path).expect(200);
     let wished = json!({ "event_id": left.id, "captured_at": left.captured_at, "time_source": "ntp", "kind": "debounced",
         "room_id": "hall", "camera": "door-1", "direction": "exit", "similarity": 0.75, "liveness": "live",
-        "session_id": null, "mark_status": null });
+        "session_id": null, "mark_status": null, "review": null });
     assert_eq!(page["items"][0], wished);
     let made = &page["items"][3];
     assert_eq!((&made["session_id"], &made["mark_status"]), (&session["id"], &json!("present")));
@@ -234,6 +234,50 @@ fn everything_that_names_somebody_is_listed_newest_first_and_page_by_page() {
     ] {
         SITE.get(&format!("{path}?{query}")).expect(status);
     }
+}
+
+#[test]
+fn what_a_reviewer_decided_to_be_somebody_is_listed_as_theirs() {
+    let [ann, ben] = [(); 2].map(|()| person(&SITE));
+    let session = session(&SITE, "hall", &[&ann, &ben]);
+    let like = json!([{ "person": ben, "similarity": 0.5 }, { "person": ann, "similarity": 0.25 }]);
+    let item = |who: Option<&str>, minutes, kind: &str| {
+        event(&session, who, minutes, json!({ "kind": kind, "candidates": like, "review": true }))
+    };
+    let (confirmed, assigned) = (item(None, 1, "ambiguous"), item(None, 2, "unknown"));
+    let (named, rejected, of_ben) =
+        (item(Some(ann.as_str()), 3, "ambiguous"), item(None, 4, "ambiguous"), item(Some(ben.as_str()), 5, "spoof"));
+    write(&SITE, &[&confirmed, &assigned, &named, &rejected, &of_ben].map(Clone::clone));
+    let decide = |event: &EventRecord, how: &str, body: Value| {
+        SITE.post(&format!("/api/v1/review/{}/{how}", event.id), &body).expect(200);
+    };
+    for event in [&confirmed, &named] {
+        decide(event, "confirm", json!({ "person_id": ann }));
+    }
+    for event in [&assigned, &of_ben] {
+        decide(event, "assign", json!({ "person_id": ann }));
+    }
+    decide(&rejected, "reject", json!({}));
+
+    let herself = SITE.as_account(json!({ "role": "person", "person_id": ann }));
+    let (mut told, mut cursor) = (Vec::new(), Some(String::new()));
+    while let Some(after) = cursor {
+        let page = herself.get(&format!("/api/v1/me/sightings?limit=1{after}")).expect(200);
+        let item = &page["items"][0];
+        told.push((item["event_id"].clone(), item["review"].clone(), item["similarity"].clone()));
+        cursor = page["next_cursor"].as_str().map(|next| format!("&cursor={next}"));
+    }
+    let row = |event: &EventRecord, review: &str, similarity: f64| (json!(event.id), json!(review), json!(similarity));
+    let wished = [
+        row(&of_ben, "assigned", 0.25),
+        row(&named, "confirmed", 0.75),
+        row(&assigned, "assigned", 0.25),
+        row(&confirmed, "confirmed", 0.25),
+    ];
+    assert_eq!(told, wished);
+    let page = SITE.get(&format!("/api/v1/people/{ben}/sightings")).expect(200);
+    let ids: Vec<_> = page["items"].as_array().unwrap().iter().map(|item| &item["event_id"]).collect();
+    assert_eq!(ids, [&json!(of_ben.id)], "what the camera said stays");
 }
 
 #[test]

@@ -21,7 +21,7 @@ use crate::rights::Right;
 use crate::state::Api;
 use crate::validate::check_range;
 
-/// An event that names somebody.
+/// An event that names somebody, or that a reviewer decided to be them.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub(crate) struct SightingView {
     /// The event.
@@ -30,7 +30,7 @@ pub(crate) struct SightingView {
     pub captured_at: DateTime<Utc>,
     /// How well that is known: `ntp`, `estimate` or `file`.
     pub time_source: String,
-    /// What came of it: `recorded`, `debounced`, `off_roster`, `off_schedule`, `ambiguous` or `spoof`.
+    /// What came of it: `recorded`, `debounced`, `off_roster`, `off_schedule`, `unknown`, `ambiguous` or `spoof`.
     pub kind: String,
     /// Where.
     pub room_id: String,
@@ -38,7 +38,7 @@ pub(crate) struct SightingView {
     pub camera: String,
     /// `entry` or `exit`; null where a camera tells neither.
     pub direction: Option<String>,
-    /// Similarity to their best template.
+    /// Similarity to their best template, if they were compared.
     pub similarity: Option<f32>,
     /// Whether they were there themselves: `live`, `spoof` or `undecided`.
     pub liveness: String,
@@ -46,6 +46,8 @@ pub(crate) struct SightingView {
     pub session_id: Option<Uuid>,
     /// The mark that it made, or would have made if there were none: `present`, `late`, `off_roster` or `off_schedule`.
     pub mark_status: Option<String>,
+    /// `confirmed` or `assigned` where a reviewer decided that it was them; null where none did.
+    pub review: Option<String>,
 }
 
 impl From<Sighting> for SightingView {
@@ -62,6 +64,7 @@ impl From<Sighting> for SightingView {
             liveness: row.liveness,
             session_id: row.session_id,
             mark_status: row.mark_status,
+            review: row.review,
         }
     }
 }
@@ -89,7 +92,8 @@ pub(crate) fn router() -> OpenApiRouter<Arc<Api>> {
 
 /// Every event that names a person, newest first
 ///
-/// For as long as events are kept. A face that was only like theirs names nobody.
+/// For as long as events are kept. A face that was only like theirs names nobody, unless a reviewer decided that it was
+/// they.
 #[utoipa::path(get, path = "/people/{id}/sightings", tag = "attendance", security(("token" = []), ("key" = [])),
     params(("id" = Uuid, Path, description = "The person"), SightingParams),
     responses((status = 200, body = Page<SightingView>), Problems))]

@@ -7,7 +7,7 @@ use sqlx::{Acquire, SqlSafeStr};
 
 use crate::{Store, StoreError};
 
-const MIGRATIONS: [(&str, &str); 24] = [
+const MIGRATIONS: [(&str, &str); 25] = [
     ("people", include_str!("../../migrations/0001_people.sql")),
     ("attendance", include_str!("../../migrations/0002_attendance.sql")),
     ("events", include_str!("../../migrations/0003_events.sql")),
@@ -32,6 +32,7 @@ const MIGRATIONS: [(&str, &str); 24] = [
     ("told_in_order", include_str!("../../migrations/0022_told_in_order.sql")),
     ("marks_gone", include_str!("../../migrations/0023_marks_gone.sql")),
     ("lives", include_str!("../../migrations/0024_lives.sql")),
+    ("decided", include_str!("../../migrations/0025_decided.sql")),
 ];
 
 fn migrator() -> Migrator {
