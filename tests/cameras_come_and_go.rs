@@ -353,6 +353,21 @@ fn a_site_sees_its_own_cameras() {
         .post("/api/v1/cameras/test", &json!({ "settings": { "streams": { "detect": "rtsp://192.0.2.1/x" } } }))
         .expect(403);
     viewer.get("/api/v1/cameras/discover").expect(403);
+
+    // Whoever is limited to places asks no host for anybody else.
+    let probe = |room: Value| {
+        let settings = json!({ "streams": { "detect": "rtsp://127.0.0.1:9/x" } });
+        hall.post("/api/v1/cameras/test", &json!({ "room_id": room, "settings": settings }))
+    };
+    for room in [Value::Null, json!("attic"), json!("nowhere")] {
+        assert_eq!(pointers(&probe(room).expect(422)), ["#/room_id"]);
+    }
+    assert_eq!(probe(json!("hall")).expect(200)["kind"], "refused");
+    for limited in [&hall, &annex] {
+        limited.get("/api/v1/cameras/discover?seconds=1&address=127.0.0.1").expect(403);
+        let ask = json!({ "address": "http://127.0.0.1:9/onvif" });
+        limited.post("/api/v1/cameras/discover/streams", &ask).expect(403);
+    }
     remove("attic-door");
 }
 

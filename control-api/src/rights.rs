@@ -29,7 +29,7 @@ macro_rules! rights {
 rights! {
     /// See cameras, their state and their pictures.
     CamerasRead = "cameras:read",
-    /// Add, change, remove and probe cameras.
+    /// Add, change, remove and probe cameras; not limited to places: find them.
     CamerasWrite = "cameras:write",
     /// See sites, rooms, courses, timetables and sessions.
     PlacesRead = "places:read",

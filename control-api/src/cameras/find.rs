@@ -64,6 +64,7 @@ pub(crate) fn router() -> OpenApiRouter<Arc<Api>> {
 /// Find the ONVIF cameras of the local network
 ///
 /// WS-Discovery: a question to everybody, an answer from each that is there. What a device says of itself is its own word.
+/// Not for whoever is limited to some places: the network has no such limits.
 #[utoipa::path(get, path = "/cameras/discover", tag = "cameras", security(("token" = []), ("key" = [])),
     params(DiscoverParams), responses((status = 200, body = DiscoveredView), Problems))]
 async fn discover(
@@ -72,6 +73,7 @@ async fn discover(
     Params(params): Params<DiscoverParams>,
 ) -> Answer<Json<DiscoveredView>> {
     caller.need(Right::CamerasWrite)?;
+    caller.need_everywhere()?;
     let seconds = params.seconds.unwrap_or(3);
     let mut wrong = Vec::new();
     if !(1..=MAX_SECONDS).contains(&seconds) {
@@ -95,7 +97,7 @@ async fn discover(
 /// Ask a device that was found for its streams
 ///
 /// By ONVIF. What it offers fits `settings.streams` of a new camera. That it was asked is noted in the audit log; user and
-/// password are not.
+/// password are not. Not for whoever is limited to some places.
 #[utoipa::path(post, path = "/cameras/discover/streams", tag = "cameras", security(("token" = []), ("key" = [])),
     request_body = DeviceAsk, responses((status = 200, body = DeviceStreams), Problems))]
 async fn streams(
@@ -104,6 +106,7 @@ async fn streams(
     Body(ask): Body<DeviceAsk>,
 ) -> Answer<Json<DeviceStreams>> {
     caller.need(Right::CamerasWrite)?;
+    caller.need_everywhere()?;
     let mut checks = Checks::default();
     let DeviceAsk { address, credentials } = ask;
     credentials.iter().for_each(|credentials| credentials.check(&mut checks));

@@ -17,7 +17,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use rollcall_pipeline::CameraId;
 use rollcall_pipeline::config::CameraConfig;
-use rollcall_store::Entry;
+use rollcall_store::{Entry, Scope};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::{Instant, interval, sleep_until, timeout};
@@ -35,7 +35,7 @@ use crate::problem::{Answer, FieldError, Problem, Problems};
 use crate::rights::Right;
 use crate::stall::unstalled;
 use crate::state::Api;
-use crate::validate::Checks;
+use crate::validate::{Checks, is_slug};
 
 /// Pictures a second that anybody is shown.
 const MAX_FPS: f32 = 5.0;
@@ -61,6 +61,10 @@ pub(crate) struct CameraTest {
     /// User and password; may also stand in the address.
     #[serde(default)]
     pub(crate) credentials: Option<NewCredentials>,
+    /// The room that it is for; whoever is limited to some places names one of theirs.
+    #[schema(max_length = 40)]
+    #[serde(default)]
+    pub(crate) room_id: Option<String>,
 }
 
 /// What is drawn onto the pictures.
@@ -114,7 +118,14 @@ async fn test(caller: Caller, State(api): State<Arc<Api>>, Body(test): Body<Came
     caller.need(Right::CamerasWrite)?;
     let mut checks = Checks::default();
     let given = separate(&mut checks, test.settings, test.credentials)?;
-    let noted = given.settings.clone();
+    let known = match &test.room_id {
+        Some(room) => is_slug(room) && api.store.room(&caller.scope, room).await?.is_some(),
+        None => caller.scope == Scope::Everywhere,
+    };
+    if !known {
+        checks.add("/room_id", "there is no such room; whoever is limited to some places names one of theirs");
+    }
+    let noted = json!({ "room_id": test.room_id, "settings": given.settings });
     let checked = api.cameras.check("under-test", "none", given.settings, given.credentials);
     let camera = match checked {
         Ok(camera) => Some(camera),
