@@ -95,7 +95,7 @@ pub(crate) struct RoomPatch {
 pub(crate) struct RoomNowView {
     /// The room.
     pub room: RoomView,
-    /// The session that is on.
+    /// The session that is on; of several, the one that began last. The board has all of them.
     pub now: Option<SessionView>,
     /// The session that comes next.
     pub next: Option<SessionView>,
