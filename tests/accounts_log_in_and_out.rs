@@ -64,6 +64,31 @@ fn a_link_sets_a_password_once() {
 }
 
 #[test]
+fn a_login_that_fails_is_in_the_log_without_what_was_typed() {
+    let (id, login, token) = made("Hedy", "viewer");
+    set_up(&token).expect(200);
+    let log = || SITE.get("/api/v1/audit?action=login.failed&limit=500").expect(200)["items"].clone();
+    let object_of = |refused: Answer| {
+        assert_eq!(refused.status, 401);
+        let log = log();
+        let mut entries = log.as_array().unwrap().iter();
+        let entry = entries.find(|entry| entry["request_id"] == refused.header("x-request-id")).unwrap();
+        assert_eq!((&entry["address"], &entry["actor_id"]), (&json!("127.0.0.1"), &json!(null)), "{entry}");
+        assert_eq!((&entry["object_kind"], &entry["after"]), (&json!("account"), &json!(null)), "{entry}");
+        entry["object_id"].as_str().unwrap().to_owned()
+    };
+    let password = "her dear old secret";
+    assert_eq!(object_of(log_in(&login.to_uppercase(), password)), id);
+    SITE.patch(&format!("/api/v1/accounts/{id}"), &json!({ "disabled": true })).expect(200);
+    assert_eq!(object_of(log_in(&login, PASSWORD)), id);
+    // Typed into the wrong field; and no login at all.
+    for odd in [password.to_owned(), "x".repeat(201), "a\u{0}b".to_owned()] {
+        assert_eq!(object_of(log_in(&odd, "x")), "unknown");
+    }
+    assert!(!log().to_string().contains(password));
+}
+
+#[test]
 fn a_logout_is_at_once() {
     let (_, login, token) = made("Grace", "viewer");
     let first = set_up(&token);

@@ -259,7 +259,7 @@ fn the_log_says_who_did_what_and_keeps_no_secret() {
     // Six letters of a key say which it is.
     let letters = |text: &str| text.chars().take_while(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).count();
     assert!(text.split("rck_").skip(1).all(|after| letters(after) <= 6), "a whole key");
-    assert!(log("action=login.").as_array().unwrap().iter().all(|e| e["object_kind"] == "login"));
+    assert!(log("action=login.begin").as_array().unwrap().iter().all(|e| e["object_kind"] == "login"));
     assert_eq!(log(&format!("actor={id}&to=2020-01-01T00:00:00Z")), json!([]));
     let first = SITE.get("/api/v1/audit?limit=1").expect(200);
     let next = SITE.get(&format!("/api/v1/audit?limit=1&cursor={}", first["next_cursor"].as_str().unwrap()));

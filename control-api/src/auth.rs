@@ -137,28 +137,40 @@ pub(crate) fn router() -> OpenApiRouter<Arc<Api>> {
     responses((status = 200, body = TokenView), Problems))]
 async fn log_in(visitor: Visitor, State(api): State<Arc<Api>>, Body(new): Body<NewLogin>) -> Answer<Response> {
     api.access.limits.login_from(visitor.address)?;
-    let refused = || Problem::unauthorized("no account has this login with this password");
     // The database has no word for NUL, and nobody has so long a login.
     let possible = new.login.chars().count() <= MAX_LOGIN && !new.login.chars().any(char::is_control);
     if !possible || new.password.chars().count() > MAX_PASSWORD {
-        return Err(refused());
+        return refuse_stranger(&api, &visitor, None).await;
     }
     api.access.limits.login_as(&new.login)?;
     let known = api.store.credentials(&new.login).await?;
     let hash = known.as_ref().and_then(|known| known.password_hash.clone());
     let right = api.access.passwords.is_right(new.password, hash.clone()).await?;
     let Some(Credentials { id, name, .. }) = known.filter(|_| right) else {
-        tracing::warn!(address = ?visitor.address, "somebody failed to log in");
-        return Err(refused());
+        return refuse_stranger(&api, &visitor, Some(&new.login)).await;
     };
     let mut change = api.store.change(visitor.actor(ActorKind::Account, Some(id), &name)).await?;
     // Disabled, or given another password, in the meantime.
     let account = change.lock_account(id).await?.filter(|a| a.fields.disabled_at.is_none());
-    let account = account.ok_or_else(refused)?;
-    if change.password_hash(id).await? != hash {
-        return Err(refused());
+    let same = change.password_hash(id).await? == hash;
+    match account.filter(|_| same) {
+        Some(account) => begin(&api, change, account, &visitor).await,
+        None => refuse(change, Some(&new.login)).await,
     }
-    begin(&api, change, account, &visitor).await
+}
+
+/// Says no to somebody who has not shown who they are.
+async fn refuse_stranger(api: &Api, visitor: &Visitor, login: Option<&str>) -> Answer<Response> {
+    let change = api.store.change(visitor.actor(ActorKind::System, None, "somebody")).await?;
+    refuse(change, login).await
+}
+
+/// Says no to whoever tried to log in, and writes down that they did.
+async fn refuse(mut change: Change<'_>, login: Option<&str>) -> Answer<Response> {
+    tracing::warn!(address = ?change.actor().address, "somebody failed to log in");
+    change.fail_login(login).await?;
+    change.commit().await?;
+    Err(Problem::unauthorized("no account has this login with this password"))
 }
 
 /// Get a new access token

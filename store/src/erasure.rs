@@ -64,7 +64,7 @@ impl Change<'_> {
             "update audit_log set person_id = nullif(person_id, $1), before = null, after = null,
                  object_id = case when mentioned(object_id, null, null) && $2 then 'erased' else object_id end,
                  actor_name = case when actor_id = any($2) then 'erased' else actor_name end,
-                 address = case when actor_id = any($2) then null else address end,
+                 address = case when actor_id = any($2) or action = 'login.failed' then null else address end,
                  actor_id = case when actor_id = any($2) then null else actor_id end
              where person_id = $1 or actor_id = any($2) or mentioned(object_id, before, after) && $2",
         )

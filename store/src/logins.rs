@@ -156,6 +156,20 @@ impl Change<'_> {
         Ok(login)
     }
 
+    /// Notes that somebody failed to log in, and into which account. A login that nobody has is not written down: people
+    /// type their passwords there.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn fail_login(&mut self, login: Option<&str>) -> Result<(), StoreError> {
+        let account: Option<Uuid> = sqlx::query_scalar("select id from accounts where lower(login) = lower($1)")
+            .bind(login)
+            .fetch_optional(self.connection())
+            .await?;
+        let object_id = account.map_or_else(|| "unknown".to_owned(), |account| account.to_string());
+        self.audit(Entry { action: "login.failed", object_kind: "account", object_id, ..Entry::default() }).await
+    }
+
     /// Revokes a login: none of its tokens is good any more.
     ///
     /// # Errors

@@ -114,7 +114,8 @@ async fn erased_people_are_nowhere() {
     let others = format!(
         "insert into accounts (id, login, name, role, person_id) values ('{account}', 'ada', '{NAME}', 'person', '{ada}');
          insert into audit_log (actor_kind, actor_id, actor_name, address, action, object_kind, object_id)
-             values ('account', '{account}', '{NAME}', '10.0.0.7', 'auth.login', 'account', '{account}');
+             values ('account', '{account}', '{NAME}', '10.0.0.7', 'auth.login', 'account', '{account}'),
+                    ('system', null, 'somebody', '10.0.0.8', 'login.failed', 'account', '{account}');
          insert into corrections (id, session_id, person_id, kind, reason, by_name)
              values ('{account}', '{session}', '{ada}', 'excuse', '{NAME} was ill', 'a teacher');
          update review_items set status = 'assigned', person_id = '{ada}', note = 'this is {NAME}'
@@ -135,7 +136,7 @@ async fn erased_people_are_nowhere() {
     change.commit().await.unwrap();
 
     assert!(store.gallery_version().await.unwrap() > version, "the matcher is told");
-    for text in [NAME, NUMBER, &account.to_string(), "10.0.0.7"] {
+    for text in [NAME, NUMBER, &account.to_string(), "10.0.0.7", "10.0.0.8"] {
         assert_eq!(search(&mut db, text).await, Vec::<String>::new(), "{text}");
     }
     let proof = search(&mut db, &ada.to_string()).await;
