@@ -27,8 +27,9 @@ const LAST_RETRY: Duration = Duration::from_secs(5);
 pub struct Live {
     rows: broadcast::Sender<Arc<FeedRow>>,
     stopped: watch::Sender<bool>,
-    /// Where the feed begins to be fanned out is known: what comes after that comes to everybody.
-    began: watch::Sender<bool>,
+    /// Up to where the feed is fanned out, once that is known: what comes after that comes to everybody. It is kept here, so that
+    /// [`Self::follow`] goes on there when it is begun again after a panic.
+    fanned: watch::Sender<Option<i64>>,
     /// One for each who follows.
     pub(super) seats: Seats,
 }
@@ -38,7 +39,7 @@ impl Default for Live {
         Self {
             rows: broadcast::channel(KEPT).0,
             stopped: watch::channel(false).0,
-            began: watch::channel(false).0,
+            fanned: watch::channel(None).0,
             seats: Seats::default(),
         }
     }
@@ -55,11 +56,11 @@ impl Live {
     }
 
     async fn follow_on(&self, store: &Store) {
-        let (mut position, mut wait) = (None, FIRST_RETRY);
+        let mut wait = FIRST_RETRY;
         store.until_prepared().await;
         loop {
             // The error is told by those who read and write there.
-            if let Err(error) = self.follow_while_connected(store, &mut position, &mut wait).await {
+            if let Err(error) = self.follow_while_connected(store, &mut wait).await {
                 tracing::debug!(%error, "the feed cannot be followed now");
             }
             tokio::time::sleep(wait).await;
@@ -67,19 +68,9 @@ impl Live {
         }
     }
 
-    async fn follow_while_connected(
-        &self,
-        store: &Store,
-        position: &mut Option<i64>,
-        wait: &mut Duration,
-    ) -> Result<(), StoreError> {
+    async fn follow_while_connected(&self, store: &Store, wait: &mut Duration) -> Result<(), StoreError> {
         let mut changes = store.feed_changes().await?;
-        let mut at = match *position {
-            Some(at) => at,
-            None => store.feed_bounds().await?.last,
-        };
-        *position = Some(at);
-        self.began.send_replace(true);
+        let mut at = self.begin(store).await?;
         loop {
             let rows = store.feed_after(at, &Scope::Everywhere, &FEED_KINDS, BATCH).await?;
             *wait = FIRST_RETRY;
@@ -89,11 +80,26 @@ impl Live {
                 // Nobody reads: then nobody misses it.
                 drop(self.rows.send(Arc::new(row)));
             }
-            *position = Some(at);
+            self.fanned.send_if_modified(|fanned| {
+                *fanned = Some(at);
+                // That it goes on is no news to readers.
+                false
+            });
             if !more && let Ok(told) = timeout(LOOK_AFTER, changes.changed()).await {
                 told?;
             }
         }
+    }
+
+    /// Where to go on: at first from the end of the feed, of which readers are told.
+    async fn begin(&self, store: &Store) -> Result<i64, StoreError> {
+        let fanned = *self.fanned.borrow();
+        if let Some(at) = fanned {
+            return Ok(at);
+        }
+        let last = store.feed_bounds().await?.last;
+        self.fanned.send_replace(Some(last));
+        Ok(last)
     }
 
     /// Ends everything that follows.
@@ -113,7 +119,7 @@ impl Live {
     pub(super) async fn reader(&self, store: &Store, after: Option<i64>) -> Result<Reader, StoreError> {
         // Before the database is asked: what comes in between comes twice, and once it is left out.
         let rows = self.rows.subscribe();
-        let began = self.began.subscribe();
+        let began = self.fanned.subscribe();
         let bounds = store.feed_bounds().await?;
         let lost = after.is_some_and(|after| after < bounds.pruned_to || after > bounds.last);
         let position = after.filter(|_| !lost).unwrap_or(bounds.last);
@@ -140,8 +146,8 @@ pub(super) enum Told {
 pub(super) struct Reader {
     store: Store,
     rows: broadcast::Receiver<Arc<FeedRow>>,
-    /// Until then rows may pass by unseen.
-    began: watch::Receiver<bool>,
+    /// Changes when the feed begins to be fanned out: until then rows may pass by unseen.
+    began: watch::Receiver<Option<i64>>,
     /// Everything up to here was told.
     position: i64,
     /// It has to read from the database before it can go on with what is in memory.
@@ -170,6 +176,12 @@ impl Reader {
                     continue;
                 }
             };
+            // Both may have come, and what is before the first row in memory never comes from there.
+            if self.began.has_changed().unwrap_or_default() {
+                self.began.mark_unchanged();
+                self.behind = true;
+                continue;
+            }
             match next {
                 Ok(row) if row.id <= self.position => {}
                 Ok(row) => {
@@ -199,5 +211,55 @@ impl Reader {
         self.position = rows.last().map_or(seen, |row| seen.max(row.id));
         self.ready.extend(rows.into_iter().map(|row| Told::Row(Arc::new(row))));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    #[tokio::test]
+    async fn what_happens_before_a_hub_that_panicked_is_begun_again_is_told() {
+        let store = rollcall_store::testing::store().await;
+        let live = Live::default();
+        let (mut rows, mut fanned) = (live.rows.subscribe(), live.fanned.subscribe());
+        let hub = tokio::spawn(live.clone().follow(store.clone()));
+        timeout(PATIENCE, fanned.wait_for(Option::is_some)).await.unwrap().unwrap();
+        // It ends in the middle, and what it had in mind is gone.
+        hub.abort();
+        assert!(hub.await.is_err());
+        store.tell_camera("hall", json!({ "camera": "door-1" })).await.unwrap();
+        let again = tokio::spawn(live.clone().follow(store.clone()));
+        let told = timeout(PATIENCE, rows.recv()).await.unwrap().unwrap();
+        assert_eq!((told.kind.as_str(), &told.payload["camera"]), ("camera", &json!("door-1")));
+        live.stop();
+        again.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_came_before_the_first_row_in_memory_is_read_from_the_database() {
+        let store = rollcall_store::testing::store().await;
+        let live = Live::default();
+        let mut readers = Vec::new();
+        // Many, since it is a matter of chance what of both a reader looks at first.
+        for _ in 0..16 {
+            // It has read all that there is.
+            readers.push(Reader { behind: false, ..live.reader(&store, None).await.unwrap() });
+        }
+        for n in 1..=2 {
+            store.tell_camera("hall", json!({ "n": n })).await.unwrap();
+        }
+        let rows = store.feed_after(0, &Scope::Everywhere, &FEED_KINDS, BATCH).await.unwrap();
+        let [first, second] = &rows[..] else { panic!("{rows:?}") };
+        live.fanned.send_replace(Some(first.id));
+        live.rows.send(Arc::new(second.clone())).unwrap();
+        for mut reader in readers {
+            let told = reader.next(&Scope::Everywhere, &FEED_KINDS).await.unwrap();
+            assert!(matches!(&told, Told::Row(row) if row.id == first.id), "{told:?}");
+        }
     }
 }
