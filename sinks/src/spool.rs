@@ -247,8 +247,9 @@ impl Spool {
                 }
             }
         }
-        for seq in damaged {
-            self.segments.iter_mut().for_each(|s| s.entries.retain(|e| e.seq != seq));
+        if !damaged.is_empty() {
+            self.segments.iter_mut().for_each(|s| s.entries.retain(|e| !damaged.contains(&e.seq)));
+            self.remove_finished();
         }
         Ok(records)
     }
@@ -260,6 +261,11 @@ impl Spool {
                 segment.entries.pop_front();
             }
         }
+        self.remove_finished();
+    }
+
+    /// Gives back the space of the oldest segments of which nothing is left.
+    fn remove_finished(&mut self) {
         while self.segments.front().is_some_and(|s| s.entries.is_empty())
             && let Some(segment) = self.segments.pop_front()
         {
@@ -285,6 +291,7 @@ impl Spool {
                 segment.rewrite(payloads)?;
             }
         }
+        self.remove_finished();
         Ok(())
     }
 

@@ -202,6 +202,21 @@ fn a_record_that_rots_while_the_spool_is_open_is_left_out() {
 }
 
 #[test]
+fn what_rots_takes_no_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut spool = Spool::open(options(dir.path(), 600, 600)).unwrap();
+    spool.append(&[vec![1; 400]], 0).unwrap();
+    assert!(matches!(spool.append(&[vec![2; 400]], 0), Err(SpoolError::Full { .. })));
+    let path = files(dir.path(), ".seg").remove(0);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[8 + 20] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    assert!(contents(&mut spool).is_empty());
+    spool.append(&[vec![2; 400]], 0).unwrap();
+    assert_eq!(contents(&mut spool), [vec![2; 400]]);
+}
+
+#[test]
 fn a_crash_while_records_are_replaced_leaves_what_was_there() {
     let dir = tempfile::tempdir().unwrap();
     let mut spool = open(dir.path());
