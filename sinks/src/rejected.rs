@@ -40,7 +40,7 @@ pub struct RefusedEvent {
 /// # Errors
 /// When a daemon runs, or the disk does not give it.
 pub fn list(spool_dir: &Path, sealer: &Sealer) -> Result<Vec<Refusal>, Fault> {
-    let (_, records) = open(spool_dir, u64::MAX)?;
+    let (_, records) = open(spool_dir)?;
     Ok(records.iter().map(|record| refusal(sealer, record)).collect())
 }
 
@@ -50,7 +50,7 @@ pub fn list(spool_dir: &Path, sealer: &Sealer) -> Result<Vec<Refusal>, Fault> {
 /// When a daemon runs, the spool has no room, or the disk does not work. Nothing is lost then.
 pub fn retry(spool_dir: &Path, max_bytes: u64, sealer: &Sealer) -> Result<usize, Fault> {
     let mut spool = Spool::open(SpoolOptions::new(spool_dir, max_bytes)).map_err(spool_fault)?;
-    let (mut rejected, records) = open(spool_dir, max_bytes)?;
+    let (mut rejected, records) = open(spool_dir)?;
     let mut put_back = 0;
     for SpooledRecord { seq, time_ms, payload } in records {
         match codec::decode_rejected(sealer, &payload).and_then(|read| codec::encode(sealer, &read.record)) {
@@ -87,8 +87,9 @@ pub(crate) fn forget(rejected: &mut Spool, sealer: &Sealer, gone: &HashSet<Uuid>
     Ok(without.len())
 }
 
-fn open(spool_dir: &Path, max_bytes: u64) -> Result<(Spool, Vec<SpooledRecord>), Fault> {
-    let mut rejected = Spool::open(SpoolOptions::new(spool_dir.join(REJECTED), max_bytes)).map_err(spool_fault)?;
+/// Without a bound: the daemon has kept it, and what cannot be read is there twice for a moment.
+fn open(spool_dir: &Path) -> Result<(Spool, Vec<SpooledRecord>), Fault> {
+    let mut rejected = Spool::open(SpoolOptions::new(spool_dir.join(REJECTED), u64::MAX)).map_err(spool_fault)?;
     let records = rejected.peek(usize::MAX).map_err(spool_fault)?;
     Ok((rejected, records))
 }
@@ -143,5 +144,16 @@ mod tests {
         let left = spool.peek(9).expect("it is read");
         let ids = left.iter().map(|record| refusal(&sealer, record).event.expect("an event").id);
         assert_eq!(ids.collect::<Vec<_>>(), [1, 2].map(Uuid::from_u128));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_put_aside_again_where_there_is_no_more_room() {
+        let (sealer, dir) = (Sealer::new([7; 32]), tempfile::tempdir().expect("a directory"));
+        let mut full = Spool::open(SpoolOptions::new(dir.path().join(REJECTED), 4096)).expect("a spool");
+        while full.append(&[vec![0; 100]], 5).is_ok() {}
+        let unreadable = full.len();
+        drop(full);
+        assert_eq!(retry(dir.path(), 4096, &sealer).expect("it works"), 0);
+        assert_eq!(list(dir.path(), &sealer).expect("it works").len(), unreadable);
     }
 }
