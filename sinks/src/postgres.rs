@@ -16,7 +16,7 @@
 //! `rejected`, with the reason, which gives up its oldest when it is full; all others stay until they are written, however long
 //! that takes.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
@@ -43,6 +43,8 @@ use crate::writer::{Progress, Stopped, Writer};
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// Events that are synced to disk together.
 const SPOOL_BATCH: usize = 32;
+/// Refused events that are looked through together for people who were erased.
+const REFUSED_BATCH: usize = 256;
 /// The database is asked so often while it is away; also how late the age of the spool may be shown.
 const LAST_PAUSE: Duration = Duration::from_secs(3);
 /// Where in the directory of the spool what was refused for ever is put aside.
@@ -188,22 +190,39 @@ impl SinkMonitor {
 
     /// Takes whoever was erased out of what the database refused. Returns of how many events.
     ///
+    /// In pieces, so that whoever has to put something aside waits for one of them; and the spool is not kept open while the
+    /// database is asked.
+    ///
     /// # Errors
     /// When the database is away, or the disk does not work.
     pub async fn forget_erased(&self) -> Result<usize, Fault> {
-        // The spool is not kept open while the database is asked.
-        let refused = self.0.upgrade().map(|shared| {
-            let named = rejected::named(&mut shared.queues.lock().rejected, shared.writer.store.sealer());
-            named.map(|named| (shared.writer.store.clone(), named))
-        });
-        let Some((store, named)) = refused.transpose()?.filter(|(_, named)| !named.is_empty()) else { return Ok(0) };
-        let known = store.people_among(&Scope::Everywhere, &named).await.map_err(|e| Fault::new(e.class(), e))?;
-        let gone: HashSet<Uuid> = named.into_iter().filter(|person| !known.contains(person)).collect();
-        let Some(shared) = self.0.upgrade().filter(|_| !gone.is_empty()) else { return Ok(0) };
+        let (mut next, mut forgotten) = (0, 0);
+        while let Some((store, records)) = self.refused_from(next)? {
+            let Some(last) = records.last() else { break };
+            next = last.seq + 1;
+            let refused = rejected::read(&records, store.sealer());
+            let named = rejected::named(&refused);
+            let known = store.people_among(&Scope::Everywhere, &named).await.map_err(|e| Fault::new(e.class(), e))?;
+            let gone: HashSet<Uuid> = named.into_iter().filter(|person| !known.contains(person)).collect();
+            forgotten += self.replace_refused(&rejected::without(refused, &gone, store.sealer())?)?;
+        }
+        Ok(forgotten)
+    }
+
+    /// Some of what was refused, from a number on; `None` when the sink is closed.
+    fn refused_from(&self, seq: u64) -> Result<Option<(Store, Vec<SpooledRecord>)>, Fault> {
+        let Some(shared) = self.0.upgrade() else { return Ok(None) };
+        let records = shared.queues.lock().rejected.peek_from(seq, REFUSED_BATCH).map_err(spool_fault)?;
+        Ok(Some((shared.writer.store.clone(), records)))
+    }
+
+    /// Returns how many were replaced.
+    fn replace_refused(&self, payloads: &HashMap<u64, Vec<u8>>) -> Result<usize, Fault> {
+        let Some(shared) = self.0.upgrade().filter(|_| !payloads.is_empty()) else { return Ok(0) };
         let mut queues = shared.queues.lock();
-        let forgotten = rejected::forget(&mut queues.rejected, store.sealer(), &gone);
+        queues.rejected.replace(payloads).map_err(spool_fault)?;
         shared.show(&queues);
-        forgotten
+        Ok(payloads.len())
     }
 }
 

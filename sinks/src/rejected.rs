@@ -64,27 +64,31 @@ pub fn retry(spool_dir: &Path, max_bytes: u64, sealer: &Sealer) -> Result<usize,
     Ok(put_back)
 }
 
-/// Everybody who is named in what was refused, as far as it can be read.
-pub(crate) fn named(rejected: &mut Spool, sealer: &Sealer) -> Result<Vec<Uuid>, Fault> {
-    let records = rejected.peek(usize::MAX).map_err(spool_fault)?;
-    let read = records.iter().filter_map(|record| codec::decode_rejected(sealer, &record.payload).ok());
-    Ok(read.flat_map(|read| read.record.named().collect::<Vec<_>>()).collect())
+/// What can be read of some records, by their numbers.
+pub(crate) fn read(records: &[SpooledRecord], sealer: &Sealer) -> Vec<(u64, Rejected)> {
+    let read = |record: &SpooledRecord| Some((record.seq, codec::decode_rejected(sealer, &record.payload).ok()?));
+    records.iter().filter_map(read).collect()
 }
 
-/// Takes these people out of what was refused, and out of its files. Returns of how many events.
-pub(crate) fn forget(rejected: &mut Spool, sealer: &Sealer, gone: &HashSet<Uuid>) -> Result<usize, Fault> {
-    let records = rejected.peek(usize::MAX).map_err(spool_fault)?;
-    let mut without = HashMap::new();
-    for SpooledRecord { seq, payload, .. } in records {
-        let Ok(Rejected { reason, record }) = codec::decode_rejected(sealer, &payload) else { continue };
-        if record.named().any(|person| gone.contains(&person)) {
+/// Everybody whom they name.
+pub(crate) fn named(refused: &[(u64, Rejected)]) -> Vec<Uuid> {
+    refused.iter().flat_map(|(_, refused)| refused.record.named()).collect()
+}
+
+/// What is to stand in the place of those that name one of these people: the same without them.
+pub(crate) fn without(
+    refused: Vec<(u64, Rejected)>,
+    gone: &HashSet<Uuid>,
+    sealer: &Sealer,
+) -> Result<HashMap<u64, Vec<u8>>, Fault> {
+    let naming = refused.into_iter().filter(|(_, refused)| refused.record.named().any(|person| gone.contains(&person)));
+    naming
+        .map(|(seq, Rejected { reason, record })| {
             let record = record.without(|person| !gone.contains(person)).into_owned();
             let payload = codec::encode_rejected(sealer, &Rejected { reason, record });
-            without.insert(seq, payload.map_err(|e| Fault::new(ErrorClass::Bug, e))?);
-        }
-    }
-    rejected.replace(&without).map_err(spool_fault)?;
-    Ok(without.len())
+            Ok((seq, payload.map_err(|e| Fault::new(ErrorClass::Bug, e))?))
+        })
+        .collect()
 }
 
 /// Without a bound: the daemon has kept it, and what cannot be read is there twice for a moment.
@@ -136,11 +140,14 @@ mod tests {
             let payload = codec::encode_rejected(&sealer, &refused(n, who)).expect("it is written");
             spool.append(&[payload], 5).expect("there is room");
         }
-        assert_eq!(forget(&mut spool, &sealer, &HashSet::from([ada])).expect("it works"), 1);
+        let all = |spool: &mut Spool| read(&spool.peek(9).expect("it is read"), &sealer);
+        let without = without(all(&mut spool), &HashSet::from([ada]), &sealer).expect("it works");
+        assert_eq!(without.len(), 1);
+        spool.replace(&without).expect("it works");
         drop(spool);
         // Opened anew, a spool gives all that is in its files, whatever was acknowledged.
         let mut spool = open();
-        assert_eq!(named(&mut spool, &sealer).expect("it is read"), [grace; 2]);
+        assert_eq!(named(&all(&mut spool)), [grace; 2]);
         let left = spool.peek(9).expect("it is read");
         let ids = left.iter().map(|record| refusal(&sealer, record).event.expect("an event").id);
         assert_eq!(ids.collect::<Vec<_>>(), [1, 2].map(Uuid::from_u128));

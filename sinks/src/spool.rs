@@ -230,14 +230,26 @@ impl Spool {
     /// # Errors
     /// When the disk does not give them.
     pub fn peek(&mut self, max: usize) -> Result<Vec<SpooledRecord>, SpoolError> {
+        self.peek_from(0, max)
+    }
+
+    /// The same from a number on; none where there are none behind it.
+    ///
+    /// # Errors
+    /// As [`Self::peek`].
+    pub fn peek_from(&mut self, seq: u64, max: usize) -> Result<Vec<SpooledRecord>, SpoolError> {
         let mut records = Vec::new();
         let mut damaged = Vec::new();
         for segment in &self.segments {
-            if records.len() == max || segment.entries.is_empty() {
+            let first = segment.entries.partition_point(|entry| entry.seq < seq);
+            if records.len() == max || first == segment.entries.len() {
                 continue;
             }
             let file = File::open(&segment.path).map_err(SpoolError::io("read", &segment.path))?;
-            for entry in segment.entries.iter().take(max - records.len()) {
+            for entry in segment.entries.range(first..) {
+                if records.len() == max {
+                    break;
+                }
                 match segment::read(&file, entry).map_err(SpoolError::io("read", &segment.path))? {
                     Some(payload) => records.push(SpooledRecord { seq: entry.seq, time_ms: entry.time_ms, payload }),
                     None => {

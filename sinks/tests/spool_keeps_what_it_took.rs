@@ -24,6 +24,17 @@ fn contents(spool: &mut Spool) -> Vec<Vec<u8>> {
     spool.peek(usize::MAX).unwrap().into_iter().map(|record| record.payload).collect()
 }
 
+/// The same, looked through in pieces.
+fn in_pieces(spool: &mut Spool) -> Vec<Vec<u8>> {
+    let (mut next, mut all) = (0, Vec::new());
+    loop {
+        let piece = spool.peek_from(next, 3).unwrap();
+        let Some(last) = piece.last() else { return all };
+        next = last.seq + 1;
+        all.extend(piece.into_iter().map(|record| record.payload));
+    }
+}
+
 fn files(dir: &Path, suffix: &str) -> Vec<std::path::PathBuf> {
     let mut found: Vec<_> = fs::read_dir(dir)
         .unwrap()
@@ -91,6 +102,7 @@ proptest! {
                 }
             }
             prop_assert_eq!(contents(&mut spool), &appended[acknowledged..]);
+            prop_assert_eq!(in_pieces(&mut spool), &appended[acknowledged..]);
             prop_assert_eq!(spool.len(), appended.len() - acknowledged);
             prop_assert_eq!(spool.is_empty(), acknowledged == appended.len());
             let on_disk: u64 = files(dir.path(), ".seg").iter().map(|path| fs::metadata(path).unwrap().len()).sum();
