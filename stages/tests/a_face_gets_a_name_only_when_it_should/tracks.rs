@@ -1,0 +1,57 @@
+//! Whose a track is that broke off, or went over to somebody else.
+
+use rollcall_pipeline::{MatchOutcome, TrackId};
+
+use crate::kit::{ADA, Door, Seen, embedding, face, names, somebody_else};
+
+#[test]
+fn a_track_that_broke_is_joined_by_appearance_and_stays_one_person() {
+    let mut door = Door::new();
+    door.shot(1, face(0.9, 0.0));
+    door.shot(1, face(0.9, 0.0));
+    door.lose(1);
+    assert!(door.shot(2, face(0.9, 0.1)).is_empty(), "the same person, named already");
+    assert!(door.shot(3, somebody_else()).is_empty());
+    assert_eq!(*door.watched.0.lock().unwrap(), ["2 from 0 is 1"]);
+    let said = door.close();
+    assert_eq!(said.iter().map(|d| (d.track, d.outcome)).collect::<Vec<_>>(), [(TrackId(3), MatchOutcome::Unknown)]);
+}
+
+#[test]
+fn far_away_it_takes_more_likeness_to_join() {
+    let near = |x: f32| {
+        let mut door = Door::new();
+        door.see(Seen { track: 1, face: embedding(vec![0.0, 0.0, 1.0, 0.0]), live: None, x: 0.0 });
+        door.lose(1);
+        door.see(Seen { track: 2, face: embedding(vec![0.0, 0.0, 0.47, 0.88]), live: None, x });
+        door.watched.0.lock().unwrap().len()
+    };
+    assert_eq!((near(60.0), near(2000.0)), (1, 0));
+}
+
+#[test]
+fn a_name_does_not_go_along_when_a_track_goes_over_to_somebody_else() {
+    let mut door = Door::new();
+    door.shot(1, face(0.9, 0.0));
+    assert_eq!(names(&door.shot(1, face(0.9, 0.0))), [Some(ADA)]);
+    door.shot(1, somebody_else());
+    door.shot(1, somebody_else());
+    assert_eq!(door.watched.0.lock().unwrap().len(), 1, "the track was cut");
+    let said = door.close();
+    assert_eq!(said.iter().map(|d| d.outcome).collect::<Vec<_>>(), [MatchOutcome::Unknown]);
+    assert_ne!(said[0].track, TrackId(1));
+}
+
+#[test]
+fn what_is_cut_off_takes_its_own_rows_along_and_no_others() {
+    let mut door = Door::new();
+    door.shot(2, somebody_else());
+    door.shot(2, somebody_else());
+    door.lose(2);
+    door.shot(1, face(0.9, 0.0));
+    door.shot(1, face(0.9, 0.0));
+    door.shot(1, somebody_else());
+    let cut_at = door.now_ms / 40;
+    let told = door.watched.0.lock().unwrap().clone();
+    assert_eq!(told.last(), Some(&format!("1 from {cut_at} is 2")));
+}
