@@ -16,7 +16,7 @@ use rollcall_pipeline::{
 };
 use rollcall_stages::picture::{EnrolGates, GateReading, RefusedPicture};
 
-use crate::look::{jpeg, sha256};
+use crate::look::{CROP_QUALITY, sha256};
 use crate::nets::FaceSettings;
 
 /// How long somebody stands there.
@@ -52,7 +52,7 @@ pub struct LiveTemplate {
 impl LiveTemplate {
     /// The face for people to look at, as a JPEG.
     pub fn jpeg(&self) -> Option<Vec<u8>> {
-        jpeg(&self.chip)
+        self.chip.jpeg(CROP_QUALITY)
     }
 }
 

@@ -2,9 +2,6 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use image::ExtendedColorType;
-use image::ImageEncoder as _;
-use image::codecs::jpeg::JpegEncoder;
 use rollcall_pipeline::{
     Chip, ContextCrop, Detection, Embedding, ErrorClass, FaceChip, Fault, Image, Landmarks, LivenessVerdict, Rect,
     ShotQuality,
@@ -19,7 +16,8 @@ use crate::nets::{FaceNets, FaceSettings};
 pub const MAX_FACES: usize = 64;
 /// The crop for people to look at: the face with some surroundings.
 const CROP: ContextCrop = ContextCrop { scale: 1.6, side: 224 };
-const CROP_QUALITY: u8 = 90;
+/// Of pictures of faces for people to look at.
+pub(crate) const CROP_QUALITY: u8 = 90;
 
 /// A face in a picture.
 #[derive(Clone, Debug, PartialEq)]
@@ -167,20 +165,7 @@ pub(crate) fn examine(
     let Some(embedding) = embed(&[&chip], nets)?.pop().flatten() else { return Ok(measured) };
     Ok(Examined {
         shot: Ok(EnrolShot { embedding, quality, bbox: face.bbox }),
-        crop: if crop { jpeg(&chip::context(&image.view(), &face.bbox, &CROP)) } else { None },
+        crop: if crop { chip::context(&image.view(), &face.bbox, &CROP).jpeg(CROP_QUALITY) } else { None },
         ..measured
     })
-}
-
-/// A chip as a JPEG; `None` if it is none.
-pub(crate) fn jpeg(chip: &Chip) -> Option<Vec<u8>> {
-    let side = u32::from(u16::try_from(chip.side).ok()?);
-    // The encoder panics otherwise.
-    if chip.rgb.len() != chip.side * chip.side * 3 {
-        return None;
-    }
-    let mut out = Vec::new();
-    let encoder = JpegEncoder::new_with_quality(&mut out, CROP_QUALITY);
-    encoder.write_image(&chip.rgb, side, side, ExtendedColorType::Rgb8).ok()?;
-    Some(out)
 }

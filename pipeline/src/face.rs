@@ -3,6 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
+use ::image::codecs::jpeg::JpegEncoder;
+use ::image::{ExtendedColorType, ImageEncoder as _};
+
 use crate::frame::{CameraTuning, Frame};
 use crate::geometry::{Landmarks, Rect};
 use crate::ids::{ModelId, StreamKey, TrackId};
@@ -58,6 +61,21 @@ pub struct Chip {
     pub side: usize,
     /// `side * side * 3` bytes, R G B.
     pub rgb: Vec<u8>,
+}
+
+impl Chip {
+    /// The picture as a JPEG, of a quality from 1 to 100; `None` if it is not as large as it says.
+    pub fn jpeg(&self, quality: u8) -> Option<Vec<u8>> {
+        let side = u32::from(u16::try_from(self.side).ok()?);
+        // The encoder panics otherwise.
+        if self.rgb.len() != self.side * self.side * 3 {
+            return None;
+        }
+        let mut out = Vec::new();
+        let encoder = JpegEncoder::new_with_quality(&mut out, quality);
+        encoder.write_image(&self.rgb, side, side, ExtendedColorType::Rgb8).ok()?;
+        Some(out)
+    }
 }
 
 impl fmt::Debug for Chip {

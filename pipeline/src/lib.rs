@@ -24,6 +24,7 @@ pub mod stage;
 pub mod supervisor;
 pub mod time;
 
+pub use self::image::{Image, ImageView, PixelBuffer, PixelFormat, Plane};
 pub use attention::Attention;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use decision::{Candidate, Decision, Grounds, Lack, LivenessVerdict, Match, MatchOutcome, UndecidedReason};
@@ -36,7 +37,6 @@ pub use face::{
 pub use frame::{CameraTuning, Direction, Frame};
 pub use geometry::{Landmarks, Point, Polygon, Rect};
 pub use ids::{CameraId, Epoch, EventId, GalleryVersion, ModelId, PersonId, RoomId, SessionId, StreamKey, TrackId};
-pub use image::{Image, ImageView, PixelBuffer, PixelFormat, Plane};
 pub use lane::{EdgeDepth, Lane, LaneError, LaneFactory, LaneOptions, LaneStages, LaneState, LaneStats};
 pub use mux::{FrameMux, MuxError, MuxMode, MuxReceiver, MuxSender, MuxStats};
 pub use packet::{CloseReason, Packet};

@@ -3,7 +3,6 @@
 //! attendance here: `store` knows the rows, and events arrive judged.
 
 mod codec;
-mod crop;
 pub mod jsonl;
 mod pace;
 pub mod postgres;
