@@ -10,7 +10,7 @@ use crate::provider::Fallbacks;
 use crate::{Manifest, ModelEntry, ModelError, Provider, files};
 
 /// ONNX Runtime allows one environment a process, and never a second one after it is gone: so it stays until the process ends.
-static RUNTIME: Mutex<Option<(PathBuf, Environment)>> = Mutex::new(None);
+static RUNTIME: Mutex<Option<Environment>> = Mutex::new(None);
 
 /// A directory of model files, every one of them verified, and a loaded runtime.
 ///
@@ -137,8 +137,8 @@ impl Models {
 fn load_runtime(runtime: &Pinned, library: &Path) -> Result<Environment, ModelError> {
     let failed = |reason: String| ModelError::Runtime { path: library.to_owned(), reason };
     let mut loaded = RUNTIME.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((_, environment)) = loaded.as_ref() {
-        // A second directory in one process (tests): its library was verified to be the same bytes.
+    // Whatever library this is: see [`Models::open_with`].
+    if let Some(environment) = &*loaded {
         return Ok(environment.clone());
     }
     let absolute = library.canonicalize().map_err(|error| failed(error.to_string()))?;
@@ -146,6 +146,6 @@ fn load_runtime(runtime: &Pinned, library: &Path) -> Result<Environment, ModelEr
     let environment =
         builder.with_name("rollcall").with_telemetry(false).build().map_err(|error| failed(error.to_string()))?;
     tracing::debug!(runtime = %runtime.id, path = %absolute.display(), "ONNX Runtime loaded");
-    *loaded = Some((absolute, environment.clone()));
+    *loaded = Some(environment.clone());
     Ok(environment)
 }
