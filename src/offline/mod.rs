@@ -8,7 +8,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rollcall_attendance::{Register, RoomPlan, Roster, Schedule, SitePlan};
+use rollcall_attendance::{Register, RoomPlan, Roster, SitePlan};
 use rollcall_pipeline::config::{BLINK_FPS, Config};
 use rollcall_pipeline::lane::{Lane, LaneOptions, LaneStats};
 use rollcall_pipeline::ports::{EventSink, Observer};
@@ -17,7 +17,7 @@ use rollcall_pipeline::{CameraTuning, Clock, FrameMux, MuxMode, RoomId};
 use rollcall_stages::matching::Gallery;
 
 use crate::compose::{Stages, Vision};
-use crate::rules::{Rules, policy};
+use crate::rules::{Rules, policy, schedule};
 use crate::settings::recognition_settings;
 
 pub(crate) use feed::{Fed, Feed, unreadable};
@@ -73,8 +73,7 @@ impl Offline<'_> {
 fn rules(config: &Config, roster: Roster) -> anyhow::Result<Rules> {
     let room = RoomPlan { expected: roster, ..RoomPlan::new(RoomId::new(NAME)) };
     let plan = SitePlan { time_zone: config.site.time_zone, rooms: vec![room] };
-    let schedule = Schedule::new(&plan).map_err(|errors| anyhow::anyhow!("the roster cannot be used: {errors:?}"))?;
-    Ok(Rules::new(schedule, policy(config), Register::new(config.attendance.debounce)))
+    Ok(Rules::new(schedule(&plan)?, policy(config), Register::new(config.attendance.debounce)))
 }
 
 /// How long a still scene is left alone, in seconds: the default of a camera.
