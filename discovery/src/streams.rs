@@ -246,7 +246,7 @@ impl Asked<'_> {
         let mut url = None;
         xml::read(&answer, |node| match node {
             Node::Close { name: "Uri", content, .. } => {
-                url = Url::parse(content).ok().filter(|url| content.len() <= 1024 && at(url, media.host_str()));
+                url = Url::parse(content).ok().filter(|url| content.len() <= 1024 && is_stream(url));
                 ControlFlow::Break(())
             }
             _ => ControlFlow::Continue(()),
@@ -322,9 +322,9 @@ impl Asked<'_> {
     }
 }
 
-/// Whether a stream can be at the host that was asked.
-fn at(url: &Url, host: Option<&str>) -> bool {
-    matches!(url.scheme(), "rtsp" | "rtsps") && url.has_host() && host.is_some()
+/// Of what comes from a device: whether it is the address of a stream at all.
+fn is_stream(url: &Url) -> bool {
+    matches!(url.scheme(), "rtsp" | "rtsps") && url.has_host()
 }
 
 impl Profile {
