@@ -9,7 +9,6 @@ mod compose;
 mod daemon;
 mod database;
 mod enrolment;
-
 mod logging;
 mod offline;
 mod output;

@@ -2,8 +2,8 @@
 //! their streams by ONVIF.
 //!
 //! [`discover`] deliberately opens nothing that it is told about: what a device answers is its own word, and whoever uses it
-//! decides whether to go there, with [`stream_uris`]. Small own code, because the crates for it keep as much as anybody sends them, do not say who sent it,
-//! and bring a large HTTP client with them.
+//! decides whether to go there, with [`stream_uris`]. Small own code, because the crates for it keep as much as anybody sends
+//! them, do not say who sent it, and bring a large HTTP client with them.
 
 mod message;
 mod search;

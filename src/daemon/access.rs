@@ -1,4 +1,4 @@
-//! The way in for the first admin, and what is forgotten of those who were in.
+//! The way in for the first admin.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;

@@ -10,10 +10,10 @@
 //!   └ stop ──────► Ended ◄──────┴ stop; end of a recording
 //! ```
 //!
-//! Waits: see [`Backoff`]; a camera that comes back meanwhile is heard by knocking (`knock`). Silence for [`STALL_LIMIT`] while live is a failure, because a frozen camera keeps its connection
-//! and no layer below notices for half a minute. The camera's thread decodes every frame (video is made of differences),
-//! but for those of a scene in which nothing happens (`doze`), and hands on those that are to be analysed; the mux is the only
-//! place that drops.
+//! Waits: see [`Backoff`]; a camera that comes back meanwhile is heard by knocking (`knock`). Silence for [`STALL_LIMIT`] while
+//! live is a failure, because a frozen camera keeps its connection and no layer below notices for half a minute. The camera's
+//! thread decodes every frame (video is made of differences), but for those of a scene in which nothing happens (`doze`) and
+//! those that are too late (`late`), and hands on those that are to be analysed. Of these only the mux drops any.
 
 use std::sync::Arc;
 use std::time::Duration;
