@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rollcall_pipeline::config::{CameraConfig, LaneConfig, Reload};
+use rollcall_pipeline::config::{CameraConfig, Config, LaneConfig, Reload};
 use rollcall_pipeline::metrics::CameraMetrics;
 use rollcall_pipeline::supervisor::{Exit, Supervisor, Worker};
 use rollcall_pipeline::{CameraId, Clock, FrameMux, RoomId};
@@ -70,8 +70,8 @@ impl Leaving {
 }
 
 impl Cameras {
-    pub(super) fn new(mux: FrameMux, supervisor: Supervisor, lane: LaneConfig, of_file: Vec<CameraConfig>) -> Self {
-        let wanted = of_file.clone();
+    pub(super) fn new(mux: FrameMux, supervisor: Supervisor, config: &Config) -> Self {
+        let (lane, of_file, wanted) = (config.lane.clone(), config.cameras.clone(), config.cameras.clone());
         Self { mux, supervisor, lane, of_file, stored: Vec::new(), wanted, refused: Vec::new(), running: Vec::new() }
     }
 

@@ -20,6 +20,7 @@ mod minutes;
 mod people;
 mod signals;
 mod status;
+mod tasks;
 mod timetables;
 mod upkeep;
 mod visitors;
@@ -36,7 +37,7 @@ use std::time::Duration;
 use anyhow::Context;
 use parking_lot::Mutex;
 use rollcall_attendance::{Register, Schedule};
-use rollcall_control_api::{Access, Api, Live, Metrics, router, serve};
+use rollcall_control_api::{Live, Metrics};
 use rollcall_faces::LiveShots;
 use rollcall_pipeline::config::{Config, Reload};
 use rollcall_pipeline::lane::{Lane, LaneOptions};
@@ -60,11 +61,8 @@ use crate::settings::{self, recognition_settings};
 use background::Background;
 use camera_desk::CameraDesk;
 use cameras::{Cameras, STOP_PATIENCE};
-use closing::Closer;
 use faces::{FaceDesk, Parts};
-use minutes::Minutes;
 use people::People;
-use status::Status;
 
 /// How often cameras are looked after and metrics are kept small.
 const TICK: Duration = Duration::from_secs(1);
@@ -128,29 +126,17 @@ impl Daemon {
         let (control, controlled) = channel();
         // From here on a second signal ends the process at once, whatever start-up waits for.
         signals::listen(&runtime, control.clone());
-        let listener = runtime.block_on(TcpListener::bind(config.server.listen)).with_context(|| {
-            format!("cannot listen on {}: end what listens there, or change server.listen", config.server.listen)
-        })?;
+        let listener = listen(&config, &runtime)?;
         let vision = Vision::open(&place, &config)?;
         let database = Database::open(&place, &config, &supervisor, &runtime)?;
         let gallery = GalleryHandle::new(Gallery::empty(vision.embedding_model()));
-        let rules = Rules::new(
-            Schedule::open(config.site.time_zone),
-            rules::policy(&config),
-            Register::new(config.attendance.debounce),
-        )
-        .telling_names(config.log.names);
+        let rules = rules_of_the_start(&config);
         let writing = sink_options(&place, &config, &vision)?;
         let sink = sink(writing, &rules, &database.store, &runtime, &clock, &supervisor)?;
         let people = Arc::new(People::new(vision.embedding_model(), gallery.clone(), rules.clone(), &config));
         let frames = NonZeroUsize::new(config.lane.frames_per_camera).unwrap_or(NonZeroUsize::MIN);
         let mux = FrameMux::new(MuxMode::Evict, frames);
-        let cameras = Arc::new(Mutex::new(Cameras::new(
-            mux.clone(),
-            supervisor.clone(),
-            config.lane.clone(),
-            config.cameras.clone(),
-        )));
+        let cameras = Arc::new(Mutex::new(Cameras::new(mux.clone(), supervisor.clone(), &config)));
         let (monitor, known) = (sink.monitor(), vision.clone());
         let live_shots = LiveShots::new();
         let named = rules.clone();
@@ -167,12 +153,10 @@ impl Daemon {
             check_in: config.check_in,
             clips: place.data_dir()?.join("clips"),
         };
-        let faces = FaceDesk::start(&vision, recognition, parts, &supervisor)?;
-        let faces = Arc::new(faces);
+        let faces = Arc::new(FaceDesk::start(&vision, recognition, parts, &supervisor)?);
         let stages = Stages { vision, matcher: Arc::new(gallery), rules, observer: Arc::new(observers), recognition };
         let options = LaneOptions { stuck_after: config.lane.stuck_after, ..LaneOptions::live() };
         let lane = Arc::new(Lane::spawn(stages, Box::new(sink), &mux, &supervisor, options)?);
-
         let desk = Arc::new(CameraDesk::new(Arc::clone(&cameras), config.clone(), preview, clock));
         let address = listener.local_addr()?;
         let background = Background::new(runtime.handle().clone(), AGAIN_AFTER);
@@ -218,97 +202,6 @@ impl Daemon {
     /// Tells it to end, like a signal.
     pub(crate) fn ending(&self) -> Sender<Control> {
         self.control.clone()
-    }
-
-    /// Starts what brings the database's people, places and cameras in, and what waits for the lane's end.
-    fn follow(&mut self) -> anyhow::Result<()> {
-        let (people, store, loaded) = (Arc::clone(&self.people), self.store(), self.control.clone());
-        let (runtime, ending) = (self.runtime.handle().clone(), self.background.ending());
-        // A thread of its own: to load a large gallery takes a core for seconds.
-        let following = self.supervisor.spawn("people", move |_| {
-            let follow = || Arc::clone(&people).follow(store.clone(), loaded.clone());
-            runtime.block_on(ending.keep("people", follow));
-            Ok(())
-        })?;
-        self.following = Some(following);
-        let (people, store) = (Arc::clone(&self.people), self.store());
-        self.background.keep("places", move || Arc::clone(&people).follow_places(store.clone()));
-        let (desk, store, changed) = (Arc::clone(&self.desk), self.store(), self.control.clone());
-        self.background.keep("cameras", move || Arc::clone(&desk).follow(store.clone(), changed.clone()));
-        let (lane, over) = (Arc::clone(&self.lane), self.control.clone());
-        self.supervisor.spawn("lane-watch", move |_| {
-            // The error is told at the shutdown that this begins.
-            drop(lane.wait());
-            drop(over.send(Control::LaneOver));
-            Ok(())
-        })?;
-        Ok(())
-    }
-
-    /// Starts what writes the database by itself: sessions that close, how cameras are, who came again, what is forgotten.
-    fn keep_books(&mut self) {
-        let clock = self.supervisor.clock();
-        let closer = Arc::new(Closer {
-            store: self.store(),
-            people: Arc::clone(&self.people),
-            cameras: Arc::clone(&self.cameras),
-            lane: Arc::clone(&self.lane),
-            sink: self.sink.clone(),
-            clock: Arc::clone(clock),
-        });
-        self.background.keep("closing", move || Arc::clone(&closer).run());
-        let (desk, store) = (Arc::clone(&self.desk), self.store());
-        self.background.keep("camera-states", move || Arc::clone(&desk).tell(store.clone()));
-        let minutes = Arc::new(Minutes {
-            store: self.store(),
-            cameras: Arc::clone(&self.cameras),
-            metrics: self.metrics.clone(),
-            clock: Arc::clone(clock),
-        });
-        self.background.keep("minutes", move || Arc::clone(&minutes).run());
-        if self.config.privacy.cluster_unknown {
-            let (store, similarity) = (self.store(), recognition_settings(&self.config.recognition).settled_similarity);
-            self.background.keep("visitors", move || visitors::tell_apart(store.clone(), similarity));
-        }
-        let (store, sink, clock, keep) = (self.store(), self.sink.clone(), Arc::clone(clock), self.config.retention);
-        self.background.keep("upkeep", move || upkeep::run(store.clone(), sink.clone(), Arc::clone(&clock), keep));
-    }
-
-    /// Starts the API, what feeds its live views, and the way in for the first admin.
-    fn serve(&mut self, listener: TcpListener) {
-        let (clock, address) = (Arc::clone(self.supervisor.clock()), self.address);
-        let status = Status::new(
-            Arc::clone(&self.people),
-            self.sink.clone(),
-            Arc::clone(&self.lane),
-            Arc::clone(&self.cameras),
-            self.vision.clone(),
-            recognition_settings(&self.config.recognition),
-            self.config.site.name.clone(),
-        );
-        let api = Api {
-            store: self.store(),
-            daemon: Arc::new(status),
-            cameras: Arc::clone(&self.desk) as _,
-            faces: Arc::clone(&self.faces) as _,
-            live: self.live.clone(),
-            access: Access::new(self.config.server.clone()),
-            privacy: self.config.privacy,
-            clock: Arc::clone(&clock),
-        };
-        let routes = router(Arc::new(api), self.metrics.clone());
-        let ending = self.background.ending();
-        self.background.start("api", async move {
-            if let Err(error) = serve(listener, routes, ending.come()).await {
-                tracing::error!(%error, "the API ended");
-            }
-        });
-        let (live, store) = (self.live.clone(), self.store());
-        self.background.keep("live", move || live.clone().follow(store.clone()));
-        let (store, public_url) = (self.store(), self.config.server.public_url.clone());
-        let offer = move || access::offer_set_up(store.clone(), Arc::clone(&clock), address, public_url.clone());
-        self.background.keep("set-up", offer);
-        tracing::info!(%address, "serving /docs, /api/v1, /health and /metrics");
     }
 
     /// Runs until it is told to end, or cannot go on.
@@ -429,6 +322,18 @@ impl Daemon {
         );
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn listen(config: &Config, runtime: &Runtime) -> anyhow::Result<TcpListener> {
+    let address = config.server.listen;
+    let bound = runtime.block_on(TcpListener::bind(address));
+    bound.with_context(|| format!("cannot listen on {address}: end what listens there, or change server.listen"))
+}
+
+/// Until the database's people and places are there: no timetable, and nobody who was marked before.
+fn rules_of_the_start(config: &Config) -> Rules {
+    let (schedule, register) = (Schedule::open(config.site.time_zone), Register::new(config.attendance.debounce));
+    Rules::new(schedule, rules::policy(config), register).telling_names(config.log.names)
 }
 
 /// How events are written, whoever they come from.
