@@ -14,7 +14,9 @@ use check::Checker;
 pub(super) use check::read_bounded;
 
 use super::problem::Problem;
-use super::raw::{RawCheckIn, RawConfig, RawDatabase, RawLane, RawLiveness, RawModels, RawRecognition};
+use super::raw::{
+    RawAttendance, RawCheckIn, RawConfig, RawDatabase, RawLane, RawLiveness, RawModels, RawPrivacy, RawRecognition,
+};
 use super::secret::Secret;
 use super::types::{
     AttendanceConfig, Blink, CheckInConfig, Config, DatabaseConfig, DecisionsConfig, DetectionConfig, LaneConfig,
@@ -32,15 +34,7 @@ pub(super) fn validate(
 ) -> (Config, Vec<Problem>) {
     let mut c = Checker::new(base, env, problems);
     let site_zone = c.time_zone("site.time_zone", &raw.site.time_zone);
-    let attendance = AttendanceConfig {
-        debounce: c.seconds("attendance.debounce_s", raw.attendance.debounce_s, 0..=86_400),
-        early: c.minutes("attendance.early_min", raw.attendance.early_min),
-        grace: c.minutes("attendance.grace_min", raw.attendance.grace_min),
-        leave: c.minutes("attendance.leave_min", raw.attendance.leave_min),
-        absences_wait: Duration::from_secs(
-            3600 * c.int::<u64>("attendance.absences_wait_h", raw.attendance.absences_wait_h, 1..=720, "hours"),
-        ),
-    };
+    let attendance = attendance(&mut c, &raw.attendance);
     let rooms = rooms::rooms(&mut c, &raw.rooms, site_zone.unwrap_or_default(), &attendance);
     let cameras = cameras::cameras(&mut c, &raw.cameras, &rooms);
     blinks_can_be_seen(&mut c, raw);
@@ -50,14 +44,7 @@ pub(super) fn validate(
         server: server::server(&mut c, &raw.server),
         log: LogConfig { format: raw.log.format, level: raw.log.level, names: raw.log.names },
         database: database(&mut c, &raw.database),
-        models: ModelsConfig {
-            dir: raw.models.dir.as_deref().map(|p| c.path(p)),
-            threads: c.int("models.threads", raw.models.threads, 1..=64, "threads"),
-            liveness: raw.models.liveness,
-            provider: raw.models.provider,
-            precision: precision(&mut c, &raw.models),
-            runtime: raw.models.runtime.as_deref().map(|p| c.path(p)),
-        },
+        models: models(&mut c, &raw.models),
         lane,
         detection: DetectionConfig {
             min_score: raw.detection.min_score.map(|v| c.float("detection.min_score", v, 0.1..=0.99)),
@@ -80,21 +67,23 @@ pub(super) fn validate(
             events_days: days(&mut c, "retention.events_days", raw.retention.events_days),
             audit_days: days(&mut c, "retention.audit_days", raw.retention.audit_days),
         },
-        privacy: PrivacyConfig {
-            consent_required: raw.privacy.consent_required,
-            keep_unknown_faces: raw.privacy.keep_unknown_faces,
-            cluster_unknown: raw.privacy.cluster_unknown,
-            templates_per_person: c.int(
-                "privacy.templates_per_person",
-                raw.privacy.templates_per_person,
-                1..=100,
-                "templates",
-            ),
-        },
+        privacy: privacy(&mut c, &raw.privacy),
         rooms,
         cameras,
     };
     (config, c.into_problems())
+}
+
+fn attendance(c: &mut Checker<'_>, raw: &RawAttendance) -> AttendanceConfig {
+    AttendanceConfig {
+        debounce: c.seconds("attendance.debounce_s", raw.debounce_s, 0..=86_400),
+        early: c.minutes("attendance.early_min", raw.early_min),
+        grace: c.minutes("attendance.grace_min", raw.grace_min),
+        leave: c.minutes("attendance.leave_min", raw.leave_min),
+        absences_wait: Duration::from_secs(
+            3600 * c.int::<u64>("attendance.absences_wait_h", raw.absences_wait_h, 1..=720, "hours"),
+        ),
+    }
 }
 
 fn lane(c: &mut Checker<'_>, raw: &RawLane, cameras: usize) -> LaneConfig {
@@ -202,6 +191,27 @@ fn blinks_can_be_seen(c: &mut Checker<'_>, raw: &RawConfig) {
             );
             c.add(key, problem);
         }
+    }
+}
+
+fn privacy(c: &mut Checker<'_>, raw: &RawPrivacy) -> PrivacyConfig {
+    let most = raw.templates_per_person;
+    PrivacyConfig {
+        consent_required: raw.consent_required,
+        keep_unknown_faces: raw.keep_unknown_faces,
+        cluster_unknown: raw.cluster_unknown,
+        templates_per_person: c.int("privacy.templates_per_person", most, 1..=100, "templates"),
+    }
+}
+
+fn models(c: &mut Checker<'_>, raw: &RawModels) -> ModelsConfig {
+    ModelsConfig {
+        dir: raw.dir.as_deref().map(|p| c.path(p)),
+        threads: c.int("models.threads", raw.threads, 1..=64, "threads"),
+        liveness: raw.liveness,
+        provider: raw.provider,
+        precision: precision(c, raw),
+        runtime: raw.runtime.as_deref().map(|p| c.path(p)),
     }
 }
 
