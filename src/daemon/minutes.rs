@@ -11,7 +11,6 @@ use rollcall_pipeline::metrics::CounterName;
 use rollcall_pipeline::{Clock, ErrorClass, WallTime};
 use rollcall_stages::decode::CameraState;
 use rollcall_store::{CameraMinute, Store};
-use serde_json::Value;
 
 use super::cameras::Cameras;
 
@@ -36,10 +35,26 @@ struct Counts {
     refused: HashMap<String, i64>,
 }
 
+impl Counts {
+    /// What was counted since `before`.
+    fn since(&self, before: &Self) -> Self {
+        let refused = self.refused.iter().map(|(reason, n)| {
+            let then = before.refused.get(reason).copied().unwrap_or_default();
+            (reason.clone(), (n - then).max(0))
+        });
+        Self {
+            frames: (self.frames - before.frames).max(0),
+            faces: (self.faces - before.faces).max(0),
+            refused: refused.filter(|(_, n)| *n > 0).collect(),
+        }
+    }
+}
+
 impl Minutes {
     /// For ever.
     pub(super) async fn run(self: Arc<Self>) {
-        let mut before: HashMap<String, Counts> = HashMap::new();
+        // It may have been begun again: what was counted so far is of no minute to come.
+        let mut before = counts(&self.metrics.render());
         let mut current: HashMap<String, CameraMinute> = HashMap::new();
         // One row a camera and minute, also when the clock goes back: the later one counts.
         let mut waiting: BTreeMap<(WallTime, String), CameraMinute> = BTreeMap::new();
@@ -53,32 +68,35 @@ impl Minutes {
             }
             let counts = counts(&self.metrics.render());
             for (id, mut row) in current.drain() {
-                let (of, then) = (counts.get(&id).cloned().unwrap_or_default(), before.remove(&id).unwrap_or_default());
-                row.frames = (of.frames - then.frames).max(0);
-                row.faces = (of.faces - then.faces).max(0);
-                let refused = of.refused.iter().map(|(reason, n)| {
-                    (reason.clone(), (n - then.refused.get(reason).copied().unwrap_or_default()).max(0))
-                });
-                row.refused = refused.filter(|(_, n)| *n > 0).map(|(reason, n)| (reason, Value::from(n))).collect();
+                let then = before.remove(&id).unwrap_or_default();
+                let came = counts.get(&id).map(|counts| counts.since(&then)).unwrap_or_default();
+                row.frames = came.frames;
+                row.faces = came.faces;
+                row.refused = came.refused.into_iter().collect();
                 waiting.insert((row.minute, id), row);
             }
-            before = counts;
-            minute = now;
+            (before, minute) = (counts, now);
             while waiting.len() > MOST {
                 waiting.pop_first();
             }
-            if self.store.is_prepared() {
-                let rows: Vec<_> = waiting.values().cloned().collect();
-                match self.store.add_camera_minutes(&rows).await {
-                    Ok(()) => waiting.clear(),
-                    Err(error) if error.class() == ErrorClass::Transient => {
-                        tracing::debug!(%error, "how the cameras did is written down later");
-                    }
-                    Err(error) => {
-                        tracing::warn!(%error, rows = rows.len(), "how the cameras did is not written down");
-                        waiting.clear();
-                    }
-                }
+            self.write(&mut waiting).await;
+        }
+    }
+
+    /// Writes what waits, and forgets it unless the database is only away.
+    async fn write(&self, waiting: &mut BTreeMap<(WallTime, String), CameraMinute>) {
+        if !self.store.is_prepared() {
+            return;
+        }
+        let rows: Vec<_> = waiting.values().cloned().collect();
+        match self.store.add_camera_minutes(&rows).await {
+            Ok(()) => waiting.clear(),
+            Err(error) if error.class() == ErrorClass::Transient => {
+                tracing::debug!(%error, "how the cameras did is written down later");
+            }
+            Err(error) => {
+                tracing::warn!(%error, rows = rows.len(), "how the cameras did is not written down");
+                waiting.clear();
             }
         }
     }
