@@ -190,18 +190,22 @@ const LUMA: [u8; 256] = stretch(16, 219);
 /// From 16..=240 around 128 to 0..=255 around 128.
 const CHROMA: [u8; 256] = stretch_around_middle();
 
+/// As [`Ord::clamp`], which no constant may call.
+const fn clamped(value: i32) -> u8 {
+    if value < 0 {
+        0
+    } else if value > 255 {
+        255
+    } else {
+        value as u8
+    }
+}
+
 const fn stretch(black: i32, range: i32) -> [u8; 256] {
     let mut table = [0; 256];
     let mut i = 0;
     while i < 256 {
-        let value = ((i as i32 - black) * 255 + range / 2) / range;
-        table[i] = if value < 0 {
-            0
-        } else if value > 255 {
-            255
-        } else {
-            value as u8
-        };
+        table[i] = clamped(((i as i32 - black) * 255 + range / 2) / range);
         i += 1;
     }
     table
@@ -211,14 +215,7 @@ const fn stretch_around_middle() -> [u8; 256] {
     let mut table = [0; 256];
     let mut i = 0;
     while i < 256 {
-        let value = 128 + (i as i32 - 128) * 255 / 224;
-        table[i] = if value < 0 {
-            0
-        } else if value > 255 {
-            255
-        } else {
-            value as u8
-        };
+        table[i] = clamped(128 + (i as i32 - 128) * 255 / 224);
         i += 1;
     }
     table
