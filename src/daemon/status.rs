@@ -18,28 +18,17 @@ use super::people::People;
 use crate::compose::Vision;
 
 pub(super) struct Status {
-    people: Arc<People>,
-    sink: SinkMonitor,
-    lane: Arc<Lane>,
-    cameras: Arc<Mutex<Cameras>>,
-    vision: Vision,
-    recognition: RecognitionSettings,
-    site: String,
+    pub(super) people: Arc<People>,
+    pub(super) sink: SinkMonitor,
+    pub(super) lane: Arc<Lane>,
+    pub(super) cameras: Arc<Mutex<Cameras>>,
+    pub(super) vision: Vision,
+    pub(super) recognition: RecognitionSettings,
+    /// Its name.
+    pub(super) site: String,
 }
 
 impl Status {
-    pub(super) fn new(
-        people: Arc<People>,
-        sink: SinkMonitor,
-        lane: Arc<Lane>,
-        cameras: Arc<Mutex<Cameras>>,
-        vision: Vision,
-        recognition: RecognitionSettings,
-        site: String,
-    ) -> Self {
-        Self { people, sink, lane, cameras, vision, recognition, site }
-    }
-
     fn database(&self) -> Part {
         let sink = self.sink.status();
         let waiting = match sink.spooled {

@@ -69,15 +69,15 @@ impl Daemon {
     /// Starts the API, what feeds its live views, and the way in for the first admin.
     pub(super) fn serve(&mut self, listener: TcpListener) {
         let (clock, address) = (Arc::clone(self.supervisor.clock()), self.address);
-        let status = Status::new(
-            Arc::clone(&self.people),
-            self.sink.clone(),
-            Arc::clone(&self.lane),
-            Arc::clone(&self.cameras),
-            self.vision.clone(),
-            recognition_settings(&self.config.recognition),
-            self.config.site.name.clone(),
-        );
+        let status = Status {
+            people: Arc::clone(&self.people),
+            sink: self.sink.clone(),
+            lane: Arc::clone(&self.lane),
+            cameras: Arc::clone(&self.cameras),
+            vision: self.vision.clone(),
+            recognition: recognition_settings(&self.config.recognition),
+            site: self.config.site.name.clone(),
+        };
         let api = Api {
             store: self.store(),
             daemon: Arc::new(status),
