@@ -44,6 +44,13 @@ fn impatient(options: &mut PgSinkOptions) {
     options.write_budget = Duration::from_millis(100);
 }
 
+fn alter(runtime: &Runtime, options: &PgConnectOptions, sql: &'static str) {
+    runtime.block_on(async {
+        let mut connection = options.connect().await.unwrap();
+        sqlx::query(sql).execute(&mut connection).await.unwrap();
+    });
+}
+
 /// The tracks of all events in the order in which they were written.
 fn tracks_written(runtime: &Runtime, options: &PgConnectOptions) -> Vec<i64> {
     runtime.block_on(async {
@@ -221,15 +228,11 @@ fn a_missing_table_keeps_events_instead_of_refusing_them() {
     sink.accept(&strangers(1..=1)).unwrap();
     wait_until_drained(&runtime, &sink.monitor());
     let options = runtime.block_on(rollcall_store::testing::current_database(&store));
-    let rename = async |sql: &'static str| {
-        let mut connection = options.connect().await.unwrap();
-        sqlx::query(sql).execute(&mut connection).await.unwrap();
-    };
-    runtime.block_on(rename("alter table events rename to elsewhere"));
+    alter(&runtime, &options, "alter table events rename to elsewhere");
     sink.accept(&strangers(2..=3)).unwrap();
     let status = sink.monitor().status();
     assert_eq!((status.spooled, status.rejected), (2, 0), "an operator is needed, but the events are good");
-    runtime.block_on(rename("alter table elsewhere rename to events"));
+    alter(&runtime, &options, "alter table elsewhere rename to events");
     wait_until_drained(&runtime, &sink.monitor());
     assert_eq!(tracks_written(&runtime, &options), [1, 2, 3]);
 }
@@ -275,11 +278,7 @@ fn a_disk_that_takes_nothing_leaves_it_to_the_database() {
     sink.accept(&strangers(1..=1)).unwrap();
     wait_until_drained(&runtime, &sink.monitor());
     let options = runtime.block_on(rollcall_store::testing::current_database(&store));
-    let rename = async |sql: &'static str| {
-        let mut connection = options.connect().await.unwrap();
-        sqlx::query(sql).execute(&mut connection).await.unwrap();
-    };
-    runtime.block_on(rename("alter table events rename to elsewhere"));
+    alter(&runtime, &options, "alter table events rename to elsewhere");
     // Nothing can be made in a directory that is gone, whoever runs this.
     std::fs::remove_dir_all(spool.path()).unwrap();
     let monitor = sink.monitor();
@@ -287,7 +286,7 @@ fn a_disk_that_takes_nothing_leaves_it_to_the_database() {
         let lane = scope.spawn(|| sink.accept(&strangers(2..=4)).unwrap());
         let told = || monitor.status().trouble.is_some_and(|t| t.contains("cannot make"));
         wait_until(&runtime, "a complaint", told);
-        runtime.block_on(rename("alter table elsewhere rename to events"));
+        alter(&runtime, &options, "alter table elsewhere rename to events");
         lane.join().unwrap();
     });
     assert_eq!(tracks_written(&runtime, &options), [1, 2, 3, 4]);
