@@ -41,55 +41,11 @@ impl Watches {
         &mut self,
         cameras: &[(CameraConfig, CameraSnapshot)],
         trouble: Option<&str>,
-        (wall, mono): (WallTime, MonoTime),
+        now: (WallTime, MonoTime),
     ) {
-        let at = |then: MonoTime| wall - chrono::TimeDelta::from_std(mono.since(then)).unwrap_or_default();
         for (config, camera) in cameras {
-            let watching = self.cameras.entry(config.id.to_string()).or_insert_with(|| Watching {
-                now: None,
-                ended: None,
-                away_for: Some("Rollcall or this camera did not run".to_owned()),
-            });
-            let (seen, phase) = match (camera.state, camera.last_frame) {
-                _ if trouble.is_some() => (None, None),
-                (CameraState::Live, Some(frame)) => (Some(at(frame)), camera.since),
-                // Nothing more is to be expected of a recording that came to its end.
-                (CameraState::Ended, _) => (Some(wall), watching.now.as_ref().and_then(|watch| watch.phase)),
-                _ => (None, None),
-            };
-            let room = config.tuning.room.as_str();
-            let goes_on = |watch: &Watch| seen.is_some() && watch.phase == phase && watch.row.room_id == room;
-            if let Some(ended) = watching.now.take_if(|watch| !goes_on(watch)) {
-                if ended.row.room_id != room {
-                    watching.away_for = Some("it looked into another room".to_owned());
-                }
-                watching.ended = Some((ended.row.since, ended.phase));
-                self.over.push_back(ended.row);
-            }
-            match (seen, &mut watching.now) {
-                (Some(seen), Some(watch)) => watch.row.until = watch.row.until.max(seen),
-                (Some(seen), none) => {
-                    // A connection that goes on, after an interruption or in another room, was not watched since it began.
-                    let is_same = watching.ended.is_some_and(|(_, ended)| ended == phase);
-                    let since = phase.filter(|_| !is_same).map_or(seen, at).min(seen);
-                    // Two watches of a camera never begin at once.
-                    let after = watching.ended.map(|(since, _)| since + chrono::TimeDelta::microseconds(1));
-                    let since = after.map_or(since, |after| since.max(after));
-                    let row = CameraWatch {
-                        camera_id: config.id.to_string(),
-                        room_id: room.to_owned(),
-                        since,
-                        until: seen.max(since),
-                        away_for: watching.away_for.take().or_else(|| Some("its pictures broke off".to_owned())),
-                    };
-                    *none = Some(Watch { row, phase });
-                }
-                (None, _) => {
-                    let complaint = trouble.or_else(|| camera.complaint()).map(str::to_owned);
-                    let word = || Some(camera.state.as_str().to_owned());
-                    watching.away_for = complaint.or_else(|| watching.away_for.take()).or_else(word);
-                }
-            }
+            let watching = self.cameras.entry(config.id.to_string()).or_default();
+            self.over.extend(watching.look(config, camera, trouble, now));
         }
         let here: HashSet<&str> = cameras.iter().map(|(config, _)| config.id.as_str()).collect();
         for (_, gone) in self.cameras.extract_if(|id, _| !here.contains(id.as_str())) {
@@ -116,6 +72,66 @@ impl Watches {
     pub(super) fn forget_written(&mut self) {
         let written = self.written;
         self.over.retain(|row| written.is_none_or(|written| row.until > written));
+    }
+}
+
+impl Default for Watching {
+    fn default() -> Self {
+        Self { now: None, ended: None, away_for: Some("Rollcall or this camera did not run".to_owned()) }
+    }
+}
+
+impl Watching {
+    /// Takes note of how the camera is. Gives the watch that is over by that, if one is.
+    fn look(
+        &mut self,
+        config: &CameraConfig,
+        camera: &CameraSnapshot,
+        trouble: Option<&str>,
+        (wall, mono): (WallTime, MonoTime),
+    ) -> Option<CameraWatch> {
+        let at = |then: MonoTime| wall - chrono::TimeDelta::from_std(mono.since(then)).unwrap_or_default();
+        let (seen, phase) = match (camera.state, camera.last_frame) {
+            _ if trouble.is_some() => (None, None),
+            (CameraState::Live, Some(frame)) => (Some(at(frame)), camera.since),
+            // Nothing more is to be expected of a recording that came to its end.
+            (CameraState::Ended, _) => (Some(wall), self.now.as_ref().and_then(|watch| watch.phase)),
+            _ => (None, None),
+        };
+        let room = config.tuning.room.as_str();
+        let goes_on = |watch: &Watch| seen.is_some() && watch.phase == phase && watch.row.room_id == room;
+        let over = self.now.take_if(|watch| !goes_on(watch));
+        if let Some(over) = &over {
+            if over.row.room_id != room {
+                self.away_for = Some("it looked into another room".to_owned());
+            }
+            self.ended = Some((over.row.since, over.phase));
+        }
+        match (seen, &mut self.now) {
+            (Some(seen), Some(watch)) => watch.row.until = watch.row.until.max(seen),
+            (Some(seen), none) => {
+                // A connection that goes on, after an interruption or in another room, was not watched since it began.
+                let is_same = self.ended.is_some_and(|(_, ended)| ended == phase);
+                let since = phase.filter(|_| !is_same).map_or(seen, at).min(seen);
+                // Two watches of a camera never begin at once.
+                let after = self.ended.map(|(since, _)| since + chrono::TimeDelta::microseconds(1));
+                let since = after.map_or(since, |after| since.max(after));
+                let row = CameraWatch {
+                    camera_id: config.id.to_string(),
+                    room_id: room.to_owned(),
+                    since,
+                    until: seen.max(since),
+                    away_for: self.away_for.take().or_else(|| Some("its pictures broke off".to_owned())),
+                };
+                *none = Some(Watch { row, phase });
+            }
+            (None, _) => {
+                let complaint = trouble.or_else(|| camera.complaint()).map(str::to_owned);
+                let word = || Some(camera.state.as_str().to_owned());
+                self.away_for = complaint.or_else(|| self.away_for.take()).or_else(word);
+            }
+        }
+        over.map(|watch| watch.row)
     }
 }
 
