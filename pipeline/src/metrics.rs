@@ -9,6 +9,7 @@
 mod camera;
 mod handles;
 mod names;
+mod tally;
 
 use ::metrics::{Counter, Gauge, Histogram, KeyName, Level, Metadata, with_recorder};
 
@@ -19,6 +20,7 @@ use crate::ids::CameraId;
 pub use camera::CameraMetrics;
 pub use handles::{EdgeMetrics, FaceEngineMetrics, SinkMetrics, StageMetrics};
 pub use names::{CounterName, GaugeName, HistogramName, Label};
+pub use tally::{CameraTally, camera_tallies};
 
 const METADATA: Metadata<'static> = Metadata::new("rollcall", Level::INFO, None);
 

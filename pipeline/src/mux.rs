@@ -165,7 +165,7 @@ impl Ring {
     fn finish_in_flight(&mut self) {
         let finished = std::mem::take(&mut self.stats.in_flight);
         self.stats.analysed += finished;
-        self.metrics.analysed.increment(finished);
+        self.metrics.analysed(finished);
     }
 
     fn lose_in_flight(&mut self) {

@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, DurationRound, TimeDelta};
 use parking_lot::Mutex;
-use rollcall_control_api::Metrics;
-use rollcall_pipeline::metrics::CounterName;
-use rollcall_pipeline::{Clock, ErrorClass, WallTime};
+use rollcall_pipeline::metrics::{CameraTally, camera_tallies};
+use rollcall_pipeline::{CameraId, Clock, ErrorClass, WallTime};
 use rollcall_stages::decode::CameraState;
 use rollcall_store::{CameraMinute, Store};
 
@@ -19,45 +18,23 @@ const TICK: Duration = Duration::from_secs(2);
 /// Minutes that are kept while the database is away; older ones are forgotten.
 const MOST: usize = 10_000;
 
+/// One row a camera and minute, also when the clock goes back: the later one counts.
+type Waiting = BTreeMap<(WallTime, CameraId), CameraMinute>;
+
 /// What it takes.
 pub(super) struct Minutes {
     pub(super) store: Store,
     pub(super) cameras: Arc<Mutex<Cameras>>,
-    pub(super) metrics: Metrics,
     pub(super) clock: Arc<dyn Clock>,
-}
-
-/// Counters of a camera since the start.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Counts {
-    frames: i64,
-    faces: i64,
-    refused: HashMap<String, i64>,
-}
-
-impl Counts {
-    /// What was counted since `before`.
-    fn since(&self, before: &Self) -> Self {
-        let refused = self.refused.iter().map(|(reason, n)| {
-            let then = before.refused.get(reason).copied().unwrap_or_default();
-            (reason.clone(), (n - then).max(0))
-        });
-        Self {
-            frames: (self.frames - before.frames).max(0),
-            faces: (self.faces - before.faces).max(0),
-            refused: refused.filter(|(_, n)| *n > 0).collect(),
-        }
-    }
 }
 
 impl Minutes {
     /// For ever.
     pub(super) async fn run(self: Arc<Self>) {
         // It may have been begun again: what was counted so far is of no minute to come.
-        let mut before = counts(&self.metrics.render());
-        let mut current: HashMap<String, CameraMinute> = HashMap::new();
-        // One row a camera and minute, also when the clock goes back: the later one counts.
-        let mut waiting: BTreeMap<(WallTime, String), CameraMinute> = BTreeMap::new();
+        let mut before = camera_tallies();
+        let mut current: HashMap<CameraId, CameraMinute> = HashMap::new();
+        let mut waiting = Waiting::new();
         let mut minute = minute_of(self.clock.wall());
         loop {
             self.look(minute, &mut current);
@@ -66,16 +43,13 @@ impl Minutes {
             if now == minute {
                 continue;
             }
-            let counts = counts(&self.metrics.render());
+            let tallies = camera_tallies();
             for (id, mut row) in current.drain() {
                 let then = before.remove(&id).unwrap_or_default();
-                let came = counts.get(&id).map(|counts| counts.since(&then)).unwrap_or_default();
-                row.frames = came.frames;
-                row.faces = came.faces;
-                row.refused = came.refused.into_iter().collect();
+                count(&mut row, tallies.get(&id).map(|tally| tally.since(&then)).unwrap_or_default());
                 waiting.insert((row.minute, id), row);
             }
-            (before, minute) = (counts, now);
+            (before, minute) = (tallies, now);
             while waiting.len() > MOST {
                 waiting.pop_first();
             }
@@ -84,7 +58,7 @@ impl Minutes {
     }
 
     /// Writes what waits, and forgets it unless the database is only away.
-    async fn write(&self, waiting: &mut BTreeMap<(WallTime, String), CameraMinute>) {
+    async fn write(&self, waiting: &mut Waiting) {
         if !self.store.is_prepared() {
             return;
         }
@@ -102,10 +76,10 @@ impl Minutes {
     }
 
     /// Counts a tick for or against each camera.
-    fn look(&self, minute: WallTime, current: &mut HashMap<String, CameraMinute>) {
+    fn look(&self, minute: WallTime, current: &mut HashMap<CameraId, CameraMinute>) {
         let snapshots = self.cameras.lock().snapshots();
         for (config, now) in snapshots {
-            let row = current.entry(config.id.to_string()).or_insert_with(|| CameraMinute {
+            let row = current.entry(config.id.clone()).or_insert_with(|| CameraMinute {
                 camera: config.id.to_string(),
                 room: config.tuning.room.to_string(),
                 minute,
@@ -125,53 +99,12 @@ impl Minutes {
     }
 }
 
+fn count(row: &mut CameraMinute, came: CameraTally) {
+    let whole = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    (row.frames, row.faces) = (whole(came.frames), whole(came.faces));
+    row.refused = came.rejected.into_iter().collect();
+}
+
 fn minute_of(at: WallTime) -> WallTime {
     at.duration_trunc(TimeDelta::minutes(1)).unwrap_or(DateTime::UNIX_EPOCH)
-}
-
-/// Reads the counters of the cameras from the exposition: the one place where all of them are.
-fn counts(exposition: &str) -> HashMap<String, Counts> {
-    let mut all: HashMap<String, Counts> = HashMap::new();
-    for line in exposition.lines().filter(|line| !line.starts_with('#')) {
-        let Some((name, rest)) = line.split_once('{') else { continue };
-        let Some((labels, value)) = rest.rsplit_once('}') else { continue };
-        let label = |key: &str| {
-            let from = labels.find(&format!("{key}=\""))? + key.len() + 2;
-            labels[from..].split('"').next()
-        };
-        let (Some(camera), Ok(value)) = (label("camera"), value.trim().parse::<f64>()) else { continue };
-        #[expect(clippy::cast_possible_truncation, reason = "counters are whole")]
-        let value = value as i64;
-        let (frames, faces, rejected) =
-            (CounterName::CameraFramesAnalysed, CounterName::FacesDetected, CounterName::FacesRejected);
-        let Some(counter) = [frames, faces, rejected].into_iter().find(|counter| counter.as_str() == name) else {
-            continue;
-        };
-        let counts = all.entry(camera.to_owned()).or_default();
-        match label("reason") {
-            Some(reason) => {
-                counts.refused.insert(reason.to_owned(), value);
-            }
-            None if counter == frames => counts.frames = value,
-            None => counts.faces = value,
-        }
-    }
-    all
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn counters_are_read_by_camera_and_reason() {
-        let text = "# TYPE rollcall_faces_detected_total counter\n\
-            rollcall_faces_detected_total{camera=\"door-1\"} 7\n\
-            rollcall_camera_frames_analysed_total{camera=\"door-1\"} 300\n\
-            rollcall_faces_rejected_total{camera=\"door-1\",reason=\"too_small\"} 2\n\
-            rollcall_events_total{camera=\"door-1\"} 9\n";
-        let counts = counts(text);
-        let door = Counts { frames: 300, faces: 7, refused: HashMap::from([("too_small".to_owned(), 2)]) };
-        assert_eq!(counts, HashMap::from([("door-1".to_owned(), door)]));
-    }
 }

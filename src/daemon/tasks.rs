@@ -51,12 +51,8 @@ impl Daemon {
         self.background.keep("closing", move || Arc::clone(&closer).run());
         let (desk, store) = (Arc::clone(&self.desk), self.store());
         self.background.keep("camera-states", move || Arc::clone(&desk).tell(store.clone()));
-        let minutes = Arc::new(Minutes {
-            store: self.store(),
-            cameras: Arc::clone(&self.cameras),
-            metrics: self.metrics.clone(),
-            clock: Arc::clone(clock),
-        });
+        let minutes =
+            Arc::new(Minutes { store: self.store(), cameras: Arc::clone(&self.cameras), clock: Arc::clone(clock) });
         self.background.keep("minutes", move || Arc::clone(&minutes).run());
         if self.config.privacy.cluster_unknown {
             let (store, similarity) = (self.store(), recognition_settings(&self.config.recognition).settled_similarity);

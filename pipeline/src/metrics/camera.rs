@@ -2,6 +2,7 @@
 
 use ::metrics::{Counter, Gauge};
 
+use super::tally::{self, tally_of};
 use super::{CounterName, GaugeName, Label, counter, gauge};
 use crate::ids::CameraId;
 use crate::time::{MonoTime, WallTime};
@@ -42,11 +43,13 @@ pub struct CameraMetrics {
     looks: ByReason,
     faces: Counter,
     rejected: ByReason,
+    analysed: Counter,
+    /// Of faces, those rejected, and frames analysed.
+    tally: tally::Shared,
     pub(crate) received: Counter,
     pub(crate) evicted_full: Counter,
     pub(crate) evicted_restart: Counter,
     pub(crate) evicted_lost: Counter,
-    pub(crate) analysed: Counter,
 }
 
 impl CameraMetrics {
@@ -65,11 +68,12 @@ impl CameraMetrics {
             looks: ByReason::new(CounterName::DetectorFrames, camera),
             faces: counter(CounterName::FacesDetected, &[id]),
             rejected: ByReason::new(CounterName::FacesRejected, camera),
+            analysed: counter(CounterName::CameraFramesAnalysed, &[id]),
+            tally: tally_of(camera),
             received: counter(CounterName::CameraFramesReceived, &[id]),
             evicted_full: evicted("full"),
             evicted_restart: evicted("restart"),
             evicted_lost: evicted("lost"),
-            analysed: counter(CounterName::CameraFramesAnalysed, &[id]),
         }
     }
 
@@ -114,11 +118,19 @@ impl CameraMetrics {
     /// Faces were found in a frame.
     pub fn faces_detected(&self, n: usize) {
         self.faces.increment(n as u64);
+        self.tally.lock().faces += n as u64;
     }
 
     /// A face was not used.
     pub fn face_rejected(&mut self, reason: &'static str) {
         self.rejected.count(reason);
+        *self.tally.lock().rejected.entry(reason).or_default() += 1;
+    }
+
+    /// The lane is done with frames.
+    pub(crate) fn analysed(&self, frames: u64) {
+        self.analysed.increment(frames);
+        self.tally.lock().frames += frames;
     }
 
     /// A connection ended. Rare enough for a look-up.

@@ -4,7 +4,7 @@
 
 mod sface;
 
-use rollcall_pipeline::metrics::{CounterName, Label, counter};
+use rollcall_pipeline::metrics::CameraMetrics;
 use rollcall_pipeline::ports::Embedder;
 use rollcall_pipeline::stage::{Outbox, Stage};
 use rollcall_pipeline::{EmbeddedShot, ErrorClass, Fault, TrackShot, Tracked};
@@ -47,10 +47,8 @@ impl Stage for EmbedStage {
             match item {
                 Tracked::Shot(shot) => match embeddings.next().flatten() {
                     Some(embedding) => out.send(Tracked::Shot(EmbeddedShot { shot, embedding })),
-                    None => {
-                        let labels = [Label::Camera(&shot.key.camera), Label::Reason("no_embedding")];
-                        counter(CounterName::FacesRejected, &labels).increment(1);
-                    }
+                    // Rare enough for a look-up.
+                    None => CameraMetrics::new(&shot.key.camera).face_rejected("no_embedding"),
                 },
                 Tracked::Eyes(eyes) => out.send(Tracked::Eyes(eyes)),
                 Tracked::Ended(end) => out.send(Tracked::Ended(end)),
