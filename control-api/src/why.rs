@@ -402,14 +402,20 @@ impl Facts<'_> {
                 "too_small" => {
                     ("too_small", "too small: come nearer, lower min_face_px, or use a stream of more pixels")
                 }
-                "outside_region" => ("outside_region", "outside of the camera's regions of interest"),
+                "outside_region" => {
+                    ("outside_region", "outside of the camera's regions_of_interest: widen them if people pass there")
+                }
                 "too_many" => ("too_many", "too many at once"),
-                "turned_away" => ("turned_away", "turned too far away from the camera"),
+                "turned_away" => {
+                    ("turned_away", "turned too far away: hang the camera in line with the way that people come")
+                }
                 "too_dark" => ("too_dark", "too dark: give the door more light, or the camera another exposure"),
                 "too_bright" => ("too_bright", "too bright: turn the camera away from lamps and windows"),
                 "low_contrast" => ("low_contrast", "without contrast: look at light, haze and a dirty lens"),
                 "blurred" => ("blurred", "too blurred: a shorter exposure, or another focus, may help"),
-                "uncertain" => ("uncertain", "hardly to be recognised as faces"),
+                "uncertain" => {
+                    ("uncertain", "hardly to be recognised as faces: look at a preview for what covers them")
+                }
                 _ => ("unusable", "of no use"),
             };
             reasons.push(Reason {
