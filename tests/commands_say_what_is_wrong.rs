@@ -107,6 +107,8 @@ fn a_database_is_brought_up_to_date_once() {
     assert!(stdout(&migrated).ends_with(" migrations applied\n"), "{}", stdout(&migrated));
     let again = run(dir.path(), &["migrate"]);
     assert_eq!((again.status.code(), stdout(&again).as_str()), (Some(0), "the database is up to date\n"));
+    let told = run(dir.path(), &["migrate", "--json"]);
+    assert_eq!(serde_json::from_slice::<serde_json::Value>(&told.stdout).unwrap()["applied"], 0);
 }
 
 #[test]

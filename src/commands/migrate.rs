@@ -2,20 +2,32 @@
 
 use std::process::ExitCode;
 
+use serde::Serialize;
+
 use crate::cli::Place;
 use crate::{database, output};
 
-pub(super) fn run(place: &Place) -> anyhow::Result<ExitCode> {
+#[derive(Serialize)]
+struct Migrated {
+    /// Migrations that were applied; 0 when the database was up to date.
+    applied: usize,
+}
+
+pub(super) fn run(place: &Place, json: bool) -> anyhow::Result<ExitCode> {
     let (config, _) = place.load_config()?;
     let applied = database::with_store(place, &config, async |store, today| {
         let applied = store.migrate().await?;
         store.make_partitions(today).await?;
         Ok(applied)
     })?;
-    output::line(match applied {
-        0 => "the database is up to date".to_owned(),
-        1 => "1 migration applied".to_owned(),
-        n => format!("{n} migrations applied"),
-    });
+    if json {
+        output::json(&Migrated { applied })?;
+    } else {
+        output::line(match applied {
+            0 => "the database is up to date".to_owned(),
+            1 => "1 migration applied".to_owned(),
+            n => format!("{n} migrations applied"),
+        });
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -31,7 +31,7 @@ pub(crate) fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Enroll { dir, json } => enroll::run(&place, &dir, json),
         Command::Calibrate(options) => calibrate::run(&place, &options),
         Command::Admin { command } => admin::run(&place, command),
-        Command::Migrate => migrate::run(&place),
+        Command::Migrate { json } => migrate::run(&place, json),
         Command::Config { command } => config::run(command),
         Command::Models { command } => models::run(&place, command),
         Command::Spool { command } => spool::run(&place, command),

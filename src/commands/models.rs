@@ -19,7 +19,7 @@ pub(super) fn run(place: &Place, command: ModelsCommand) -> anyhow::Result<ExitC
         ModelsCommand::List { json } => list(place, json, false),
         ModelsCommand::Verify { json } => list(place, json, true),
         ModelsCommand::Fetch => fetch(place),
-        ModelsCommand::Install { file } => take_in(place, &file),
+        ModelsCommand::Install { file, json } => take_in(place, &file, json),
     }
 }
 
@@ -111,8 +111,17 @@ fn fetch(place: &Place) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn take_in(place: &Place, file: &Path) -> anyhow::Result<ExitCode> {
+#[derive(Serialize)]
+struct Installed {
+    id: String,
+}
+
+fn take_in(place: &Place, file: &Path, json: bool) -> anyhow::Result<ExitCode> {
     let id = install(&Manifest::pinned()?, file, &place.operator_models_dir()?)?;
-    output::line(format_args!("{id} is installed"));
+    if json {
+        output::json(&Installed { id })?;
+    } else {
+        output::line(format_args!("{id} is installed; restart a running daemon to use it"));
+    }
     Ok(ExitCode::SUCCESS)
 }
