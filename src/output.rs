@@ -24,9 +24,21 @@ pub(crate) fn note(text: impl std::fmt::Display) {
     drop(writeln!(io::stderr().lock(), "{text}"));
 }
 
-/// Says why a command failed: the error and what caused it.
+/// Says why a command failed.
 pub(crate) fn complain(error: &anyhow::Error) {
-    note(format_args!("error: {error:#}"));
+    note(format_args!("error: {}", explained(error)));
+}
+
+/// An error with what caused it, each said once: many say themselves what caused them.
+fn explained(error: &anyhow::Error) -> String {
+    let mut told = error.to_string();
+    for cause in error.chain().skip(1).map(|cause| cause.to_string()) {
+        if !told.contains(&cause) {
+            told.push_str(": ");
+            told.push_str(&cause);
+        }
+    }
+    told
 }
 
 /// A bar on stderr, where somebody can see it.
@@ -51,7 +63,14 @@ pub(crate) fn table(rows: &[Vec<String>]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::table;
+    use super::{explained, table};
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let error = |text: &'static str| anyhow::Error::from(std::io::Error::other("the disk is full")).context(text);
+        assert_eq!(explained(&error("cannot write")), "cannot write: the disk is full");
+        assert_eq!(explained(&error("the disk is full: free space")), "the disk is full: free space");
+    }
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {

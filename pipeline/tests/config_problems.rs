@@ -120,7 +120,7 @@ fn each_problem_has_its_key_and_says_what_to_do() {
     check(
         "end = \"17:00\"",
         "end = \"17:00\"\nvalid_from = \"2026-09-01\"\nvalid_to = \"2026-08-01\"",
-        "rooms[0].sessions[0].valid_to: 2026-08-01 is before valid_from (2026-09-01)",
+        "rooms[0].sessions[0].valid_to: 2026-08-01 is before valid_from (2026-09-01): swap them",
     );
     check(
         "end = \"17:00\"",
@@ -145,12 +145,13 @@ fn each_problem_has_its_key_and_says_what_to_do() {
     check(
         "room = \"hall\"",
         "room = \"hall\"\nusername = \"viewer\"",
-        "cameras[0].password: is missing: there is a username",
+        "cameras[0].password: is missing: there is a username; add password_file or password_env, or remove the username",
     );
     check(
         "room = \"hall\"",
         "room = \"hall\"\nusername = \"v\"\npassword_env = \"CAM_PW\"",
-        "cameras[0].password_env: the environment variable CAM_PW is not set",
+        "cameras[0].password_env: the environment variable CAM_PW is not set: set it wherever rollcall runs, or use \
+         password_file",
     );
     check(
         "room = \"hall\"",
@@ -234,7 +235,7 @@ fn the_environment_wins_over_the_file_and_takes_the_type_of_the_key() {
     let told = parse(GOOD, &[("ROLLCALL__LANE__CAPACITY", "7")]).unwrap_err();
     assert!(told.starts_with("lane.capacity: is not a key of Rollcall, expected one of"), "{told}");
     let told = parse(GOOD, &[("ROLLCALL__SPOOL__MAX_MB", "much")]).unwrap_err();
-    assert_eq!(told, "spool.max_mb: invalid type: string \"much\", expected i64");
+    assert_eq!(told, "spool.max_mb: invalid type: string \"much\", expected a whole number");
 }
 
 #[test]

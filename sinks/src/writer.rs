@@ -29,10 +29,10 @@ pub(crate) enum Stopped {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// No connection in time.
-    #[error("no connection to the database within {0:?}")]
+    #[error("no connection to the database within {0:?}: see that PostgreSQL runs, and that database.url leads to it")]
     Unreached(Duration),
     /// A connection, but no answer in time.
-    #[error("the database did not answer within {0:?}")]
+    #[error("the database did not answer within {0:?}: see what it waits for (locks, disk, load)")]
     Timeout(Duration),
 }
 

@@ -58,10 +58,15 @@ fn reset(place: &Place, login: &str, source: &PasswordSource) -> anyhow::Result<
     let (config, _) = place.load_config()?;
     database::with_store(place, &config, async |store, today| {
         store.prepare(today).await?;
-        let nobody = || anyhow::anyhow!("no account that is not disabled has the login {login:?}");
-        let known = store.credentials(login).await?.with_context(|| nobody().to_string())?;
+        let nobody = || {
+            format!(
+                "no account with the login {login:?} is in use: GET /api/v1/accounts lists them, and `rollcall admin create` \
+                 makes an admin"
+            )
+        };
+        let known = store.credentials(login).await?.with_context(nobody)?;
         let mut change = store.change(actor()).await?;
-        let account = change.lock_account(known.id).await?.with_context(|| nobody().to_string())?;
+        let account = change.lock_account(known.id).await?.with_context(nobody)?;
         change.set_password(&account, Some(&hash), password.made).await?;
         change.revoke_logins(known.id, None, SystemClock.wall(), "admin").await?;
         Ok(change.commit().await?)

@@ -78,7 +78,7 @@ fn list(place: &Place, json: bool, verify: bool) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     if reports.iter().any(|report| !report.is_fine()) {
-        bail!("not every model is in place");
+        bail!("not every model is in place: the list says what to do");
     }
     let models = open_models(&dir, &config.models)?.with_operator_dir(operator_dir);
     load_all(&models)?;

@@ -11,7 +11,7 @@ use crate::seal::SealError;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// PostgreSQL or the way to it.
-    #[error("database: {0}")]
+    #[error("database: {}", with_advice(.0))]
     Database(#[from] sqlx::Error),
     /// The schema could not be brought up to date.
     #[error("cannot bring the database schema up to date: {0}")]
@@ -78,6 +78,24 @@ impl StoreError {
     }
 }
 
+/// What PostgreSQL or the way to it says, with what an operator can do about it. Rows that it refuses are nobody's to mend here.
+fn with_advice(error: &sqlx::Error) -> String {
+    let code = error.as_database_error().and_then(|refusal| refusal.code());
+    let advice = match (error, code.as_deref()) {
+        (sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut, _) => {
+            ": see that PostgreSQL runs, and that database.url leads to it where it is set"
+        }
+        (sqlx::Error::Tls(_), _) => ": check sslmode in database.url, and the certificate of the server",
+        (_, Some("28P01" | "28000")) => ": check user and password in database.url",
+        (_, Some("3D000")) => ": make this database, or name another in database.url",
+        (_, Some("42501")) => ": let the user in database.url own the database",
+        (_, Some("53100")) => ": free space on the disk of the database",
+        (_, Some("53300")) => ": raise max_connections of the server, or lower database.max_connections",
+        _ => "",
+    };
+    format!("{error}{advice}")
+}
+
 fn class_of(error: &sqlx::Error) -> ErrorClass {
     match error {
         sqlx::Error::Database(e) => e.code().map_or(ErrorClass::Permanent, |code| class_of_sqlstate(&code)),
@@ -113,5 +131,11 @@ mod tests {
             assert_eq!(class_of_sqlstate(code), ErrorClass::Permanent, "{code}");
         }
         assert_eq!(StoreError::from(sqlx::Error::PoolTimedOut).class(), ErrorClass::Transient);
+    }
+
+    #[test]
+    fn an_operator_is_told_what_to_look_at() {
+        let told = StoreError::from(sqlx::Error::PoolTimedOut).to_string();
+        assert!(told.contains("see that PostgreSQL runs"), "{told}");
     }
 }

@@ -134,8 +134,22 @@ fn plain_words(path: &[Segment], message: &str) -> String {
         _ if matches!(path.last(), Some(Segment::Map { key }) if SECRETS.contains(&key.as_str())) => {
             "must be a text in quotes".to_owned()
         }
-        _ => message.to_owned(),
+        _ => types_in_words(message),
     }
+}
+
+/// Serde names types as Rust does.
+fn types_in_words(message: &str) -> String {
+    let Some((found, wanted)) = message.rsplit_once(", expected ") else { return message.to_owned() };
+    let wanted = match wanted {
+        "i64" => "a whole number",
+        "f64" => "a number",
+        "a boolean" => "true or false",
+        "a string" => "a text in quotes",
+        "a sequence" => "a list in brackets",
+        other => other,
+    };
+    format!("{found}, expected {wanted}")
 }
 
 /// A path as it stands in problems.

@@ -24,7 +24,10 @@ impl fmt::Display for Problem {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("cannot read the configuration {}: {error}", path.display())]
+    #[error(
+        "cannot read the configuration {}: {error}; see that it is there and that this user may read it",
+        path.display()
+    )]
     Unreadable {
         /// The file.
         path: PathBuf,

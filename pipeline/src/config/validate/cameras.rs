@@ -92,8 +92,12 @@ fn password(c: &mut Checker<'_>, at: &str, raw: &RawCamera) -> Option<Secret> {
     }
     let given = ways.contains(&true);
     if given != raw.username.is_some() {
-        let (missing, there) = if given { ("username", "password") } else { ("password", "username") };
-        c.add(format!("{at}.{missing}"), format!("is missing: there is a {there}"));
+        let (missing, told) = if given {
+            ("username", "is missing: there is a password; add the user, or remove the password")
+        } else {
+            ("password", "is missing: there is a username; add password_file or password_env, or remove the username")
+        };
+        c.add(format!("{at}.{missing}"), told);
     }
     if let Some(password) = &raw.password {
         return Some(password.clone());

@@ -128,7 +128,7 @@ impl<'a> Checker<'a> {
             }
             Ok(text) => Some(Secret::new(text.trim_end_matches(['\n', '\r']))),
             Err(error) => {
-                self.add(path, format!("cannot read {}: {error}", file.display()));
+                self.add(path, unreadable(&file, &error));
                 None
             }
         }
@@ -139,11 +139,17 @@ impl<'a> Checker<'a> {
         match self.env.get(name) {
             Some(value) if !value.is_empty() => Some(Secret::new(value)),
             _ => {
-                self.add(path, format!("the environment variable {name} is not set"));
+                let advice = "set it wherever rollcall runs, or use password_file";
+                self.add(path, format!("the environment variable {name} is not set: {advice}"));
                 None
             }
         }
     }
+}
+
+/// Why a file that the configuration names cannot be read.
+pub(super) fn unreadable(file: &Path, error: &io::Error) -> String {
+    format!("cannot read {}: {error}; see that it is there and that this user may read it", file.display())
 }
 
 /// Reads a text file that has no business being large.

@@ -103,7 +103,10 @@ fn lane(c: &mut Checker<'_>, raw: &RawLane, cameras: usize) -> LaneConfig {
 
 fn check_in(c: &mut Checker<'_>, raw: &RawCheckIn, liveness: bool) -> CheckInConfig {
     if raw.require_live == Some(true) && !liveness {
-        c.add("check_in.require_live", "nobody is known to be alive while liveness.enabled is false");
+        c.add(
+            "check_in.require_live",
+            "nobody is known to be alive while liveness.enabled is false: set that to true, or leave this out",
+        );
     }
     CheckInConfig {
         min_agreeing: c.int("check_in.min_agreeing", raw.min_agreeing, 1..=8, "views"),

@@ -10,7 +10,7 @@ use chrono_tz::Tz;
 
 use super::super::raw::{RawDay, RawRoom, RawSession};
 use super::super::types::{AttendanceConfig, RoomConfig, SessionConfig};
-use super::check::{Checker, read_bounded};
+use super::check::{Checker, read_bounded, unreadable};
 use crate::ids::RoomId;
 
 const MAX_ROOMS: usize = 10_000;
@@ -63,7 +63,7 @@ fn session(c: &mut Checker<'_>, at: &str, raw: &RawSession, rules: &AttendanceCo
     if let (Some(from), Some(to)) = (valid_from, valid_to)
         && to < from
     {
-        c.add(format!("{at}.valid_to"), format!("{to} is before valid_from ({from})"));
+        c.add(format!("{at}.valid_to"), format!("{to} is before valid_from ({from}): swap them"));
     }
     let mut minutes = |key: &str, value: Option<i64>, default: Duration| {
         value.map_or(default, |value| c.minutes(&format!("{at}.{key}"), value))
@@ -145,7 +145,7 @@ fn roster_file(c: &mut Checker<'_>, path: &str, file: &Path) -> Option<Arc<[Stri
     match read_bounded(&file, MAX_ROSTER_BYTES) {
         Ok(text) => Some(expected(c, path, super::super::roster::names(&text))),
         Err(error) => {
-            c.add(path, format!("cannot read {}: {error}", file.display()));
+            c.add(path, unreadable(&file, &error));
             None
         }
     }
