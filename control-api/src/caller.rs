@@ -29,7 +29,10 @@ const MAX_SECRET: usize = 200;
 const MAX_AGENT: usize = 200;
 /// What is kept of a request id.
 const MAX_REQUEST_ID: usize = 100;
+/// Told to whoever sends nothing …
 const HOW: &str = "send Authorization: Bearer TOKEN, or X-API-Key: KEY";
+/// … and who sent what is good no more.
+const OVER: &str = "the token or key is unknown, expired or revoked: log in again, or take another key";
 
 /// Whoever asks, with what they may do and see.
 #[derive(Clone, Debug)]
@@ -64,7 +67,7 @@ impl Caller {
         if self.rights.contains(&right) {
             return Ok(());
         }
-        Err(Problem::forbidden(format!("this needs the right {}", right.as_str())))
+        Err(Problem::forbidden(format!("this needs the right {}; /api/v1/auth/me shows yours", right.as_str())))
     }
 
     /// Whether they have `right`.
@@ -200,7 +203,7 @@ impl Caller {
         let holder = if let Some(key) = header(API_KEY_HEADER) {
             let key = key.trim();
             if key.len() > MAX_SECRET {
-                return Err(Problem::unauthorized("this is no key of ours"));
+                return Err(Problem::unauthorized("this is no key of ours: send what was shown when it was made"));
             }
             let digest = digest(key);
             let holder = known(api, digest, api.store.api_key_by_digest(&digest, now)).await?;
@@ -223,7 +226,7 @@ impl Caller {
         } else {
             return Ok(None);
         };
-        let holder = holder.ok_or_else(|| Problem::unauthorized("the token or key is unknown, expired or revoked"))?;
+        let holder = holder.ok_or_else(|| Problem::unauthorized(OVER))?;
         Ok(Some(Self::of(holder, parts)))
     }
 }

@@ -173,7 +173,7 @@ impl Seats {
             return busy(StatusCode::TOO_MANY_REQUESTS, detail);
         }
         if taken.values().sum::<usize>() >= MOST {
-            return busy(StatusCode::SERVICE_UNAVAILABLE, format!("{MOST} follow already"));
+            return busy(StatusCode::SERVICE_UNAVAILABLE, format!("{MOST} follow already: try again later"));
         }
         *taken.entry(caller).or_default() += 1;
         Ok(Seat { seats: self.clone(), caller })
