@@ -12,6 +12,11 @@ pub(crate) fn line(text: impl std::fmt::Display) {
     }
 }
 
+/// So many of something.
+pub(crate) fn counted(n: usize, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}
+
 /// Writes a value to stdout as JSON.
 pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
     line(serde_json::to_string_pretty(value)?);

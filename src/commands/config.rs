@@ -8,6 +8,7 @@ use rollcall_pipeline::config::ConfigError;
 use serde::Serialize;
 
 use crate::cli::ConfigCommand;
+use crate::output::counted;
 use crate::{output, settings};
 
 pub(super) fn run(command: ConfigCommand) -> anyhow::Result<ExitCode> {
@@ -62,8 +63,4 @@ fn check(file: &Path, json: bool) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn counted(n: usize, what: &str) -> String {
-    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }

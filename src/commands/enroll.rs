@@ -15,6 +15,7 @@ use serde::Serialize;
 use crate::cli::Place;
 use crate::compose::Vision;
 use crate::enrolment::{Picture, examiner, scan};
+use crate::output::counted;
 use crate::{database, output};
 
 pub(super) fn run(place: &Place, dir: &Path, json: bool) -> anyhow::Result<ExitCode> {
@@ -105,8 +106,10 @@ impl Report {
 
     pub(super) fn text(&self) -> String {
         let mut text = format!(
-            "{} templates enrolled, {} known already, {} pictures refused",
-            self.enrolled, self.known, self.refused
+            "{} enrolled, {} known already, {} refused",
+            counted(self.enrolled, "template"),
+            self.known,
+            counted(self.refused, "picture")
         );
         if !self.people_without_template.is_empty() {
             text.push_str("\nnot enrolled, since no picture will do: ");

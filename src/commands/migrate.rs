@@ -25,8 +25,7 @@ pub(super) fn run(place: &Place, json: bool) -> anyhow::Result<ExitCode> {
     } else {
         output::line(match applied {
             0 => "the database is up to date".to_owned(),
-            1 => "1 migration applied".to_owned(),
-            n => format!("{n} migrations applied"),
+            n => format!("{} applied", output::counted(n, "migration")),
         });
     }
     Ok(ExitCode::SUCCESS)

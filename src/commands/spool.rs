@@ -26,7 +26,8 @@ pub(super) fn run(place: &Place, command: SpoolCommand) -> anyhow::Result<ExitCo
             if json {
                 output::json(&Retried { events })?;
             } else {
-                output::line(format!("{events} events are in the spool again: the next `rollcall run` writes them"));
+                let back = output::counted(events, "event");
+                output::line(format!("{back} put back into the spool: the next `rollcall run` writes what is there"));
             }
             Ok(ExitCode::SUCCESS)
         }
