@@ -188,7 +188,7 @@ pub(crate) struct AllOptions {
     /// The data; what belongs there is in docs/evaluation.md. What is missing is named and not measured
     #[arg(long, value_name = "DIR", env = "ROLLCALL_EVAL_DATA")]
     pub(crate) data: PathBuf,
-    /// Write the report here, and the figures as JSON and the curves as SVG beside it
+    /// Write the report here too, and the figures as JSON and the curves as SVG beside it
     #[arg(long, value_name = "OUT.md")]
     pub(crate) out: Option<PathBuf>,
     /// Print the figures as JSON
@@ -208,7 +208,7 @@ pub(crate) struct LfwOptions {
     /// Write the figures as JSON; the ROC goes beside it as SVG
     #[arg(long, value_name = "OUT", value_parser = in_a_folder)]
     pub(crate) json: Option<PathBuf>,
-    /// Write the ROC as SVG here
+    /// Write the ROC as SVG here [default: beside the JSON, if there is one]
     #[arg(long, value_name = "OUT.svg", value_parser = in_a_folder)]
     pub(crate) roc: Option<PathBuf>,
 }

@@ -52,6 +52,10 @@ fn an_evaluation_without_data_says_so_and_is_no_failure() {
     assert_eq!(done.status.code(), Some(0), "{}", stderr(&done));
     let told = String::from_utf8_lossy(&done.stdout).into_owned();
     assert!(told.contains("nothing was measured") && told.contains("docs/evaluation.md"), "{told}");
+    let done = run(dir.path(), &["eval", "all", "--data", missing.to_str().unwrap(), "--json"]);
+    let told: Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!(told["parts"].as_array().unwrap().len(), 0);
+    assert!(stderr(&done).contains("nothing was measured"), "{}", stderr(&done));
 
     let empty = tempfile::tempdir().unwrap();
     let done = run(dir.path(), &["eval", "all", "--data", empty.path().to_str().unwrap(), "--json"]);

@@ -51,10 +51,16 @@ struct Report {
 
 pub(super) fn run(place: &Place, options: &AllOptions) -> anyhow::Result<ExitCode> {
     if !options.data.is_dir() {
-        output::line(format_args!(
+        let told = format!(
             "nothing was measured: there is no data in {} (docs/evaluation.md says what belongs there)",
             options.data.display()
-        ));
+        );
+        if options.json {
+            output::note(told);
+            output::json(&Report { parts: Vec::new() })?;
+        } else {
+            output::line(told);
+        }
         return Ok(ExitCode::SUCCESS);
     }
     let (config, _) = place.load_config()?;
