@@ -35,7 +35,7 @@ pub(crate) fn complain(error: &anyhow::Error) {
 }
 
 /// An error with what caused it, each said once: many say themselves what caused them.
-fn explained(error: &anyhow::Error) -> String {
+pub(crate) fn explained(error: &anyhow::Error) -> String {
     let mut told = error.to_string();
     for cause in error.chain().skip(1).map(|cause| cause.to_string()) {
         if !told.contains(&cause) {

@@ -9,6 +9,8 @@ use rollcall_control_api::{NewSecret, SecretKind};
 use rollcall_pipeline::Clock;
 use rollcall_store::{Actor, PasswordLink, Store};
 
+use crate::output::explained;
+
 /// How long the link is good; each start makes a new one.
 const LINK_FOR: Duration = Duration::hours(24);
 
@@ -16,7 +18,7 @@ const LINK_FOR: Duration = Duration::hours(24);
 pub(super) async fn offer_set_up(store: Store, clock: Arc<dyn Clock>, address: SocketAddr, public_url: Option<String>) {
     store.until_prepared().await;
     if let Err(error) = offer(store, clock, address, public_url).await {
-        tracing::warn!("the first admin has to be made with `rollcall admin create`: {error:#}");
+        tracing::warn!("the first admin has to be made with `rollcall admin create`: {}", explained(&error));
     }
 }
 

@@ -54,6 +54,7 @@ use tokio::runtime::Runtime;
 use crate::cli::Place;
 use crate::compose::{Stages, Vision};
 use crate::database::{self, Database};
+use crate::output::explained;
 use crate::paths;
 use crate::rules::{self, Rules};
 use crate::settings::{self, recognition_settings};
@@ -250,7 +251,7 @@ impl Daemon {
         };
         let rules = Reload::diff(&self.config, &new).rules;
         if rules && let Err(error) = self.people.apply(&new) {
-            tracing::error!("the configuration stays as it is: {error:#}");
+            tracing::error!("the configuration stays as it is: {}", explained(&error));
             return;
         }
         let change = self.cameras.lock().configure(&new.cameras);

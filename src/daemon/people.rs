@@ -21,6 +21,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
 use super::{Control, timetables};
+use crate::output::explained;
 use crate::rules::{self, Rules};
 
 const FIRST_RETRY: Duration = Duration::from_millis(500);
@@ -138,7 +139,7 @@ impl People {
         let mut wait = FIRST_RETRY;
         loop {
             let Err(error) = self.follow_while_connected(&store, &control, &mut wait).await;
-            let text = format!("{error:#}");
+            let text = explained(&error);
             let news = self.trouble.lock().replace(text.clone()).is_none_or(|before| before != text);
             match error.downcast_ref::<StoreError>().map(StoreError::class) {
                 _ if !news => {}

@@ -23,6 +23,7 @@ use rollcall_store::{
 use uuid::Uuid;
 
 use super::people::People;
+use crate::output::explained;
 
 /// News come in swarms: one look is enough for all that come within.
 const SETTLE: Duration = Duration::from_millis(100);
@@ -45,7 +46,7 @@ impl People {
             let Err(error) = self.follow_places_while_connected(&store).await;
             // Whoever follows the gallery tells that the database is away.
             if self.trouble().is_none() {
-                tracing::warn!("timetables cannot be followed, trying on: {error:#}");
+                tracing::warn!("timetables cannot be followed, trying on: {}", explained(&error));
             }
             tokio::time::sleep(RETRY).await;
         }
