@@ -390,7 +390,7 @@ async fn link(api: &Api, change: &mut Change<'_>, account: Uuid) -> Answer<LinkV
 
 fn taken(error: rollcall_store::StoreError) -> Problem {
     if error.sqlstate().as_deref() == Some("23505") {
-        return Problem::conflict("there is an account with this login already");
+        return Problem::conflict("there is an account with this login already: choose another");
     }
     error.into()
 }

@@ -174,7 +174,9 @@ impl From<StoreError> for Problem {
             return Self::busy(StatusCode::SERVICE_UNAVAILABLE, "the database is away; try again", 2);
         }
         match error.sqlstate().as_deref() {
-            Some("23505") => Self::conflict("there is one with this name, number or place already"),
+            Some("23505") => Self::conflict(
+                "there is one with this name, number or place already: choose another, or change that one",
+            ),
             Some("23503") => {
                 Self::conflict("it refers to something that is not there, or something still refers to it")
             }

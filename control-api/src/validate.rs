@@ -88,7 +88,7 @@ impl Checks {
             }
         }
         if from.zip(to).is_some_and(|(from, to)| to < from) {
-            self.add(&format!("{pointer}/valid_to"), "is before valid_from");
+            self.add(&format!("{pointer}/valid_to"), "is before valid_from: swap them");
         }
     }
 
@@ -126,7 +126,7 @@ pub fn check_range<T: Copy + Datelike + PartialOrd>(from: Option<T>, to: Option<
     let mut errors: Vec<_> =
         wrong.map(|(name, _)| FieldError::query(name, "must lie in the years 1970 to 9998")).collect();
     if from.zip(to).is_some_and(|(from, to)| to < from) {
-        errors.push(FieldError::query("to", "is before from"));
+        errors.push(FieldError::query("to", "is before from: swap them"));
     }
     if errors.is_empty() { Ok(()) } else { Err(Problem::invalid(errors)) }
 }

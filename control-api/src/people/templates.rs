@@ -285,7 +285,8 @@ async fn from_review(
         return Err(Problem::conflict("this item was decided to be somebody else"));
     }
     let face = api.store.review_crop(event).await?;
-    let face = face.ok_or_else(|| Problem::conflict("the item has no picture (any more)"))?;
+    let face =
+        face.ok_or_else(|| Problem::conflict("the item has no picture (any more): enrol the person with others"))?;
     enrol_pictures(&api, &caller, PersonId(id), "review", vec![face]).await
 }
 

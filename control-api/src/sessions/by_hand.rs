@@ -86,7 +86,7 @@ pub(super) async fn close(
         Phase::On if before.starts_at < now => {}
         Phase::On | Phase::Upcoming => return Err(Problem::conflict("it has not begun: cancel it instead")),
         Phase::Over | Phase::Closed => return Err(Problem::conflict("it is over already")),
-        Phase::Cancelled => return Err(Problem::conflict("it is cancelled")),
+        Phase::Cancelled => return Err(Problem::conflict("it is cancelled: restore it first")),
     }
     let session = change.close_session(&before, now).await?;
     change.commit().await?;
@@ -117,9 +117,11 @@ pub(super) async fn release(
         Phase::Over => {
             return Err(Problem::conflict("this is a day, not a session of a timetable: it has no absences"));
         }
-        Phase::Upcoming | Phase::On => return Err(Problem::conflict("it is not over")),
+        Phase::Upcoming | Phase::On => {
+            return Err(Problem::conflict("it is not over: wait for its end, or close it first"));
+        }
         Phase::Closed => return Err(Problem::conflict("its absences are written: correct them instead")),
-        Phase::Cancelled => return Err(Problem::conflict("it is cancelled")),
+        Phase::Cancelled => return Err(Problem::conflict("it is cancelled: restore it first")),
     }
     let session = change.release_session(&before, now).await?;
     change.commit().await?;
