@@ -70,13 +70,13 @@ pub enum StreamsError {
     )]
     Refused(u16),
     /// It answers something else.
-    #[error("what answers there is no ONVIF device: {0}")]
+    #[error("what answers there is no ONVIF device ({0}): check the address, or enter that of the stream by hand")]
     Unreadable(String),
     /// It has none.
-    #[error("the device offers no RTSP stream")]
+    #[error("the device offers no RTSP stream: switch one on in it, or enter an address that its manual has")]
     None,
     /// It takes too long.
-    #[error("no answer within {:.1} s", .0.as_secs_f32())]
+    #[error("no answer within {:.1} s: check the network to the camera, and try again", .0.as_secs_f32())]
     Late(Duration),
 }
 
