@@ -170,6 +170,19 @@ fn a_cancelled_session_is_restored_and_everybody_counts_as_before() {
     assert_eq!(SITE.post_over(&at("restore"), &why).expect(200)["state"], "open");
 }
 
+#[test]
+fn a_session_stays_on_its_date_when_its_room_gets_another_zone() {
+    let ann = person(&SITE);
+    SITE.post("/api/v1/rooms", &json!({ "id": "far", "time_zone": "UTC" })).expect(201);
+    let new = json!({ "room_id": "far", "starts_at": "2031-01-01T12:00:00Z", "ends_at": "2031-01-01T13:00:00Z" });
+    let session = SITE.post("/api/v1/sessions", &new).expect(201);
+    write(&SITE, &[mark(&session, &ann, 1, "present")]);
+    // Where it is the second of January already.
+    SITE.patch("/api/v1/rooms/far", &json!({ "time_zone": "Pacific/Kiritimati" })).expect(200);
+    let noted = SITE.patch(&format!("/api/v1/sessions/{}", id(&session)), &json!({ "note": "went well" })).expect(200);
+    assert_eq!((&noted["note"], &noted["local_date"]), (&json!("went well"), &json!("2031-01-01")));
+}
+
 /// Asks while others do.
 fn apart<T: Send + 'static>(ask: impl FnOnce() -> T + Send + 'static) -> std::thread::JoinHandle<T> {
     std::thread::Builder::new().spawn(ask).unwrap()

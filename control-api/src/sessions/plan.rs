@@ -280,7 +280,6 @@ pub(super) async fn change(
         after.room_id = room.id;
     }
     checks.done()?;
-    after.local_date = local_date(&after.time_zone, after.starts_at);
     let place = |s: &SessionDetail| (s.starts_at, s.room_id.clone(), s.ends_at);
     let rules = |s: &SessionDetail| (s.early_s, s.grace_s, s.leave_s);
     let touched = place(&after) != place(&before) || rules(&after) != rules(&before) || patch.people.is_some();
@@ -291,8 +290,12 @@ pub(super) async fn change(
         )));
     }
     let (stays, goes) = (place(&before), place(&after));
-    if (stays.0, &stays.1) != (goes.0, &goes.1) && change.is_marked(before.id).await? {
-        return Err(Problem::conflict("people are marked in this session already: its room and its start stay"));
+    if (stays.0, &stays.1) != (goes.0, &goes.1) {
+        if change.is_marked(before.id).await? {
+            return Err(Problem::conflict("people are marked in this session already: its room and its start stay"));
+        }
+        // Marks have the date of their session: one that stays keeps it, whatever the zone of its room is by now.
+        after.local_date = local_date(&after.time_zone, after.starts_at);
     }
     after.fixed = before.fixed || stays != goes;
     if let Some(people) = &patch.people {
