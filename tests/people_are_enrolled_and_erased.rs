@@ -116,6 +116,7 @@ fn people_are_kept_found_and_changed() {
         (json!({ "name": "x".repeat(201) }), "#/name"),
         (json!({ "name": "Ada", "salary": 1 }), "#/salary"),
         (json!({ "name": "Ada", "attributes": { "x": "y".repeat(501) } }), "#/attributes/x"),
+        (json!({ "name": "Ada", "group_ids": [group["id"], wu["id"]] }), "#/group_ids/1"),
     ] {
         let told = SITE.post(PEOPLE, &wrong).expect(422);
         assert_eq!(told["errors"][0]["pointer"], pointer, "{told}");

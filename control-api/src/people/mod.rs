@@ -14,7 +14,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use rollcall_pipeline::PersonId;
-use rollcall_store::{GroupName, MAX_ATTRIBUTES, PersonDetail, PersonFields, PersonFilter};
+use rollcall_store::{Change, GroupName, MAX_ATTRIBUTES, PersonDetail, PersonFields, PersonFilter};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -209,6 +209,24 @@ fn check_fields(checks: &mut Checks, fields: &PersonFields) {
     }
 }
 
+/// Notes which of the groups that somebody is to join are not there for the caller. Those of `before` they belong to already.
+async fn check_groups(
+    change: &mut Change<'_>,
+    caller: &Caller,
+    groups: &[Uuid],
+    before: &[GroupName],
+    checks: &mut Checks,
+) -> Answer<()> {
+    let belongs_to = |id: &Uuid| before.iter().any(|group| group.id == *id);
+    let new = groups.iter().enumerate().take(MAX_GROUPS).filter(|(_, group)| !belongs_to(group));
+    let (places, new): (Vec<usize>, Vec<Uuid>) = new.map(|(i, group)| (i, *group)).unzip();
+    let there = change.groups_among(&caller.scope, &new).await?;
+    for (i, _) in places.iter().zip(&new).filter(|(_, group)| !there.contains(group)) {
+        checks.add(&format!("/group_ids/{i}"), "there is no such group");
+    }
+    Ok(())
+}
+
 fn filter(params: &PersonParams) -> Answer<PersonFilter> {
     let mut wrong = Vec::new();
     for (name, text) in [("q", &params.q), ("external_id", &params.external_id)] {
@@ -261,8 +279,9 @@ async fn create(
     };
     let mut checks = Checks::default();
     check_fields(&mut checks, &fields);
-    checks.done()?;
     let mut change = api.store.change(caller.actor()).await?;
+    check_groups(&mut change, &caller, &fields.groups, &[], &mut checks).await?;
+    checks.done()?;
     let person = change.add_person(&fields).await?;
     change.commit().await?;
     Ok(Created {
@@ -314,13 +333,7 @@ async fn change(
     };
     let mut checks = Checks::default();
     check_fields(&mut checks, &fields);
-    let belongs_to = |id: &Uuid| before.groups.0.iter().any(|group| group.id == *id);
-    let new = fields.groups.iter().enumerate().take(MAX_GROUPS).filter(|(_, group)| !belongs_to(group));
-    let (places, new): (Vec<usize>, Vec<Uuid>) = new.map(|(i, group)| (i, *group)).unzip();
-    let known = change.groups_among(&caller.scope, &new).await?;
-    for (i, _) in places.iter().zip(&new).filter(|(_, group)| !known.contains(group)) {
-        checks.add(&format!("/group_ids/{i}"), "there is no such group");
-    }
+    check_groups(&mut change, &caller, &fields.groups, &before.groups.0, &mut checks).await?;
     checks.done()?;
     let person = change.replace_person(&before, &fields).await?;
     change.commit().await?;
