@@ -362,7 +362,11 @@ impl Planning {
                 .fetch_all(&mut *self.tx)
                 .await?;
         let is: HashSet<(Uuid, Uuid)> = is.into_iter().collect();
-        let known: Vec<Uuid> = sqlx::query_scalar("select id from people").fetch_all(&mut *self.tx).await?;
+        let named: HashSet<Uuid> = to_come.iter().flat_map(|p| p.people.iter().flatten().copied()).collect();
+        let known: Vec<Uuid> = sqlx::query_scalar("select id from people where id = any($1)")
+            .bind(named.into_iter().collect::<Vec<_>>())
+            .fetch_all(&mut *self.tx)
+            .await?;
         let known: HashSet<Uuid> = known.into_iter().collect();
         let wanted: HashSet<(Uuid, Uuid)> = to_come
             .iter()
