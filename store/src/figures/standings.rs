@@ -1,6 +1,8 @@
 //! How people stand: tally, arrivals, streaks. Made of the runs of months, which triggers keep, where those can tell; else of
 //! the register's rows, put in order.
 
+use std::collections::HashMap;
+
 use chrono::{Datelike, Days, NaiveDate};
 use rollcall_attendance::analytics::{Arrivals, Standing, Streak};
 use rollcall_attendance::{AttendanceStatus, Tally};
@@ -52,8 +54,12 @@ impl Store {
         let several = rows.iter().filter(|row| row.try_get("several").unwrap_or(false));
         let several = several.map(|row| row.try_get("id")).collect::<Result<Vec<Uuid>, _>>()?;
         if !several.is_empty() {
-            for exact in self.standings_of_rows(scope, filter, Some(&several)).await? {
-                standings.iter_mut().filter(|row| row.person == exact.person).for_each(|row| *row = exact.clone());
+            let exact = self.standings_of_rows(scope, filter, Some(&several)).await?;
+            let mut exact: HashMap<PersonId, StandingRow> = exact.into_iter().map(|row| (row.person, row)).collect();
+            for row in &mut standings {
+                if let Some(exact) = exact.remove(&row.person) {
+                    *row = exact;
+                }
             }
         }
         standings.retain(|row| row.standing.tally != Tally::default());
