@@ -154,7 +154,7 @@ async fn file_cameras(api: &Api, scope: &Scope) -> Answer<Vec<CameraConfig>> {
 }
 
 /// The camera of the file with this id, if a caller may see it.
-async fn file_camera(api: &Api, scope: &Scope, id: &str) -> Answer<Option<CameraConfig>> {
+pub(crate) async fn file_camera(api: &Api, scope: &Scope, id: &str) -> Answer<Option<CameraConfig>> {
     if !is_slug(id) {
         return Err(missing());
     }

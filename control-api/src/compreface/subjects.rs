@@ -17,6 +17,7 @@ use uuid::Uuid;
 use super::failure::{Client, Failure, Failures, Reply, code};
 use super::look::{FileForm, picture};
 use crate::extract::{Body, ListBody, Params, PathOf};
+use crate::people::templates::licence;
 use crate::ports::faces::{self, EnrolAsk, MAX_PICTURE_BYTES, PictureOutcome};
 use crate::problem::Problem;
 use crate::rights::Right;
@@ -350,12 +351,6 @@ async fn store(
     change.commit().await?;
     let made = made.first().map(|row| row.id);
     made.ok_or_else(|| Failure::from(Problem::conflict("the same picture came twice at once; send it again")))
-}
-
-fn licence(api: &Api) -> Reply<String> {
-    let model = api.faces.model();
-    let used = api.daemon.version().models.into_iter().find(|used| used.id == model.as_str());
-    used.map(|used| used.licence).ok_or_else(|| Problem::internal("the licence of the model is not known").into())
 }
 
 /// Delete the faces of a subject (as CompreFace does)

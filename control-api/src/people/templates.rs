@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use super::{no_person, visible};
 use crate::caller::Caller;
+use crate::cameras::file_camera;
 use crate::extract::{Body, Params, PathOf};
 use crate::page::{self, Page};
 use crate::ports::faces::{
@@ -28,7 +29,6 @@ use crate::problem::{Answer, CONTENT_TYPE, Problem, Problems};
 use crate::rights::Right;
 use crate::state::Api;
 use crate::upload::{self, Upload, UploadLimits};
-use crate::validate::is_slug;
 
 /// Pictures of one request, at most.
 const MAX_PICTURES: usize = 10;
@@ -337,14 +337,10 @@ fn may_be_enrolled(api: &Api, person: &PersonDetail) -> Answer<()> {
 
 /// The camera, if the caller may see it.
 async fn camera(api: &Api, caller: &Caller, id: &str) -> Answer<CameraId> {
-    let id = Some(id).filter(|id| is_slug(id)).ok_or_else(|| Problem::not_found("camera"))?;
-    let rooms = api.cameras.of_file().into_iter().filter(|camera| camera.id.as_str() == id);
-    let rooms: Vec<_> = rooms.map(|camera| camera.tuning.room.to_string()).collect();
-    let found = match rooms.is_empty() {
-        true => api.store.camera(&caller.scope, id).await?.is_some(),
-        false => !api.store.rooms_among(&caller.scope, &rooms).await?.is_empty(),
-    };
-    found.then(|| CameraId::new(id)).ok_or_else(|| Problem::not_found("camera"))
+    if file_camera(api, &caller.scope, id).await?.is_none() {
+        api.store.camera(&caller.scope, id).await?.ok_or_else(|| Problem::not_found("camera"))?;
+    }
+    Ok(CameraId::new(id))
 }
 
 async fn enrol_pictures(
@@ -465,13 +461,11 @@ async fn store(
 
 /// Of those whom faces look like: whom the caller may know of.
 async fn known_alike(api: &Api, caller: &Caller, outcomes: &[PictureOutcome]) -> Answer<HashSet<Uuid>> {
-    let mut known = HashSet::new();
-    if caller.may(Right::PeopleRead) {
-        for other in outcomes.iter().filter_map(|outcome| outcome.looks_like) {
-            known.extend(api.store.person_in(&caller.scope, other).await?.map(|other| other.id));
-        }
+    if !caller.may(Right::PeopleRead) {
+        return Ok(HashSet::new());
     }
-    Ok(known)
+    let alike: Vec<Uuid> = outcomes.iter().filter_map(|outcome| Some(outcome.looks_like?.0)).collect();
+    Ok(api.store.people_among(&caller.scope, &alike).await?)
 }
 
 fn none_accepted(pictures: Vec<EnrolledPicture>) -> Response {
@@ -489,7 +483,7 @@ fn none_accepted(pictures: Vec<EnrolledPicture>) -> Response {
 }
 
 /// The licence of the model that makes templates.
-fn licence(api: &Api) -> Answer<String> {
+pub(crate) fn licence(api: &Api) -> Answer<String> {
     let model = api.faces.model();
     let models = api.daemon.version().models;
     let used = models.into_iter().find(|used| used.id == model.as_str());
