@@ -187,8 +187,9 @@ impl Change<'_> {
     /// When the database is away.
     pub async fn lock_camera(&mut self, scope: &Scope, id: &str) -> Result<Option<Camera>, StoreError> {
         let (sites, rooms) = scope.places();
-        let sql = format!("select {CAMERA} where {IN_SCOPE} and c.id = $3 for update of c");
-        let row = sqlx::query(sqlx::AssertSqlSafe(sql))
+        // Locked by a statement of its own: what follows is then read as it is after any wait, in whatever room by then.
+        sqlx::query("select from cameras where id = $1 for update").bind(id).execute(self.connection()).await?;
+        let row = sqlx::query(sqlx::AssertSqlSafe(format!("select {CAMERA} where {IN_SCOPE} and c.id = $3")))
             .bind(sites)
             .bind(rooms)
             .bind(id)

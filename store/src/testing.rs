@@ -126,3 +126,10 @@ pub async fn current_database(store: &Store) -> PgConnectOptions {
         sqlx::query_scalar("select current_database()").fetch_one(&store.pool).await.expect("a connection");
     server().await.options.clone().database(&name)
 }
+
+/// Returns once somebody waits for a row or a lock of the database that is asked.
+pub async fn until_somebody_waits(db: &mut PgConnection) {
+    let waits =
+        "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')";
+    while !sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut *db).await.expect("a connection") {}
+}

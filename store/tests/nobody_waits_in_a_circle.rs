@@ -3,11 +3,11 @@
 
 use chrono::{NaiveDate, TimeZone, Utc};
 use rollcall_pipeline::{EventId, WallTime};
-use rollcall_store::testing::{current_database, store};
+use rollcall_store::testing::{current_database, store, until_somebody_waits};
 use rollcall_store::{
     Actor, CandidateRecord, EventRecord, MarkRecord, NewCorrection, Retention, Scope, SessionRecord, Store,
 };
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use uuid::Uuid;
 
 const SESSION: Uuid = Uuid::from_u128(1);
@@ -83,12 +83,6 @@ async fn locked_before_the_feed(
     tx.commit().await.unwrap();
     work.await.unwrap();
     locked
-}
-
-async fn until_somebody_waits(db: &mut PgConnection) {
-    let waits =
-        "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')";
-    while !sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut *db).await.unwrap() {}
 }
 
 #[tokio::test]
