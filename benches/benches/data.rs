@@ -14,6 +14,7 @@ use rollcall_pipeline::{Clock, Detection, GalleryVersion, MediaTime, ModelId, Pe
 use rollcall_sinks::{Spool, SpoolOptions};
 use rollcall_stages::matching::Gallery;
 use rollcall_stages::track::{Tracker, TrackerSettings};
+use rollcall_store::testing::event_of_nobody;
 use rollcall_store::{Cluster, EventRecord, MarkRecord, Sealer, SessionRecord, Store};
 use tokio::runtime::Runtime;
 use uuid::Uuid;
@@ -151,31 +152,10 @@ fn marks(people: &[Uuid], clock: &dyn Clock) -> Vec<EventRecord> {
         local_date: now.date_naive(),
     };
     let event = |&person: &Uuid| EventRecord {
-        id: Uuid::now_v7(),
-        kind: "recorded".to_owned(),
         person: Some(person),
-        candidates: Vec::new(),
-        room: "bench".to_owned(),
-        camera: "camera-1".to_owned(),
-        direction: None,
-        epoch: Uuid::nil(),
-        track_id: 1,
-        media_ms: 40,
-        captured_at: now,
-        time_source: "ntp".to_owned(),
-        first_usable_at: now,
-        similarity: Some(0.7),
-        margin: Some(0.3),
-        shots: 3,
-        liveness: "live".to_owned(),
-        liveness_score: Some(0.9),
-        liveness_reason: None,
-        gallery_version: 1,
-        model_id: "bench".to_owned(),
+        room: session.room.clone(),
         mark: Some(MarkRecord { person, session: session.clone(), status: "present".to_owned() }),
-        review: false,
-        sealed_crop: None,
-        sealed_embedding: None,
+        ..event_of_nobody(Uuid::now_v7(), "recorded", now)
     };
     people.iter().map(event).collect()
 }

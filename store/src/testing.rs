@@ -1,4 +1,5 @@
-//! A database for a test, cheaply: one private cluster a test binary, one migrated template in it, one copy a test.
+//! A database for a test, cheaply: one private cluster a test binary, one migrated template in it, one copy a test. And an event
+//! to be written there.
 
 mod load;
 
@@ -7,13 +8,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use chrono::NaiveDate;
+use rollcall_pipeline::WallTime;
 use rollcall_pipeline::clock::SystemClock;
 use rollcall_pipeline::supervisor::Supervisor;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 use tokio::sync::{Mutex, OnceCell};
+use uuid::Uuid;
 
-use crate::{Cluster, Sealer, Store};
+use crate::{Cluster, EventRecord, Sealer, Store};
 
 pub use load::{Load, fill_register};
 
@@ -132,4 +135,35 @@ pub async fn until_somebody_waits(db: &mut PgConnection) {
     let waits =
         "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')";
     while !sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut *db).await.expect("a connection") {}
+}
+
+/// An event as a lane writes it down, of `door-1` in `room-1`: it names nobody and marks nobody.
+pub fn event_of_nobody(id: Uuid, kind: &str, at: WallTime) -> EventRecord {
+    EventRecord {
+        id,
+        kind: kind.to_owned(),
+        person: None,
+        candidates: Vec::new(),
+        room: "room-1".to_owned(),
+        camera: "door-1".to_owned(),
+        direction: None,
+        epoch: Uuid::nil(),
+        track_id: 1,
+        media_ms: 40,
+        captured_at: at,
+        time_source: "ntp".to_owned(),
+        first_usable_at: at,
+        similarity: Some(0.7),
+        margin: Some(0.3),
+        shots: 3,
+        liveness: "live".to_owned(),
+        liveness_score: Some(0.9),
+        liveness_reason: None,
+        gallery_version: 1,
+        model_id: "m".to_owned(),
+        mark: None,
+        review: false,
+        sealed_crop: None,
+        sealed_embedding: None,
+    }
 }

@@ -3,7 +3,7 @@
 
 use chrono::{NaiveDate, TimeZone, Utc};
 use rollcall_pipeline::{EventId, WallTime};
-use rollcall_store::testing::{current_database, store, until_somebody_waits};
+use rollcall_store::testing::{current_database, event_of_nobody, store, until_somebody_waits};
 use rollcall_store::{
     Actor, CandidateRecord, EventRecord, MarkRecord, NewCorrection, Retention, Scope, SessionRecord, Store,
 };
@@ -30,31 +30,13 @@ fn event(id: u128, kind: &str, person: Uuid) -> EventRecord {
         local_date: NaiveDate::from_ymd_opt(2026, 3, 2).unwrap(),
     };
     EventRecord {
-        id: Uuid::from_u128(id),
-        kind: kind.to_owned(),
         person: named.then_some(person),
         candidates: vec![CandidateRecord { person, similarity: 0.5 }],
-        room: "room-1".to_owned(),
-        camera: "door-1".to_owned(),
-        direction: None,
-        epoch: Uuid::nil(),
-        track_id: 1,
-        media_ms: 40,
-        captured_at: at(1),
-        time_source: "ntp".to_owned(),
         first_usable_at: at(0),
-        similarity: Some(0.7),
-        margin: Some(0.3),
-        shots: 3,
-        liveness: "live".to_owned(),
-        liveness_score: Some(0.9),
-        liveness_reason: None,
-        gallery_version: 1,
-        model_id: "m".to_owned(),
         mark: named.then(|| MarkRecord { person, session, status: "present".to_owned() }),
         review: !named,
         sealed_crop: (!named).then(|| vec![7; 40]),
-        sealed_embedding: None,
+        ..event_of_nobody(Uuid::from_u128(id), kind, at(1))
     }
 }
 

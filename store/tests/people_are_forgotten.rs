@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use chrono::{NaiveDate, TimeZone, Utc};
 use rollcall_pipeline::{Embedding, EventId, ModelId, PersonId};
-use rollcall_store::testing::{KEY, current_database, store};
+use rollcall_store::testing::{KEY, current_database, event_of_nobody, store};
 use rollcall_store::{
     Actor, Attributes, CandidateRecord, Claim, EventRecord, ImportError, ImportedPerson, MarkRecord, Misfit,
     NewConsent, NewTemplate, PersonFields, PersonFilter, Scope, Sealer, SessionRecord, Store, TemplateOrigin,
@@ -32,31 +32,13 @@ fn event(n: u128, kind: &str, people: &[Uuid]) -> EventRecord {
         local_date: NaiveDate::from_ymd_opt(2026, 3, 2).unwrap(),
     };
     EventRecord {
-        id: Uuid::from_u128(n),
-        kind: kind.to_owned(),
         person,
         candidates,
-        room: "room-1".to_owned(),
-        camera: "door-1".to_owned(),
-        direction: None,
-        epoch: Uuid::nil(),
-        track_id: 1,
-        media_ms: 40,
-        captured_at: at(1),
-        time_source: "ntp".to_owned(),
         first_usable_at: at(0),
-        similarity: Some(0.7),
-        margin: Some(0.3),
-        shots: 3,
-        liveness: "live".to_owned(),
-        liveness_score: Some(0.9),
-        liveness_reason: None,
-        gallery_version: 1,
-        model_id: "m".to_owned(),
         mark: person.map(|person| MarkRecord { person, session, status: "present".to_owned() }),
         review: kind != "recorded",
         sealed_crop: (kind != "recorded").then(|| vec![7; 40]),
-        sealed_embedding: None,
+        ..event_of_nobody(Uuid::from_u128(n), kind, at(1))
     }
 }
 

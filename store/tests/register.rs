@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{NaiveDate, TimeDelta, TimeZone, Utc};
 use rollcall_pipeline::{EventId, PersonId, WallTime};
-use rollcall_store::testing::{current_database, store};
+use rollcall_store::testing::{current_database, event_of_nobody, store};
 use rollcall_store::{
     Actor, CameraMinute, CandidateRecord, EventRecord, MarkRecord, NewCorrection, RegisterFilter, RegisterKey,
     RegisterRow, ReviewFilter, Scope, SessionRecord, Store,
@@ -32,31 +32,13 @@ fn session(n: u128, room: &str) -> SessionRecord {
 
 fn event(kind: &str, person: Option<Uuid>, candidates: &[(Uuid, f32)], room: &str, when: WallTime) -> EventRecord {
     EventRecord {
-        id: Uuid::now_v7(),
-        kind: kind.to_owned(),
         person,
         candidates: candidates.iter().map(|&(person, similarity)| CandidateRecord { person, similarity }).collect(),
         room: room.to_owned(),
         camera: format!("{room}-door"),
-        direction: None,
-        epoch: Uuid::nil(),
-        track_id: 1,
-        media_ms: 40,
-        captured_at: when,
-        time_source: "ntp".to_owned(),
-        first_usable_at: when,
         similarity: candidates.first().map(|c| c.1),
         margin: None,
-        shots: 3,
-        liveness: "live".to_owned(),
-        liveness_score: Some(0.9),
-        liveness_reason: None,
-        gallery_version: 1,
-        model_id: "m".to_owned(),
-        mark: None,
-        review: false,
-        sealed_crop: None,
-        sealed_embedding: None,
+        ..event_of_nobody(Uuid::now_v7(), kind, when)
     }
 }
 

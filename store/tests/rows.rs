@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{NaiveDate, TimeZone, Utc};
 use rollcall_pipeline::{Embedding, ErrorClass, GalleryVersion, ModelId, PersonId};
-use rollcall_store::testing::{database, store};
+use rollcall_store::testing::{database, event_of_nobody, store};
 use rollcall_store::{
     CandidateRecord, EventRecord, MarkRecord, NewTemplate, Retention, Sealer, SessionRecord, Store, StoreError, Written,
 };
@@ -36,31 +36,10 @@ fn session(n: u128) -> SessionRecord {
 
 fn event(n: u128, kind: &str, person: Option<Uuid>, second: i64) -> EventRecord {
     EventRecord {
-        id: Uuid::from_u128(n),
-        kind: kind.to_owned(),
         person,
         candidates: person.map(|person| CandidateRecord { person, similarity: 0.7 }).into_iter().collect(),
-        room: "room-1".to_owned(),
-        camera: "door-1".to_owned(),
-        direction: None,
-        epoch: Uuid::nil(),
-        track_id: 1,
-        media_ms: 40,
-        captured_at: at(second),
-        time_source: "ntp".to_owned(),
         first_usable_at: at(second - 1),
-        similarity: Some(0.7),
-        margin: Some(0.3),
-        shots: 3,
-        liveness: "live".to_owned(),
-        liveness_score: Some(0.9),
-        liveness_reason: None,
-        gallery_version: 1,
-        model_id: "m".to_owned(),
-        mark: None,
-        review: false,
-        sealed_crop: None,
-        sealed_embedding: None,
+        ..event_of_nobody(Uuid::from_u128(n), kind, at(second))
     }
 }
 

@@ -3,7 +3,7 @@
 
 use chrono::{NaiveTime, TimeDelta, TimeZone, Utc};
 use rollcall_pipeline::{PersonId, WallTime};
-use rollcall_store::testing::store;
+use rollcall_store::testing::{event_of_nobody, store};
 use rollcall_store::{
     Actor, CameraWatch, Course, Delivery, EventRecord, FileRoom, Finding, MarkRecord, NewEnrolment, Origin, PlanChange,
     PlannedSession, Scope, SessionDetail, SessionRecord, Store, TimetableEntry,
@@ -114,31 +114,10 @@ async fn mark(store: &Store, event: u128, session: &SessionDetail, person: Uuid,
         local_date: session.local_date,
     };
     let event = EventRecord {
-        id: Uuid::from_u128(event),
-        kind: "recorded".to_owned(),
         person: Some(person),
-        candidates: Vec::new(),
         room: session.room_id.clone(),
-        camera: "door-1".to_owned(),
-        direction: None,
-        epoch: Uuid::nil(),
-        track_id: 1,
-        media_ms: 40,
-        captured_at: seen,
-        time_source: "ntp".to_owned(),
-        first_usable_at: seen,
-        similarity: Some(0.7),
-        margin: Some(0.3),
-        shots: 3,
-        liveness: "live".to_owned(),
-        liveness_score: Some(0.9),
-        liveness_reason: None,
-        gallery_version: 1,
-        model_id: "m".to_owned(),
         mark: Some(MarkRecord { person, session: record, status: "present".to_owned() }),
-        review: false,
-        sealed_crop: None,
-        sealed_embedding: None,
+        ..event_of_nobody(Uuid::from_u128(event), "recorded", seen)
     };
     store.write_events(&[event]).await.unwrap();
 }
