@@ -173,25 +173,6 @@ impl Calendar {
     }
 }
 
-/// From when to when something lasts that begins on a local date: what a session by hand needs. Daylight saving is as in
-/// timetables.
-///
-/// # Errors
-/// When the date is one that nobody means, or the times are not in whole seconds.
-pub fn local_bounds(
-    tz: Tz,
-    date: NaiveDate,
-    start: NaiveTime,
-    end: NaiveTime,
-) -> Result<Range<WallTime>, Vec<PlanError>> {
-    let mut found = Problems::default();
-    if !YEARS.contains(&date.year()) {
-        found.add("date".to_owned(), PlanProblem::Year);
-    }
-    found.times("session", [("start", start), ("end", end)]);
-    if found.0.is_empty() { Ok(local::bounds(tz, date, start, end)) } else { Err(found.0) }
-}
-
 fn held(
     tz: Tz,
     entry: &WeeklyEntry,

@@ -8,7 +8,8 @@ use chrono::{NaiveDate, TimeZone, Utc};
 use rollcall_pipeline::{Embedding, ErrorClass, GalleryVersion, ModelId, PersonId};
 use rollcall_store::testing::{database, event_of_nobody, store};
 use rollcall_store::{
-    CandidateRecord, EventRecord, MarkRecord, NewTemplate, Retention, Sealer, SessionRecord, Store, StoreError, Written,
+    CandidateRecord, EventRecord, MarkRecord, NewTemplate, Retention, Scope, Sealer, SessionFilter, SessionRecord,
+    Store, StoreError, Written,
 };
 use uuid::Uuid;
 
@@ -208,8 +209,9 @@ async fn a_batch_becomes_rows_and_a_repetition_changes_nothing() {
     check().await;
     assert_eq!(store.write_events(&batch).await.unwrap(), Written::default(), "nothing is new");
     check().await;
-    let sessions = store.sessions_on(date(2026, 3, 2)).await.unwrap();
-    assert_eq!((sessions.len(), sessions[0].room.as_str()), (1, "room-1"));
+    let that_day = SessionFilter { date: Some(date(2026, 3, 2)), ..SessionFilter::default() };
+    let sessions = store.sessions(&Scope::Everywhere, &that_day, None, 10).await.unwrap();
+    assert_eq!((sessions.len(), sessions[0].room_id.as_str()), (1, "room-1"));
     let restored = store.marks_to_restore(at(0)).await.unwrap();
     assert_eq!((restored.len(), restored[0].person.0, restored[0].ends_at), (1, ada, at(3600)));
     assert!(store.marks_to_restore(at(3601)).await.unwrap().is_empty());
