@@ -69,7 +69,7 @@ impl From<AuditRow> for AuditView {
             action: row.action,
             object_kind: row.object_kind,
             object_id: row.object_id,
-            person_id: row.person,
+            person_id: row.person_id,
             before: row.before,
             after: row.after,
         }

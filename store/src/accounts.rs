@@ -6,6 +6,7 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
+use crate::row::{all, and_one, one};
 use crate::{Change, Entry, Grants, Store, StoreError};
 
 /// Somebody who can log in.
@@ -129,10 +130,10 @@ impl Store {
         )))
         .bind(role)
         .bind(after)
-        .bind(i64::from(limit) + 1)
+        .bind(and_one(limit))
         .fetch_all(&self.pool)
         .await?;
-        Ok(rows.iter().map(account).collect::<Result<_, _>>()?)
+        all(&rows, account)
     }
 
     /// One account.
@@ -144,7 +145,7 @@ impl Store {
             .bind(id)
             .fetch_optional(&self.pool)
             .await?;
-        Ok(row.as_ref().map(account).transpose()?)
+        one(row, account)
     }
 
     /// What a password is compared with; `None` if nobody, or nobody who may, logs in so.
@@ -158,7 +159,7 @@ impl Store {
         .bind(login)
         .fetch_optional(&self.pool)
         .await?;
-        row.as_ref().map(credentials).transpose()
+        one(row, credentials)
     }
 
     /// The same of an account that is known.
@@ -170,7 +171,7 @@ impl Store {
             .bind(id)
             .fetch_optional(&self.pool)
             .await?;
-        row.as_ref().map(credentials).transpose()
+        one(row, credentials)
     }
 
     /// Whether somebody can log in who may do everything.
@@ -185,7 +186,7 @@ impl Store {
 const HAS_ADMIN: &str =
     "select exists(select from accounts where role = 'admin' and disabled_at is null and password_hash is not null)";
 
-fn credentials(row: &PgRow) -> Result<Credentials, StoreError> {
+fn credentials(row: &PgRow) -> Result<Credentials, sqlx::Error> {
     Ok(Credentials { id: row.try_get("id")?, name: row.try_get("name")?, password_hash: row.try_get("password_hash")? })
 }
 
@@ -216,7 +217,7 @@ impl Change<'_> {
     pub async fn lock_account(&mut self, id: Uuid) -> Result<Option<Account>, StoreError> {
         let sql = format!("select {COLUMNS} from accounts a where a.id = $1 for update of a");
         let row = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(id).fetch_optional(self.connection()).await?;
-        Ok(row.as_ref().map(account).transpose()?)
+        one(row, account)
     }
 
     /// The hash of a locked account's password.

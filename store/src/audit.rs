@@ -2,40 +2,42 @@
 
 use rollcall_pipeline::{PersonId, WallTime};
 use serde_json::Value;
-use sqlx::{QueryBuilder, Row};
+use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
+use crate::row::{all, and_one, row};
 use crate::{Store, StoreError};
 
-/// An entry.
-#[derive(Clone, Debug, PartialEq)]
-pub struct AuditRow {
-    /// They are numbered in the order in which they were begun.
-    pub id: i64,
-    /// When.
-    pub at: WallTime,
-    /// `account`, `api_key` or `system`.
-    pub actor_kind: String,
-    /// Account or key.
-    pub actor_id: Option<Uuid>,
-    /// What it was called.
-    pub actor_name: String,
-    /// Where it was.
-    pub address: Option<String>,
-    /// In which request.
-    pub request_id: Option<String>,
-    /// What was done.
-    pub action: String,
-    /// To what.
-    pub object_kind: String,
-    /// To which.
-    pub object_id: String,
-    /// Whose data it is.
-    pub person: Option<Uuid>,
-    /// What it was.
-    pub before: Option<Value>,
-    /// What it became.
-    pub after: Option<Value>,
+row! {
+    /// An entry.
+    pub struct AuditRow {
+        /// They are numbered in the order in which they were begun.
+        pub id: i64,
+        /// When.
+        pub at: WallTime,
+        /// `account`, `api_key` or `system`.
+        pub actor_kind: String,
+        /// Account or key.
+        pub actor_id: Option<Uuid>,
+        /// What it was called.
+        pub actor_name: String,
+        /// Where it was.
+        pub address: Option<String>,
+        /// In which request.
+        pub request_id: Option<String>,
+        /// What was done.
+        pub action: String,
+        /// To what.
+        pub object_kind: String,
+        /// To which.
+        pub object_id: String,
+        /// Whose data it is.
+        pub person_id: Option<Uuid>,
+        /// What it was.
+        pub before: Option<Value>,
+        /// What it became.
+        pub after: Option<Value>,
+    }
 }
 
 /// Which entries.
@@ -69,7 +71,7 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<AuditRow>, StoreError> {
         // Built of what is asked for, so that the index that serves it is used.
-        let mut sql = QueryBuilder::new(
+        let mut sql = QueryBuilder::<Postgres>::new(
             "select id, at, actor_kind, actor_id, actor_name, address, request_id, action, object_kind, object_id,
                  person_id, before, after
              from audit_log where true",
@@ -102,25 +104,8 @@ impl Store {
         if let Some(before) = before {
             sql.push(" and id < ").push_bind(before);
         }
-        sql.push(" order by id desc limit ").push_bind(i64::from(limit) + 1);
+        sql.push(" order by id desc limit ").push_bind(and_one(limit));
         let rows = sql.build().fetch_all(&self.pool).await?;
-        let row = |row: &sqlx::postgres::PgRow| {
-            Ok::<_, sqlx::Error>(AuditRow {
-                id: row.try_get("id")?,
-                at: row.try_get("at")?,
-                actor_kind: row.try_get("actor_kind")?,
-                actor_id: row.try_get("actor_id")?,
-                actor_name: row.try_get("actor_name")?,
-                address: row.try_get("address")?,
-                request_id: row.try_get("request_id")?,
-                action: row.try_get("action")?,
-                object_kind: row.try_get("object_kind")?,
-                object_id: row.try_get("object_id")?,
-                person: row.try_get("person_id")?,
-                before: row.try_get("before")?,
-                after: row.try_get("after")?,
-            })
-        };
-        Ok(rows.iter().map(row).collect::<Result<_, _>>()?)
+        all(&rows, AuditRow::read)
     }
 }

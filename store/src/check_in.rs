@@ -6,6 +6,7 @@ use uuid::Uuid;
 use crate::change::Entry;
 use crate::events::write;
 use crate::marks::mark;
+use crate::row::one;
 use crate::{Change, EventRecord, MarkRow, Store, StoreError};
 
 impl Change<'_> {
@@ -57,7 +58,7 @@ impl Store {
         .bind(person.0)
         .fetch_optional(&self.pool)
         .await?;
-        Ok(row.as_ref().map(mark).transpose()?)
+        one(row, mark)
     }
 
     /// The mark that a person's sighting in a room repeats: the nearest in time.
@@ -82,6 +83,6 @@ impl Store {
         .bind(at)
         .fetch_optional(&self.pool)
         .await?;
-        Ok(row.as_ref().map(mark).transpose()?)
+        one(row, mark)
     }
 }

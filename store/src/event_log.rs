@@ -5,6 +5,7 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 
+use crate::row::all;
 use crate::{CandidateRecord, Store, StoreError};
 
 /// A line of the event log.
@@ -55,7 +56,7 @@ impl Store {
         .bind(i64::from(limit))
         .fetch_all(&self.pool)
         .await?;
-        Ok(rows.iter().map(event).collect::<Result<_, _>>()?)
+        all(&rows, event)
     }
 }
 

@@ -6,6 +6,7 @@ use sqlx::types::Json;
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
+use crate::row::all;
 use crate::{Scope, Store, StoreError};
 
 /// The channel on which the trigger of `feed` tells of new rows.
@@ -102,7 +103,7 @@ impl Store {
         .bind(i64::from(limit))
         .fetch_all(&self.pool)
         .await?;
-        Ok(rows.iter().map(row).collect::<Result<_, _>>()?)
+        all(&rows, row)
     }
 
     /// Forgets what was written before, and returns how many rows that were. What was pruned is remembered, so that a

@@ -6,6 +6,7 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
+use crate::row::{all, and_one, one};
 use crate::{Change, Entry, Grants, Store, StoreError};
 
 /// A key of a machine. The key itself is kept nowhere.
@@ -98,10 +99,10 @@ impl Store {
             "select {COLUMNS} from api_keys k where $1::uuid is null or k.id > $1 order by k.id limit $2"
         )))
         .bind(after)
-        .bind(i64::from(limit) + 1)
+        .bind(and_one(limit))
         .fetch_all(&self.pool)
         .await?;
-        Ok(rows.iter().map(key).collect::<Result<_, _>>()?)
+        all(&rows, key)
     }
 
     /// One key.
@@ -113,7 +114,7 @@ impl Store {
             .bind(id)
             .fetch_optional(&self.pool)
             .await?;
-        Ok(row.as_ref().map(key).transpose()?)
+        one(row, key)
     }
 }
 
@@ -127,7 +128,7 @@ impl Change<'_> {
         sqlx::query("select from api_keys where id = $1 for update").bind(id).execute(self.connection()).await?;
         let sql = format!("select {COLUMNS} from api_keys k where k.id = $1");
         let row = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(id).fetch_optional(self.connection()).await?;
-        Ok(row.as_ref().map(key).transpose()?)
+        one(row, key)
     }
 
     /// Keeps the digest of a new key.

@@ -4,6 +4,7 @@ use rollcall_pipeline::{CameraId, EventId, PersonId, RoomId, SessionId, WallTime
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
+use crate::row::all;
 use crate::{Store, StoreError};
 
 /// A mark with its person's name.
@@ -81,7 +82,7 @@ impl Store {
         .bind(i64::from(limit))
         .fetch_all(&self.pool)
         .await?;
-        Ok(rows.iter().map(mark).collect::<Result<_, _>>()?)
+        all(&rows, mark)
     }
 
     /// The marks of sessions that end at or after `since`, for the state that a restart forgets.
@@ -108,7 +109,7 @@ impl Store {
                 event: EventId(row.try_get("event_id")?),
             })
         };
-        Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
+        all(&rows, read)
     }
 }
 

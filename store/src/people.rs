@@ -128,7 +128,7 @@ impl Store {
         let rows = sqlx::query("select id, name, external_id, created_at from people order by name, id")
             .fetch_all(&self.pool)
             .await?;
-        Ok(rows.iter().map(person).collect::<Result<_, _>>()?)
+        all(&rows, person)
     }
 
     /// One person.
@@ -140,7 +140,7 @@ impl Store {
             .bind(id.0)
             .fetch_optional(&self.pool)
             .await?;
-        Ok(row.as_ref().map(person).transpose()?)
+        one(row, person)
     }
 
     /// The people in `scope` that `filter` lets through, by name.

@@ -145,7 +145,7 @@ impl Store {
                 has_crop: row.try_get("has_crop")?,
             })
         };
-        Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
+        all(&rows, read)
     }
 
     /// The face of an item as a JPEG; `None` if there is no such item or no picture (any more).
