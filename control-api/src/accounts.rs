@@ -342,8 +342,8 @@ fn missing() -> Problem {
 /// The account that is to be changed, by somebody who could have made it.
 async fn lock(change: &mut Change<'_>, caller: &Caller, id: Uuid, version: Option<IfMatch>) -> Answer<Account> {
     let account = change.lock_account(id).await?.ok_or_else(missing)?;
-    if version.and_then(IfMatch::version).is_some_and(|version| version != account.version) {
-        return Err(Problem::changed_meanwhile());
+    if let Some(version) = version {
+        version.check(account.version)?;
     }
     caller.need_all(Role::of(&account.fields.role).map_or(&[][..], Role::rights))?;
     Ok(account)

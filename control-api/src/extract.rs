@@ -190,14 +190,6 @@ pub enum IfMatch {
 }
 
 impl IfMatch {
-    /// The version that has to be there; `None` for any.
-    pub fn version(self) -> Option<i64> {
-        match self {
-            Self::Any => None,
-            Self::Version(version) => Some(version),
-        }
-    }
-
     /// Refuses a change that is meant for another version than `current`.
     ///
     /// # Errors

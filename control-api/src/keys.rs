@@ -288,9 +288,7 @@ fn missing() -> Problem {
 /// The key that is to be changed, by somebody who could have made it.
 async fn lock(change: &mut Change<'_>, caller: &Caller, id: Uuid, version: IfMatch) -> Answer<ApiKey> {
     let key = change.lock_api_key(id).await?.ok_or_else(missing)?;
-    if version.version().is_some_and(|version| version != key.version) {
-        return Err(Problem::changed_meanwhile());
-    }
+    version.check(key.version)?;
     let rights: Vec<_> = key.fields.rights.iter().filter_map(|right| Right::of(right)).collect();
     caller.need_all(&rights)?;
     Ok(key)
