@@ -46,6 +46,7 @@ mod rooms;
 mod row;
 mod scope;
 pub mod seal;
+mod sessions;
 mod sightings;
 mod sites;
 mod subjects;
