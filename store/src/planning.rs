@@ -136,6 +136,11 @@ impl Planning {
     /// When the database is away.
     pub async fn mirror(&mut self, name: &str, time_zone: &str, rooms: &[FileRoom]) -> Result<(), StoreError> {
         // Only what differs: a statement that changes nothing would be told, too.
+        self.mirror_site(name, time_zone).await?;
+        self.mirror_rooms(rooms).await
+    }
+
+    async fn mirror_site(&mut self, name: &str, time_zone: &str) -> Result<(), StoreError> {
         let same: bool = sqlx::query_scalar("select (name, time_zone) = ($2, $3) from sites where id = $1")
             .bind(MAIN_SITE)
             .bind(name)
@@ -150,6 +155,10 @@ impl Planning {
                 .execute(&mut *self.tx)
                 .await?;
         }
+        Ok(())
+    }
+
+    async fn mirror_rooms(&mut self, rooms: &[FileRoom]) -> Result<(), StoreError> {
         let rows = sqlx::query(
             "select id, name, time_zone, managed_by, site_id from rooms where managed_by = 'file' or id = any($1)",
         )
