@@ -196,14 +196,8 @@ async fn insert_events(tx: &mut PgConnection, events: &[&EventRecord]) -> Result
     Ok(rows.iter().map(|row| row.try_get("id")).collect::<Result<_, _>>()?)
 }
 
-/// Makes rooms, sessions and marks. Returns the events that made a mark.
-async fn insert_marks(
-    tx: &mut PgConnection,
-    marking: &[(&EventRecord, &MarkRecord)],
-) -> Result<HashSet<Uuid>, StoreError> {
-    if marking.is_empty() {
-        return Ok(Default::default());
-    }
+/// Makes the sessions that marks belong to, and their rooms.
+async fn insert_sessions(tx: &mut PgConnection, marking: &[(&EventRecord, &MarkRecord)]) -> Result<(), StoreError> {
     let sessions: BTreeMap<_, _> = marking.iter().map(|(_, mark)| (mark.session.id, &mark.session)).collect();
     let sessions: Vec<_> = sessions.into_values().collect();
     let rooms: BTreeSet<_> = sessions.iter().map(|s| s.room.as_str()).collect();
@@ -225,8 +219,20 @@ async fn insert_marks(
     .bind(column(&sessions, |s| s.starts_at))
     .bind(column(&sessions, |s| s.ends_at))
     .bind(column(&sessions, |s| s.local_date))
-    .execute(&mut *tx)
+    .execute(tx)
     .await?;
+    Ok(())
+}
+
+/// Makes marks, and whatever they belong to. Returns the events that made one.
+async fn insert_marks(
+    tx: &mut PgConnection,
+    marking: &[(&EventRecord, &MarkRecord)],
+) -> Result<HashSet<Uuid>, StoreError> {
+    if marking.is_empty() {
+        return Ok(Default::default());
+    }
+    insert_sessions(tx, marking).await?;
     let mut rows: Vec<_> = marking.iter().collect();
     // Always in the same order, so that two writers of the same marks wait for each other instead of locking each other
     // out; and within one mark by time: of two in one batch the earlier is made.
