@@ -237,21 +237,21 @@ async fn insert_marks(
     // Always in the same order, so that two writers of the same marks wait for each other instead of locking each other
     // out; and within one mark by time: of two in one batch the earlier is made.
     rows.sort_by_key(|(event, mark)| (mark.session.id, mark.person, event.captured_at, event.id));
+    // The date is the session's as it is now: it may have been moved to another while the event waited in a spool.
     let marked: Vec<Uuid> = sqlx::query_scalar(
         "insert into marks (session_id, person_id, session_date, status, captured_at, time_source, event_id, camera,
              direction, similarity, margin, shots, gallery_version, model_id, liveness, liveness_score, first_seen_at,
              last_seen_at, last_exit_at)
-         select s, p, d, st, at, ts, e, c, dir, sim, mar, sh, g, m, l, ls, least(f, at), at,
-                case when dir = 'exit' then at end
-         from unnest($1::uuid[], $2::uuid[], $3::date[], $4::text[], $5::timestamptz[], $6::text[], $7::uuid[], $8::text[],
-             $9::text[], $10::real[], $11::real[], $12::integer[], $13::bigint[], $14::text[], $15::text[], $16::real[],
-             $17::timestamptz[]) as t(s, p, d, st, at, ts, e, c, dir, sim, mar, sh, g, m, l, ls, f)
+         select s, p, (select local_date from sessions where sessions.id = s), st, at, ts, e, c, dir, sim, mar, sh, g, m, l,
+                ls, least(f, at), at, case when dir = 'exit' then at end
+         from unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[], $5::text[], $6::uuid[], $7::text[], $8::text[],
+             $9::real[], $10::real[], $11::integer[], $12::bigint[], $13::text[], $14::text[], $15::real[],
+             $16::timestamptz[]) as t(s, p, st, at, ts, e, c, dir, sim, mar, sh, g, m, l, ls, f)
          on conflict (session_id, person_id, session_date) do nothing
          returning event_id",
     )
     .bind(column(&rows, |(_, m)| m.session.id))
     .bind(column(&rows, |(_, m)| m.person))
-    .bind(column(&rows, |(_, m)| m.session.local_date))
     .bind(column(&rows, |(_, m)| m.status.as_str()))
     .bind(column(&rows, |(e, _)| e.captured_at))
     .bind(column(&rows, |(e, _)| e.time_source.as_str()))
@@ -285,15 +285,14 @@ async fn count_repeated(tx: &mut PgConnection, repeated: &[(&EventRecord, &MarkR
              last_seen_at = greatest(last_seen_at, seen.last),
              last_exit_at = greatest(last_exit_at, seen.last_exit),
              changed_at = clock_timestamp()
-         from (select s, p, d, count(*)::integer as n, min(at) as first, max(at) as last,
-                      max(at) filter (where dir = 'exit') as last_exit
-               from unnest($1::uuid[], $2::uuid[], $3::date[], $4::timestamptz[], $5::text[]) as t(s, p, d, at, dir)
-               group by s, p, d) as seen
+         from (select s, p, (select local_date from sessions where sessions.id = s) as d, count(*)::integer as n,
+                      min(at) as first, max(at) as last, max(at) filter (where dir = 'exit') as last_exit
+               from unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::text[]) as t(s, p, at, dir)
+               group by s, p) as seen
          where session_id = seen.s and person_id = seen.p and session_date = seen.d",
     )
     .bind(column(&rows, |(_, m)| m.session.id))
     .bind(column(&rows, |(_, m)| m.person))
-    .bind(column(&rows, |(_, m)| m.session.local_date))
     .bind(column(&rows, |(e, _)| e.captured_at))
     .bind(column(&rows, |(e, _)| e.direction.as_deref()))
     .execute(tx)

@@ -111,7 +111,7 @@ async fn mark(store: &Store, event: u128, session: &SessionDetail, person: Uuid,
         // From a spool, before the session was moved: not believed.
         starts_at: session.starts_at - TimeDelta::days(1),
         ends_at: session.ends_at,
-        local_date: session.local_date,
+        local_date: session.local_date.pred_opt().unwrap(),
     };
     let event = EventRecord {
         person: Some(person),
