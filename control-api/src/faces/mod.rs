@@ -3,15 +3,15 @@
 //! For systems with a roster of their own: they encode their people once, keep the embeddings, and have pictures matched
 //! against them.
 
-use std::collections::HashMap;
+mod search;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use rollcall_pipeline::{Embedding, ModelId};
+use rollcall_pipeline::Embedding;
 use serde::{Deserialize, Serialize};
-use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -20,20 +20,16 @@ use uuid::Uuid;
 
 use crate::caller::Caller;
 use crate::ports::faces::{
-    Certainty, FaceView, FacesTrouble, Likeness, MAX_FACES, MAX_PICTURE_BYTES, MAX_PICTURES, Matched, PictureReport,
+    Certainty, FaceView, FacesTrouble, Likeness, MAX_FACES, MAX_PICTURE_BYTES, MAX_PICTURES, PictureReport,
 };
 use crate::problem::{Answer, FieldError, Problem, Problems};
 use crate::rights::Right;
 use crate::state::Api;
 use crate::upload::{self, Upload, UploadLimits};
 
+use search::{Found, Search};
+
 const DEFAULT_FACES: u32 = 16;
-const DEFAULT_MATCHES: u32 = 3;
-const MAX_MATCHES: u32 = 50;
-/// Embeddings of the caller's own list.
-const MAX_CANDIDATES: usize = 10_000;
-const MAX_VALUES: usize = 2_048;
-const MAX_LABEL: usize = 200;
 /// All pictures of one request together.
 const MAX_BATCH_BYTES: usize = 48 << 20;
 /// Pictures of a batch are begun for so long; an answer that takes longer never arrives.
@@ -388,107 +384,4 @@ async fn verify(caller: Caller, State(api): State<Arc<Api>>, request: Request) -
 async fn best_face(api: &Api, picture: Vec<u8>, field: &str) -> Answer<(FaceView, Embedding)> {
     let mut found = api.faces.encode(picture, 1).await?;
     found.pop().ok_or_else(|| Problem::invalid_field(&format!("/{field}"), "there is no face in the picture"))
-}
-
-/// Whom faces are compared with.
-struct Search {
-    /// `None`: everybody who is enrolled here.
-    list: Option<Vec<(String, Embedding)>>,
-    max_faces: usize,
-    max_matches: usize,
-}
-
-/// A face and whom it is like.
-struct Found {
-    face: FaceView,
-    certainty: Certainty,
-    /// Label or person.
-    ranking: Vec<(Result<String, Uuid>, Likeness)>,
-}
-
-impl Search {
-    fn new(caller: &Caller, options: MatchOptions) -> Answer<Self> {
-        let mut wrong = Vec::new();
-        let max_faces = bounded("max_faces", options.max_faces, DEFAULT_FACES, MAX_FACES as u32, &mut wrong);
-        let max_matches = bounded("max_matches", options.max_matches, DEFAULT_MATCHES, MAX_MATCHES, &mut wrong);
-        let list = options.candidates.map(|candidates| read_list(candidates, &mut wrong));
-        if !wrong.is_empty() {
-            return Err(Problem::invalid(wrong));
-        }
-        if list.is_none() {
-            caller.need(Right::PeopleRead)?;
-            // A face of any place may be among those who are enrolled.
-            caller.need_everywhere()?;
-        }
-        Ok(Self { list, max_faces, max_matches })
-    }
-
-    async fn look(self: &Arc<Self>, api: &Arc<Api>, picture: Vec<u8>) -> Result<Vec<Found>, FacesTrouble> {
-        let faces = api.faces.encode(picture, self.max_faces).await?;
-        let (search, api) = (Arc::clone(self), Arc::clone(api));
-        let compare = move |(face, embedding): (FaceView, Embedding)| search.compare(&api, face, &embedding);
-        // Each with up to ten thousand others: everybody would wait for their answers meanwhile.
-        let compared = spawn_blocking(move || faces.into_iter().map(compare).collect::<Result<Vec<_>, _>>());
-        compared.await.map_err(|error| FacesTrouble::Failed(error.to_string()))?
-    }
-
-    fn compare(&self, api: &Api, face: FaceView, embedding: &Embedding) -> Result<Found, FacesTrouble> {
-        let Some(list) = &self.list else {
-            let Matched { certainty, ranking } = api.faces.match_gallery(embedding, self.max_matches);
-            let ranking = ranking.into_iter().map(|(person, likeness)| (Err(person.0), likeness)).collect();
-            return Ok(Found { face, certainty, ranking });
-        };
-        let Matched { certainty, ranking } = api.faces.match_list(embedding, list, self.max_matches)?;
-        let ranking = ranking.into_iter().map(|(label, likeness)| (Ok(label), likeness)).collect();
-        Ok(Found { face, certainty, ranking })
-    }
-
-    /// The names of everybody who was found.
-    async fn names(&self, api: &Api, found: impl IntoIterator<Item = &Found>) -> Answer<HashMap<Uuid, String>> {
-        let people =
-            found.into_iter().flat_map(|f| f.ranking.iter().filter_map(|(who, _)| who.as_ref().err().copied()));
-        let mut people: Vec<Uuid> = people.collect();
-        people.sort_unstable();
-        people.dedup();
-        if people.is_empty() { Ok(HashMap::new()) } else { Ok(api.store.names_of(&people).await?) }
-    }
-}
-
-impl Found {
-    fn told(self, names: &HashMap<Uuid, String>) -> MatchedFace {
-        let told = |(who, likeness): (Result<String, Uuid>, Likeness)| {
-            let person_id = who.as_ref().err().copied();
-            let name = person_id.and_then(|id| names.get(&id).cloned());
-            MatchView { label: who.ok(), person_id, name, likeness }
-        };
-        let matches = self.ranking.into_iter().map(told).collect();
-        MatchedFace { face: self.face, certainty: self.certainty, matches }
-    }
-}
-
-fn read_list(candidates: Vec<Labelled>, wrong: &mut Vec<FieldError>) -> Vec<(String, Embedding)> {
-    if candidates.len() > MAX_CANDIDATES {
-        wrong.push(FieldError::body("/candidates", format!("at most {MAX_CANDIDATES}; ask in parts")));
-        return Vec::new();
-    }
-    let mut list = Vec::with_capacity(candidates.len());
-    for (i, Labelled { label, embedding }) in candidates.into_iter().enumerate() {
-        let mut add = |field: &str, detail: String| {
-            wrong.push(FieldError::body(&format!("/candidates/{i}/{field}"), detail));
-        };
-        if !(1..=MAX_LABEL).contains(&label.chars().count()) || label.chars().any(char::is_control) {
-            add("label", format!("must be 1 to {MAX_LABEL} characters long, without control characters"));
-        }
-        let fits = (1..=MAX_VALUES).contains(&embedding.values.len()) && embedding.model.len() <= 100;
-        let read = fits.then(|| Embedding::normalized(ModelId::new(embedding.model), embedding.values)).flatten();
-        match read {
-            Some(read) => list.push((label, read)),
-            None => add("embedding", "not an embedding: take it as /faces/encode told it".to_owned()),
-        }
-        // The rest is likely to be as wrong.
-        if wrong.len() > 20 {
-            break;
-        }
-    }
-    list
 }
