@@ -20,7 +20,7 @@ use crate::caller::Caller;
 use crate::compreface::subjects;
 use crate::extract::too_large;
 use crate::guard::took_too_long;
-use crate::people::{import, templates};
+use crate::people::{enrol, import};
 use crate::problem::Problem;
 use crate::state::Api;
 use crate::{MAX_BODY_BYTES, check_in};
@@ -99,7 +99,7 @@ fn most(path: &str) -> usize {
     match path {
         "/api/v1/attendance/mark" => check_in::MAX_BODY,
         "/api/v1/people/import" => import::MAX_BYTES,
-        "/api/v1/people/{id}/templates" => templates::MAX_BODY,
+        "/api/v1/people/{id}/templates" => enrol::MAX_BODY,
         "/api/v1/recognition/faces" => subjects::MAX_BODY,
         _ => MAX_BODY_BYTES,
     }

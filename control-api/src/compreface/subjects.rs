@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::failure::{Client, Failure, Failures, Reply, code};
 use super::look::{FileForm, picture};
 use crate::extract::{Body, ListBody, Params, PathOf};
-use crate::people::templates::licence;
+use crate::people::enrol::licence;
 use crate::ports::faces::{self, EnrolAsk, MAX_PICTURE_BYTES, PictureOutcome};
 use crate::problem::Problem;
 use crate::rights::Right;

@@ -1,10 +1,11 @@
 //! `/api/v1/people`: who can be recognised.
 
 mod consents;
+pub(crate) mod enrol;
 mod export;
 pub(crate) mod import;
 mod table;
-pub(crate) mod templates;
+mod templates;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
