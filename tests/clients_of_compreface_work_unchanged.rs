@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::LazyLock;
 
-use kit::{Answer, Client, Site, answer, demo_media};
+use kit::{Answer, Client, Site, answer, demo_media, media};
 use serde_json::{Value, json};
 
 static SITE: LazyLock<Site> = LazyLock::new(|| Site::start("[site]\nname = \"Here\"\ntime_zone = \"UTC\"\n"));
@@ -15,7 +15,7 @@ static SITE: LazyLock<Site> = LazyLock::new(|| Site::start("[site]\nname = \"Her
 const RIGHTS: [&str; 4] = ["faces:use", "faces:embed", "people:read", "people:write"];
 
 fn send(client: &Client, path: &str, files: &[(&str, &str)]) -> Answer {
-    let files: Vec<_> = files.iter().map(|(field, name)| (*field, std::fs::read(demo_media(name)).unwrap())).collect();
+    let files: Vec<_> = files.iter().map(|(field, name)| (*field, media(name))).collect();
     let parts: Vec<_> = files.iter().map(|(field, bytes)| (*field, "a.jpg", "image/jpeg", &bytes[..])).collect();
     client.upload(path, &parts)
 }

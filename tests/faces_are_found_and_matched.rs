@@ -7,22 +7,18 @@ use std::io::Cursor;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use kit::{Answer, Client, PATIENCE, Site, answer, demo_media, people, run, stderr};
+use kit::enrolling::enroll;
+use kit::{Answer, Client, PATIENCE, Site, answer, media, people, stderr};
 use rollcall_pipeline::{Clock, SystemClock};
 use serde_json::{Value, json};
 
 static SITE: LazyLock<Site> = LazyLock::new(|| {
     let site = Site::start("[site]\nname = \"Here\"\ntime_zone = \"UTC\"\n");
     let folder = people(&site.data().join(".."), &[("Barack", &["obama.jpg"]), ("Joe", &["biden.jpg"])]);
-    let config = site.config();
-    let enrolled = run(&site.data(), &["enroll", folder.to_str().unwrap(), "--config", config.to_str().unwrap()]);
+    let enrolled = enroll(&site, &folder, &[]);
     assert!(enrolled.status.success(), "{}", stderr(&enrolled));
     site
 });
-
-fn media(name: &str) -> Vec<u8> {
-    std::fs::read(demo_media(name)).unwrap()
-}
 
 fn send(client: &Client, path: &str, field: &str, picture: &[u8]) -> Answer {
     client.upload(path, &[(field, "a.jpg", "image/jpeg", picture)])

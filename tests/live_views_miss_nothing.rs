@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use chrono::TimeDelta;
-use kit::{Client, Daemon, PATIENCE, Site, demo_media, make_admin, until};
+use kit::{Client, Daemon, PATIENCE, Site, make_admin, media, until};
 use rollcall_pipeline::{Clock, SystemClock};
 use serde_json::{Value, json};
 
@@ -275,7 +275,7 @@ fn a_websocket_tells_what_the_stream_tells() {
 fn a_sighting_and_what_is_to_be_decided_are_told() {
     let room = room(&SITE);
     let begun = now(&SITE);
-    let picture = std::fs::read(demo_media("cage.jpg")).unwrap();
+    let picture = media("cage.jpg");
     let parts: [(&str, &str, &str, &[u8]); 2] =
         [("image", "a.jpg", "image/jpeg", &picture), ("room_id", "", "", room.as_bytes())];
     let shown = SITE.upload("/api/v1/attendance/mark", &parts).expect(200);

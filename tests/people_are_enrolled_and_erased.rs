@@ -4,12 +4,11 @@
 mod kit;
 
 use std::path::Path;
-use std::process::Output;
 use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
 
-use image::{Rgb, RgbImage, imageops};
-use kit::{Answer, Site, demo_media, people, run, stderr, stdout, zone_at_noon};
+use kit::enrolling::{PEOPLE, at};
+use kit::{Answer, Site, demo_media, media, zone_at_noon};
 use rollcall_test_camera::{Clip, Codec, Format, Options, Segment, TestCamera};
 use serde_json::{Value, json};
 
@@ -40,12 +39,6 @@ static SITE: LazyLock<Site> = LazyLock::new(|| {
 /// He has one name at a time there: whoever enrols him is alone, and leaves none of his faces.
 static FRANCK: Mutex<()> = Mutex::new(());
 
-const PEOPLE: &str = "/api/v1/people";
-
-fn at(person: &Value, rest: &str) -> String {
-    format!("{PEOPLE}/{}{rest}", person["id"].as_str().unwrap())
-}
-
 /// A person; consent is given.
 fn person(name: &str) -> Value {
     consenting(SITE.post(PEOPLE, &json!({ "name": name })).expect(201))
@@ -57,10 +50,6 @@ fn consenting(person: Value) -> Value {
     person
 }
 
-fn picture(name: &str) -> Vec<u8> {
-    std::fs::read(demo_media(name)).unwrap()
-}
-
 fn enrol(person: &Value, pictures: &[&[u8]]) -> Answer {
     let parts: Vec<_> =
         pictures.iter().map(|bytes| ("pictures", "../../x'; drop table people.jpg", "image/jpeg", *bytes)).collect();
@@ -70,57 +59,6 @@ fn enrol(person: &Value, pictures: &[&[u8]]) -> Answer {
 /// Until the matcher knows what is stored.
 fn until_live() {
     SITE.until("/api/v1/gallery", |gallery| gallery["current"] == true);
-}
-
-#[test]
-fn people_are_kept_found_and_changed() {
-    let group = SITE.post("/api/v1/groups", &json!({ "name": "Physics" })).expect(201);
-    let new = json!({
-        "name": "Chien-Shiung Wu", "external_id": "wu-1", "attributes": { "Room": "12" }, "group_ids": [group["id"]]
-    });
-    let made = SITE.post(PEOPLE, &new);
-    let etag = made.header("etag").to_owned();
-    let place = made.header("location").to_owned();
-    let wu = made.expect(201);
-    assert_eq!(place, at(&wu, ""));
-    assert_eq!((wu["groups"][0]["name"].as_str(), wu["templates"].as_i64()), (Some("Physics"), Some(0)));
-    SITE.post(PEOPLE, &new).expect(409);
-
-    let found = |query: &str| SITE.get(&format!("{PEOPLE}?{query}")).expect(200)["items"].as_array().unwrap().len();
-    assert_eq!(found("q=shiung"), 1);
-    assert_eq!(found("q=SHIUNG&has_template=true"), 0);
-    assert_eq!(found("external_id=wu-1"), 1);
-    assert_eq!(found(&format!("group_id={}", group["id"].as_str().unwrap())), 1);
-    assert_eq!(found("q=%27%3B%20drop%20table%20people"), 0);
-
-    let changed =
-        SITE.json("PATCH", &place, &[("if-match", &etag)], &json!({ "attributes": { "Room": null, "Desk": "3" } }));
-    assert_eq!(changed.expect(200)["attributes"], json!({ "Desk": "3" }));
-    SITE.json("PATCH", &place, &[("if-match", &etag)], &json!({ "name": "C. S. Wu" })).expect(412);
-    SITE.json("PATCH", &place, &[], &json!({ "name": "C. S. Wu" })).expect(428);
-    let nobody = format!("{PEOPLE}/{}", group["id"].as_str().unwrap());
-    SITE.get(&nobody).expect(404);
-    SITE.get(&format!("{PEOPLE}/not-an-id")).expect(400);
-
-    let member = format!("/api/v1/groups/{}/members/{}", group["id"].as_str().unwrap(), wu["id"].as_str().unwrap());
-    SITE.delete(&member).expect(204);
-    SITE.delete(&member).expect(404);
-    SITE.send("PUT", &member, &[], b"").expect(204);
-    SITE.send("PUT", &member, &[], b"").expect(204);
-    let members = format!("/api/v1/groups/{}/members", group["id"].as_str().unwrap());
-    assert_eq!(SITE.get(&members).expect(200)["items"][0]["name"], "Chien-Shiung Wu");
-
-    for (wrong, pointer) in [
-        (json!({ "name": "" }), "#/name"),
-        (json!({ "name": "a\u{0}b" }), "#/name"),
-        (json!({ "name": "x".repeat(201) }), "#/name"),
-        (json!({ "name": "Ada", "salary": 1 }), "#/salary"),
-        (json!({ "name": "Ada", "attributes": { "x": "y".repeat(501) } }), "#/attributes/x"),
-        (json!({ "name": "Ada", "group_ids": [group["id"], wu["id"]] }), "#/group_ids/1"),
-    ] {
-        let told = SITE.post(PEOPLE, &wrong).expect(422);
-        assert_eq!(told["errors"][0]["pointer"], pointer, "{told}");
-    }
 }
 
 #[test]
@@ -210,7 +148,7 @@ fn nobody_joins_more_groups_than_an_import_takes() {
 #[test]
 fn faces_are_enrolled_by_picture_with_consent() {
     let barack = SITE.post(PEOPLE, &json!({ "name": "Barack" })).expect(201);
-    let (one, two, three) = (picture("obama.jpg"), picture("obama2.jpg"), picture("obama3.jpg"));
+    let (one, two, three) = (media("obama.jpg"), media("obama2.jpg"), media("obama3.jpg"));
     let told = enrol(&barack, &[&one]).expect(409);
     assert_eq!(told["type"], "urn:rollcall:problem:consent-required");
     let consent = json!({ "text_version": "2026-09", "given_by": "Barack" });
@@ -238,7 +176,7 @@ fn faces_are_enrolled_by_picture_with_consent() {
         (&told["type"], &told["pictures"][0]["looks_like_person_id"]),
         (&json!("urn:rollcall:problem:looks_like_another"), &barack["id"])
     );
-    let told = enrol(&joe, &[&two, &picture("biden.jpg")]).expect(201);
+    let told = enrol(&joe, &[&two, &media("biden.jpg")]).expect(201);
     assert_eq!((&told["added"], &told["pictures"][0]["code"]), (&json!(1), &json!("looks_like_another")));
 
     let answer = SITE.get(&at(&barack, "/templates"));
@@ -266,7 +204,7 @@ fn faces_are_enrolled_by_picture_with_consent() {
 fn a_form_that_is_sent_again_is_done_once_whatever_parts_its_fields() {
     let _alone = FRANCK.lock();
     let again = person("Again");
-    let one = picture("franck_04117.jpg");
+    let one = media("franck_04117.jpg");
     let send = |boundary: &str, pictures: &[&[u8]]| {
         let parts: Vec<_> = pictures.iter().map(|bytes| ("pictures", "a.jpg", "image/jpeg", *bytes)).collect();
         SITE.with("idempotency-key", "a-form").upload_parted(boundary, &at(&again, "/templates"), &parts)
@@ -276,50 +214,13 @@ fn a_form_that_is_sent_again_is_done_once_whatever_parts_its_fields() {
     let told = send("another", &[&one]);
     assert_eq!((told.status, told.header("idempotency-replayed")), (201, "true"), "{told:?}");
     assert_eq!(told.json, first.json);
-    for other in [&[&picture("franck_04035.jpg")[..]][..], &[&one, &one], &[]] {
+    for other in [&[&media("franck_04035.jpg")[..]][..], &[&one, &one], &[]] {
         assert_eq!(send("one", other).expect(422)["type"], "urn:rollcall:problem:idempotency-key");
     }
     assert_eq!(SITE.get(&at(&again, "/templates")).expect(200)["items"].as_array().unwrap().len(), 1);
     SITE.delete(&at(&again, "/templates")).expect(204);
     // The camera sees him all the time.
     until_live();
-}
-
-#[test]
-fn whoever_is_limited_knows_the_groups_of_the_people_they_see() {
-    let group = |name: &str| SITE.post("/api/v1/groups", &json!({ "name": name })).expect(201)["id"].clone();
-    let (ours, theirs, empty) = (group("Limits ours"), group("Limits theirs"), group("Limits empty"));
-    let new = |name: &str, group: &Value| SITE.post(PEOPLE, &json!({ "name": name, "group_ids": [group] })).expect(201);
-    let (ann, _) = (new("Ann", &ours), new("Ben", &theirs));
-    let expected = json!({ "room_id": "hall", "starts_at": "2031-01-01T08:00:00Z", "ends_at": "2031-01-01T09:00:00Z",
-        "people": [ann["id"]] });
-    SITE.post("/api/v1/sessions", &expected).expect(201);
-    let key = json!({ "name": "hall", "rights": ["people:read", "people:write"], "rooms": ["hall"] });
-    let made = SITE.post("/api/v1/keys", &key).expect(201);
-    let local = SITE.guest().with("x-api-key", made["secret"].as_str().unwrap());
-
-    let at_group = |group: &Value, rest: &str| format!("/api/v1/groups/{}{rest}", group.as_str().unwrap());
-    let member = format!("/members/{}", ann["id"].as_str().unwrap());
-    let seen = local.get("/api/v1/groups?q=Limits").expect(200)["items"].clone();
-    let seen: Vec<_> = seen.as_array().unwrap().iter().map(|group| (&group["name"], &group["members"])).collect();
-    assert_eq!(seen, [(&json!("Limits ours"), &json!(1))]);
-    for other in [&theirs, &empty] {
-        local.get(&at_group(other, "")).expect(404);
-        local.get(&at_group(other, "/members")).expect(404);
-        local.send("PUT", &at_group(other, &member), &[], b"").expect(404);
-        local.delete(&at_group(other, &member)).expect(404);
-        let told = local.patch(&at(&ann, ""), &json!({ "group_ids": [ours, other] })).expect(422);
-        assert_eq!(told["errors"][0]["pointer"], "#/group_ids/1", "{told}");
-    }
-    local.send("PUT", &at_group(&ours, &member), &[], b"").expect(204);
-    local.patch(&at(&ann, ""), &json!({ "name": "Ann B.", "group_ids": [ours] })).expect(200);
-    local.get(&at_group(&ours, "/members")).expect(200);
-    // Whoever sees everybody sees all groups, also those that nobody belongs to.
-    assert_eq!(SITE.get("/api/v1/groups?q=Limits").expect(200)["items"].as_array().unwrap().len(), 3);
-    SITE.send("PUT", &at_group(&empty, &member), &[], b"").expect(204);
-    local.get(&at_group(&empty, "")).expect(200);
-    local.delete(&at_group(&empty, &member)).expect(204);
-    local.get(&at_group(&empty, "")).expect(404);
 }
 
 #[test]
@@ -337,7 +238,7 @@ fn pictures_of_one_request_show_one_person() {
         pictures.iter().map(|picture| picture["code"].as_str().unwrap_or("accepted").to_owned()).collect::<Vec<_>>()
     };
     // Nobody can tell whose of the two it is.
-    let (one, two, biden) = (picture("obama.jpg"), picture("obama2.jpg"), picture("biden.jpg"));
+    let (one, two, biden) = (media("obama.jpg"), media("obama2.jpg"), media("biden.jpg"));
     let told = send(&[&one, &biden]).expect(422);
     assert_eq!(codes(&told), ["another_person"; 2], "{told}");
     assert!(told["pictures"][0]["detail"].as_str().unwrap().ends_with("send pictures of one person"), "{told}");
@@ -345,12 +246,12 @@ fn pictures_of_one_request_show_one_person() {
     let told = send(&[&biden, &one, &two]).expect(201);
     assert_eq!(codes(&told), ["another_person", "accepted", "accepted"], "{told}");
     // What is enrolled counts.
-    let told = send(&[&picture("audrey.jpg"), &picture("obama3.jpg")]).expect(201);
+    let told = send(&[&media("audrey.jpg"), &media("obama3.jpg")]).expect(201);
     assert_eq!(codes(&told), ["another_person", "accepted"], "{told}");
     // However different the light: ten pictures of one man.
     let franck = site.post(PEOPLE, &json!({ "name": "Franck" })).expect(201);
     let names = ["01829", "02045", "02159", "02221", "02683", "02888", "03909", "03979", "04000", "04035"];
-    let pictures = names.map(|name| picture(&format!("franck_{name}.jpg")));
+    let pictures = names.map(|name| media(&format!("franck_{name}.jpg")));
     let parts: Vec<_> = pictures.iter().map(|bytes| ("pictures", "a.jpg", "image/jpeg", &bytes[..])).collect();
     let told = site.upload(&path(&franck), &parts).expect(201);
     assert!(codes(&told).iter().all(|code| code != "another_person"), "{:?}", codes(&told));
@@ -368,7 +269,7 @@ fn bomb(side: u32) -> Vec<u8> {
 #[test]
 fn hostile_uploads_are_refused_and_leave_nothing() {
     let victim = person("Nicolas");
-    let good = picture("cage.jpg");
+    let good = media("cage.jpg");
     let refused = |bytes: &[u8]| {
         let told = enrol(&victim, &[bytes]).expect(422);
         told["pictures"][0]["code"].as_str().unwrap().to_owned()
@@ -400,115 +301,6 @@ fn hostile_uploads_are_refused_and_leave_nothing() {
         from("camera", json!({ "camera_id": camera })).expect(404);
     }
     from("review", json!({ "event_id": victim["id"] })).expect(404);
-}
-
-/// Of its own: nobody is there but those who consent.
-static CONSENT: LazyLock<Site> = LazyLock::new(|| Site::start("[privacy]\nconsent_required = true\n"));
-
-/// Enrols a folder on the command line.
-fn enroll(folder: &Path, more: &[&str]) -> Output {
-    let config = CONSENT.config();
-    let args = [&["enroll", folder.to_str().unwrap(), "--config", config.to_str().unwrap()][..], more].concat();
-    run(&CONSENT.data(), &args)
-}
-
-#[test]
-fn a_folder_is_enrolled_with_consent_and_written_down() {
-    let site = &*CONSENT;
-    let folder = people(&site.data().join(".."), &[("Audrey", &["audrey.jpg"])]);
-    let enroll = |code: i32| {
-        let done = enroll(&folder, &["--json"]);
-        assert_eq!(done.status.code(), Some(code), "{}", stderr(&done));
-        serde_json::from_slice::<Value>(&done.stdout).unwrap()
-    };
-    let told = enroll(1);
-    assert_eq!((&told["refused"], &told["pictures"][0]["code"]), (&json!(1), &json!("no_consent")), "{told}");
-    assert_eq!(site.get(PEOPLE).expect(200)["items"], json!([]), "nobody is made of whom nothing may be kept");
-
-    let audrey = site.post(PEOPLE, &json!({ "name": "Audrey" })).expect(201);
-    let consent = json!({ "text_version": "2026-09", "given_by": "Audrey" });
-    site.post(&at(&audrey, "/consents"), &consent).expect(201);
-    assert_eq!(enroll(0)["enrolled"], 1);
-    assert_eq!(enroll(0)["known"], 1, "the same again makes nothing");
-    let templates = site.get(&at(&audrey, "/templates")).expect(200)["items"].clone();
-    assert_eq!((templates.as_array().unwrap().len(), &templates[0]["source"]), (1, &json!("folder")));
-    let id = templates[0]["id"].as_str().unwrap();
-    let audit = site.get(&format!("/api/v1/audit?object_id={id}")).expect(200);
-    let entry = &audit["items"][0];
-    assert_eq!(
-        (&entry["action"], &entry["actor_name"]),
-        (&json!("template.create"), &json!("command line")),
-        "{audit}"
-    );
-}
-
-/// A picture for each reason to refuse one, called after it; and three people whose pictures are good in themselves.
-fn refused_pictures(dir: &Path) {
-    let photo = |name: &str| image::open(demo_media(name)).unwrap().into_rgb8();
-    let wall = |width, height| RgbImage::from_pixel(width, height, Rgb([110, 120, 130]));
-    let scaled = |picture: &RgbImage, factor: f32| {
-        let side = |side: u32| (side as f32 * factor).round() as u32;
-        imageops::resize(picture, side(picture.width()), side(picture.height()), imageops::FilterType::Triangle)
-    };
-    let lit = |picture: &RgbImage, from: f32| {
-        let mut lit = picture.clone();
-        lit.iter_mut().for_each(|value| *value = (f32::from(*value) * 0.1 + from) as u8);
-        lit
-    };
-    let good = photo("obama.jpg");
-    let mut two = wall(900, 600);
-    imageops::overlay(&mut two, &scaled(&good, 0.4), 20, 20);
-    imageops::overlay(&mut two, &scaled(&photo("biden.jpg"), 0.25), 550, 20);
-    for (reason, picture) in [
-        ("no_face", wall(600, 400)),
-        ("several_faces", two),
-        ("too_small", scaled(&good, 0.09)),
-        ("dark", lit(&good, 0.0)),
-        ("over_exposed", lit(&good, 235.0)),
-        ("blurred", imageops::blur(&scaled(&good, 0.5), 9.0)),
-    ] {
-        picture.save(dir.join(format!("{reason}.png"))).unwrap();
-    }
-    std::fs::write(dir.join("unreadable.jpg"), b"no picture").unwrap();
-    std::fs::write(dir.join("too_large.jpg"), vec![0; (20 << 20) + 1]).unwrap();
-    std::fs::create_dir(dir.join("Cid")).unwrap();
-    for (file, name) in
-        [("Ann.jpg", "cage.jpg"), ("Ben.jpg", "cage.jpg"), ("Cid/1.jpg", "obama.jpg"), ("Cid/2.jpg", "biden.jpg")]
-    {
-        std::fs::copy(demo_media(name), dir.join(file)).unwrap();
-    }
-}
-
-#[test]
-fn every_picture_of_a_folder_that_is_refused_is_told_with_its_reason() {
-    let dir = tempfile::tempdir().unwrap();
-    refused_pictures(dir.path());
-    let done = enroll(dir.path(), &["--json"]);
-    assert_eq!(done.status.code(), Some(1), "nobody is enrolled: {}", stderr(&done));
-    let told: Value = serde_json::from_slice(&done.stdout).unwrap();
-    let pictures = told["pictures"].as_array().unwrap();
-    let refused: Vec<_> =
-        pictures.iter().map(|p| [&p["person"], &p["code"]].map(|text| text.as_str().unwrap())).collect();
-    let of_people =
-        [["Ann", "no_consent"], ["Ben", "looks_like_another"], ["Cid", "another_person"], ["Cid", "another_person"]];
-    let reasons =
-        ["blurred", "dark", "no_face", "over_exposed", "several_faces", "too_large", "too_small", "unreadable"];
-    assert_eq!(refused, [&of_people[..], &reasons.map(|reason| [reason; 2])].concat(), "{told:#}");
-    assert!(pictures.iter().all(|picture| picture["state"] == "refused" && picture["quality"].is_null()), "{told:#}");
-    assert_eq!([&told["enrolled"], &told["known"], &told["refused"]], [&json!(0), &json!(0), &json!(refused.len())]);
-
-    // For people: what to do about each, and whom there is no picture of.
-    let done = enroll(dir.path(), &[]);
-    assert_eq!(done.status.code(), Some(1), "{}", stderr(&done));
-    for picture in pictures {
-        let line = format!("{}: {}\n", picture["file"].as_str().unwrap(), picture["reason"].as_str().unwrap());
-        assert!(stderr(&done).contains(&line), "no {line} in {}", stderr(&done));
-    }
-    let without = format!("Ann, Ben, Cid, {}", reasons.join(", "));
-    let summary =
-        "0 templates enrolled, 0 known already, 12 pictures refused\nnot enrolled, since no picture will do: ";
-    assert_eq!(stdout(&done), format!("{summary}{without}\n"));
-    assert_eq!(told["people_without_template"], json!(without.split(", ").collect::<Vec<_>>()));
 }
 
 #[test]
@@ -587,7 +379,7 @@ fn nothing_is_left_of_whoever_is_erased() {
     let add = || SITE.json("POST", PEOPLE, &[("idempotency-key", "audrey")], &new);
     let audrey = consenting(add().expect(201));
     let id = audrey["id"].as_str().unwrap().to_owned();
-    enrol(&audrey, &[&picture("audrey.jpg")]).expect(201);
+    enrol(&audrey, &[&media("audrey.jpg")]).expect(201);
     until_live();
     let account = SITE.as_account(json!({ "role": "person", "person_id": id }));
     account.get("/api/v1/auth/me").expect(200);
@@ -609,65 +401,6 @@ fn nothing_is_left_of_whoever_is_erased() {
     assert_eq!(files_with(&SITE.data(), &["Ruston", &id]), Vec::<String>::new());
     // Her face is free: she may come back under another name.
     let again = person("Somebody");
-    enrol(&again, &[&picture("audrey.jpg")]).expect(201);
+    enrol(&again, &[&media("audrey.jpg")]).expect(201);
     SITE.delete(&at(&again, "")).expect(204);
-}
-
-#[test]
-fn who_is_limited_to_places_sees_the_people_there() {
-    SITE.post("/api/v1/sites", &json!({ "id": "annex", "name": "Annex", "time_zone": "UTC" })).expect(201);
-    let course = SITE.post("/api/v1/courses", &json!({ "name": "Maps", "site_id": "annex" })).expect(201);
-    let (inside, outside) = (person("Inside"), person("Outside"));
-    let enrolment =
-        format!("/api/v1/courses/{}/enrolments/{}", course["id"].as_str().unwrap(), inside["id"].as_str().unwrap());
-    SITE.json("PUT", &enrolment, &[], &json!({})).expect(200);
-    let teacher = SITE.as_account(json!({ "role": "teacher", "sites": ["annex"] }));
-    let items = teacher.get(PEOPLE).expect(200)["items"].clone();
-    assert_eq!(items.as_array().unwrap().iter().map(|p| &p["name"]).collect::<Vec<_>>(), ["Inside"]);
-    teacher.get(&at(&inside, "")).expect(200);
-    for rest in ["", "/templates", "/consents"] {
-        teacher.get(&at(&outside, rest)).expect(404);
-    }
-    let export = teacher.get(&format!("{PEOPLE}/export"));
-    assert!(!String::from_utf8(export.body).unwrap().contains("Outside"));
-    teacher.patch(&at(&inside, ""), &json!({ "name": "X" })).expect(403);
-    let rights = json!(["people:read", "people:write"]);
-    let key = SITE.post("/api/v1/keys", &json!({ "name": "annex", "rights": rights, "sites": ["annex"] })).expect(201);
-    let limited = SITE.guest().with("x-api-key", key["secret"].as_str().unwrap());
-    limited.patch(&at(&inside, ""), &json!({ "name": "Still inside" })).expect(200);
-    limited.patch(&at(&outside, ""), &json!({ "name": "X" })).expect(404);
-    limited.post(PEOPLE, &json!({ "name": "New" })).expect(403);
-    limited.delete(&at(&inside, "")).expect(403);
-    SITE.guest().get(PEOPLE).expect(401);
-    SITE.as_role("viewer").get(PEOPLE).expect(403);
-}
-
-#[test]
-fn who_is_limited_to_a_room_sees_the_people_of_a_course_that_meets_there_once() {
-    // Two courses of one site, each in no timetable: what they share with a room is one session.
-    let course = |room: &str| {
-        SITE.post("/api/v1/rooms", &json!({ "id": room })).expect(201);
-        let course = SITE.post("/api/v1/courses", &json!({ "name": room })).expect(201)["id"].clone();
-        let session = json!({ "room_id": room, "course_id": course, "starts_at": "2031-01-02T08:00:00Z",
-            "ends_at": "2031-01-02T09:00:00Z" });
-        SITE.post("/api/v1/sessions", &session).expect(201);
-        course
-    };
-    let enrolled = |name: &str, course: &Value| {
-        let person = person(name);
-        let (course, id) = (course.as_str().unwrap(), person["id"].as_str().unwrap());
-        SITE.json("PUT", &format!("/api/v1/courses/{course}/enrolments/{id}"), &[], &json!({})).expect(200);
-        person
-    };
-    let (here, there) = (course("cellar"), course("loft"));
-    let (seen, hidden) = (enrolled("In the cellar", &here), [enrolled("In the loft", &there), person("At home")]);
-    let teacher = SITE.as_account(json!({ "role": "teacher", "rooms": ["cellar"] }));
-    let listed = teacher.get(PEOPLE).expect(200)["items"].clone();
-    assert_eq!(listed.as_array().unwrap().iter().map(|p| &p["id"]).collect::<Vec<_>>(), [&seen["id"]]);
-    for rest in ["", "/attendance"] {
-        teacher.get(&at(&seen, rest)).expect(200);
-        for other in &hidden {
-            teacher.get(&at(other, rest)).expect(404);
-        }
-    }
 }

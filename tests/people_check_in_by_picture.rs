@@ -7,7 +7,8 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use kit::{Answer, Client, Site, answer, demo_media, message, people, run, stderr};
+use kit::enrolling::enroll;
+use kit::{Answer, Client, Site, answer, demo_media, media, message, people, stderr};
 use serde_json::{Value, json};
 
 /// Where one picture is enough, whether the face is known to be alive or not.
@@ -23,8 +24,7 @@ fn site(rules: &str) -> Site {
     let known: [(&str, &[&str]); 3] =
         [("Barack", &["obama.jpg"]), ("Joe", &["biden.jpg"]), ("Franck", &["franck_02045.jpg"])];
     let folder = people(&site.data().join(".."), &known);
-    let config = site.config();
-    let enrolled = run(&site.data(), &["enroll", folder.to_str().unwrap(), "--config", config.to_str().unwrap()]);
+    let enrolled = enroll(&site, &folder, &[]);
     assert!(enrolled.status.success(), "{}", stderr(&enrolled));
     site.until("/api/v1/gallery", |gallery| gallery["current"] == true && gallery["live"]["people"] == 3);
     site
@@ -72,12 +72,8 @@ fn once_known(ask: impl Fn() -> Answer) -> Answer {
     answer("the session is known", || Some(ask()).filter(|answer| answer.status != 409))
 }
 
-fn media(name: &str) -> Vec<u8> {
-    std::fs::read(demo_media(name)).unwrap()
-}
-
 fn show(client: &Client, picture: &str, session: &str) -> Answer {
-    let bytes = std::fs::read(demo_media(picture)).unwrap();
+    let bytes = media(picture);
     client.upload(
         "/api/v1/attendance/mark",
         &[("image", "a.jpg", "image/jpeg", &bytes), ("session_id", "", "", session.as_bytes())],
@@ -210,7 +206,7 @@ fn only_who_may_and_only_while_the_session_is_on() {
         parts.extend(texts.iter().map(|(name, text)| (*name, "", "", text.as_bytes())));
         machine.upload("/api/v1/attendance/mark", &parts).status
     };
-    let picture = std::fs::read(demo_media("obama.jpg")).unwrap();
+    let picture = media("obama.jpg");
     let old = (now() - TimeDelta::hours(1)).to_rfc3339();
     assert_eq!(send(&[("room_id", &room), ("captured_at", &old)], ("image", &picture)), 422);
     assert_eq!(send(&[("room_id", &room), ("session_id", &session)], ("image", &picture)), 422);

@@ -6,7 +6,7 @@ mod kit;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use kit::{demo_media, people, run, stderr};
+use kit::{demo_media, media, people, run, stderr};
 use serde_json::Value;
 
 fn replay(dir: &Path, video: &Path, people: &Path, more: &[&str]) -> Output {
@@ -123,7 +123,7 @@ fn a_cut_file_gives_what_it_has_and_then_fails_with_the_reason() {
     let advice = "copy the file again from where it was recorded";
     // An MP4 has its index at the end: without it there is nothing.
     let cut = dir.path().join("cut.mp4");
-    let whole = std::fs::read(demo_media("franck.mp4")).unwrap();
+    let whole = media("franck.mp4");
     std::fs::write(&cut, &whole[..whole.len() / 2]).unwrap();
     let done = replay(dir.path(), &cut, &people, &["--fps", "5"]);
     assert_eq!(done.status.code(), Some(1));

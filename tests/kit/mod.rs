@@ -2,6 +2,7 @@
 #![allow(dead_code, unused_imports, reason = "each test file uses a part")]
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+pub(crate) mod enrolling;
 pub(crate) mod register;
 mod site;
 
@@ -27,6 +28,11 @@ pub(crate) fn demo_media(name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/cache/demo").join(name);
     assert!(path.exists(), "{} is missing: run `make setup`", path.display());
     path
+}
+
+/// What is in one of them.
+pub(crate) fn media(name: &str) -> Vec<u8> {
+    std::fs::read(demo_media(name)).unwrap()
 }
 
 /// The program, with an environment of its own.
