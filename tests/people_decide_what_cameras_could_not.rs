@@ -1,0 +1,97 @@
+//! The review queue over HTTP: what cameras could not decide, and what people make of it.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod kit;
+
+use std::sync::LazyLock;
+
+use kit::Site;
+use kit::register::{event, id, person, session, write};
+use rollcall_store::EventRecord;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+static SITE: LazyLock<Site> = LazyLock::new(|| Site::start("[[rooms]]\nid = \"hall\"\n[[rooms]]\nid = \"gate\"\n"));
+
+#[test]
+fn what_cameras_could_not_decide_people_decide_once() {
+    let (ann, ben) = (person(&SITE), person(&SITE));
+    let session = session(&SITE, "hall", &[&ann, &ben]);
+    let of = id(&session);
+    let between = json!([{ "person": ann, "similarity": 0.55 }, { "person": ben, "similarity": 0.5 }]);
+    let item = |kind: &str, minutes| {
+        event(&session, None, minutes, json!({ "kind": kind, "candidates": between, "review": true }))
+    };
+    let (late, spoof, other) = (item("ambiguous", 6), item("spoof", 2), item("ambiguous", 3));
+    write(&SITE, &[late.clone(), spoof.clone(), other.clone()]);
+    let path = |event: &EventRecord, what: &str| format!("/api/v1/review/{}{what}", event.id);
+
+    let page = SITE.get("/api/v1/review?status=open&kind=spoof&room_id=hall").expect(200);
+    assert!(page["items"].as_array().unwrap().iter().any(|i| i["event_id"] == spoof.id.to_string()));
+    let first = SITE.get(&path(&late, "")).expect(200);
+    assert_eq!(
+        (first["candidates"][0]["person_id"].as_str(), first["has_face"].as_bool()),
+        (Some(ann.as_str()), Some(false))
+    );
+    SITE.get(&path(&late, "/face.jpg")).expect(404);
+
+    let (one, two) = std::thread::scope(|scope| {
+        let ask = || scope.spawn(|| SITE.post(&path(&late, "/confirm"), &json!({})).status);
+        let (one, two) = (ask(), ask());
+        (one.join().unwrap(), two.join().unwrap())
+    });
+    assert_eq!([one.min(two), one.max(two)], [200, 409], "of two at once one decides");
+    let record = SITE.get(&format!("/api/v1/sessions/{of}/people/{ann}")).expect(200);
+    assert_eq!(
+        (record["now"]["status"].as_str(), record["now"]["source"].as_str()),
+        (Some("late"), Some("correction"))
+    );
+    assert_eq!(record["corrections"][0]["review_event_id"], late.id.to_string());
+
+    SITE.post(&path(&spoof, "/reject"), &json!({ "note": "a photograph" })).expect(200);
+    SITE.post(&path(&spoof, "/confirm"), &json!({})).expect(409);
+    let stranger = person(&SITE);
+    SITE.post(&path(&other, "/confirm"), &json!({ "person_id": stranger })).expect(422);
+    SITE.post(&path(&other, "/assign"), &json!({ "person_id": Uuid::nil() })).expect(404);
+    let decided = SITE.post(&path(&other, "/assign"), &json!({ "person_id": ben })).expect(200);
+    assert_eq!((decided["attendance"]["status"].as_str(), decided["changed"].as_bool()), (Some("present"), Some(true)));
+    assert_eq!(decided["item"]["status"], "assigned");
+
+    // Whoever looks after another room sees none of it.
+    let elsewhere = SITE.as_account(json!({ "role": "teacher", "rooms": ["gate"] }));
+    elsewhere.get(&path(&late, "")).expect(404);
+    elsewhere.post(&path(&late, "/reject"), &json!({})).expect(404);
+    SITE.as_role("viewer").get("/api/v1/review").expect(403);
+
+    // Strangers are not told apart unless that is configured.
+    assert_eq!(SITE.get("/api/v1/visitors").expect(200)["items"], json!([]));
+    SITE.get(&format!("/api/v1/visitors/{}", Uuid::nil())).expect(404);
+    SITE.delete(&format!("/api/v1/visitors/{}", Uuid::nil())).expect(404);
+    elsewhere.delete(&format!("/api/v1/visitors/{}", Uuid::nil())).expect(403);
+}
+
+#[test]
+fn candidates_who_belong_to_other_rooms_are_neither_named_nor_confirmed() {
+    let (ann, ben) = (person(&SITE), person(&SITE));
+    let session = session(&SITE, "hall", &[&ann]);
+    let between = json!([{ "person": ben, "similarity": 0.55 }, { "person": ann, "similarity": 0.5 }]);
+    let item = event(&session, None, 3, json!({ "kind": "ambiguous", "candidates": between, "review": true }));
+    write(&SITE, std::slice::from_ref(&item));
+    let hall = SITE.as_account(json!({ "role": "teacher", "rooms": ["hall"] }));
+    let path = format!("/api/v1/review/{}", item.id);
+    let named = |item: &Value| {
+        let candidates = item["candidates"].as_array().unwrap().iter();
+        candidates.map(|one| (one["person_id"].clone(), one["name"].is_string())).collect::<Vec<_>>()
+    };
+    assert_eq!(named(&SITE.get(&path).expect(200)), [(json!(ben), true), (json!(ann), true)]);
+    let hidden = [(Value::Null, false), (json!(ann), true)];
+    assert_eq!(named(&hall.get(&path).expect(200)), hidden);
+    let page = hall.get("/api/v1/review?room_id=hall&limit=500").expect(200);
+    let mut listed = page["items"].as_array().unwrap().iter();
+    assert_eq!(named(listed.find(|one| one["event_id"] == item.id.to_string()).unwrap()), hidden);
+    for whom in [json!({}), json!({ "person_id": ben })] {
+        hall.post(&format!("{path}/confirm"), &whom).expect(404);
+    }
+    let decided = hall.post(&format!("{path}/confirm"), &json!({ "person_id": ann })).expect(200);
+    assert_eq!(named(&decided["item"]), hidden);
+}
