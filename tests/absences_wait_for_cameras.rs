@@ -3,15 +3,11 @@
 
 mod kit;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use kit::Site;
+use kit::register::now;
 use rollcall_test_camera::{Clip, Codec, Format, Options, TestCamera};
 use serde_json::{Value, json};
-
-#[expect(clippy::disallowed_methods, reason = "a test is where time comes from")]
-fn now() -> DateTime<Utc> {
-    Utc::now()
-}
 
 fn camera() -> TestCamera {
     let format = Format { width: 320, height: 240, fps: 10, codec: Codec::H264 };

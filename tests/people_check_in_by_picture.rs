@@ -6,8 +6,9 @@ mod kit;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use kit::enrolling::enroll;
+use kit::register::now;
 use kit::{Answer, Client, Site, answer, demo_media, media, message, people, stderr};
 use serde_json::{Value, json};
 
@@ -28,11 +29,6 @@ fn site(rules: &str) -> Site {
     assert!(enrolled.status.success(), "{}", stderr(&enrolled));
     site.until("/api/v1/gallery", |gallery| gallery["current"] == true && gallery["live"]["people"] == 3);
     site
-}
-
-#[expect(clippy::disallowed_methods, reason = "a test is where time comes from")]
-fn now() -> DateTime<Utc> {
-    Utc::now()
 }
 
 /// A session that is on now, in a room of its own.

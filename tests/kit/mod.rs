@@ -10,6 +10,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
@@ -196,9 +197,22 @@ pub(crate) fn message(line: &serde_json::Value) -> &str {
     line["message"].as_str().unwrap_or_default()
 }
 
+/// A name that nothing else has which shares the daemon.
+pub(crate) fn unique(what: &str) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("{what}-{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
 /// Where the mistakes of a refused body are.
 pub(crate) fn pointers(problem: &serde_json::Value) -> Vec<&str> {
-    problem["errors"].as_array().unwrap().iter().map(|error| error["pointer"].as_str().unwrap()).collect()
+    let errors = problem["errors"].as_array().unwrap_or_else(|| panic!("{problem}"));
+    errors.iter().map(|error| error["pointer"].as_str().unwrap()).collect()
+}
+
+/// The same of whoever is told of them.
+#[track_caller]
+pub(crate) fn told(answer: Answer) -> Vec<String> {
+    pointers(&answer.expect(422)).into_iter().map(str::to_owned).collect()
 }
 
 /// Status and headers of an answer.

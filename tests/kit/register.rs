@@ -7,11 +7,17 @@ use rollcall_store::EventRecord;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::Site;
+use super::{Site, unique};
 
 #[expect(clippy::disallowed_methods, reason = "a test is where time comes from")]
 pub(crate) fn now() -> DateTime<Utc> {
     Utc::now()
+}
+
+/// A new course, that nobody takes yet.
+pub(crate) fn course(site: &Site) -> String {
+    let made = site.post("/api/v1/courses", &json!({ "name": unique("Course") })).expect(201);
+    made["id"].as_str().unwrap().to_owned()
 }
 
 /// Somebody new.

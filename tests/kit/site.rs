@@ -266,6 +266,13 @@ impl Client {
         }
     }
 
+    /// What was done to something, the latest first: action, before and after.
+    pub(crate) fn log(&self, query: &str) -> Vec<(String, Value, Value)> {
+        let log = self.get(&format!("/api/v1/audit?{query}")).expect(200);
+        let entry = |e: &Value| (e["action"].as_str().unwrap().to_owned(), e["before"].clone(), e["after"].clone());
+        log["items"].as_array().unwrap().iter().map(entry).collect()
+    }
+
     pub(crate) fn post(&self, path: &str, body: &Value) -> Answer {
         self.json("POST", path, &[], body)
     }
@@ -278,6 +285,11 @@ impl Client {
     /// Over the version that is there, whichever it is.
     pub(crate) fn patch(&self, path: &str, body: &Value) -> Answer {
         self.json("PATCH", path, &[("if-match", "*")], body)
+    }
+
+    /// Over the version that is there, where there are versions.
+    pub(crate) fn put_over(&self, path: &str, body: &Value) -> Answer {
+        self.json("PUT", path, &[("if-match", "*")], body)
     }
 
     /// The version that is there, whichever it is.
