@@ -5,14 +5,10 @@ mod kit;
 
 use chrono::TimeDelta;
 use kit::Site;
+use kit::cameras::camera;
 use kit::register::now;
-use rollcall_test_camera::{Clip, Codec, Format, Options, TestCamera};
+use rollcall_test_camera::TestCamera;
 use serde_json::{Value, json};
-
-fn camera() -> TestCamera {
-    let format = Format { width: 320, height: 240, fps: 10, codec: Codec::H264 };
-    TestCamera::start(Clip::pattern(format).unwrap(), Options::default()).unwrap()
-}
 
 /// A site with the camera `door-1` in the room `hall`, and nobody else's pictures.
 fn site(camera: &TestCamera) -> Site {

@@ -2,6 +2,7 @@
 #![allow(dead_code, unused_imports, reason = "each test file uses a part")]
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+pub(crate) mod cameras;
 pub(crate) mod enrolling;
 pub(crate) mod register;
 mod site;
