@@ -1,6 +1,9 @@
 //! A register as large as years of a big site, in seconds.
 
+use std::ops::RangeInclusive;
+
 use chrono::{Days, NaiveDate};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{Store, StoreError};
@@ -45,18 +48,35 @@ pub async fn fill_register(store: &Store, rows: u64, today: NaiveDate) -> Result
     ] {
         sqlx::query(sql).execute(&mut *tx).await?;
     }
+    make_rooms_people_and_courses(&mut tx).await?;
+    make_sessions(&mut tx, from, days).await?;
+    let written = make_rows(&mut tx).await?;
+    sum_up(&mut tx).await?;
+    tx.commit().await?;
+    sqlx::query("vacuum analyze").execute(&store.pool).await?;
+    let courses = ids(store, "c", 1..=ROOMS).await?;
+    let people = ids(store, "p", 0..=PEOPLE - 1).await?;
+    let rooms = (1..=ROOMS).map(|i| format!("big-{i}")).collect();
+    Ok(Load { from, to: today, courses, rooms, people, rows: written })
+}
+
+async fn make_rooms_people_and_courses(db: &mut PgConnection) -> Result<(), StoreError> {
     sqlx::query("insert into rooms (id, site_id, name, managed_by) select 'big-' || i, 'big', 'Room ' || i, 'api' from generate_series(1, $1) i")
         .bind(ROOMS)
-        .execute(&mut *tx)
+        .execute(&mut *db)
         .await?;
     sqlx::query("insert into people (id, name, external_id) select md5('p' || i)::uuid, 'Person ' || i, 'N' || i from generate_series(0, $1 - 1) i")
         .bind(PEOPLE)
-        .execute(&mut *tx)
+        .execute(&mut *db)
         .await?;
     sqlx::query("insert into courses (id, site_id, name, code) select md5('c' || i)::uuid, 'big', 'Course ' || i, 'C' || i from generate_series(1, $1) i")
         .bind(ROOMS)
-        .execute(&mut *tx)
+        .execute(db)
         .await?;
+    Ok(())
+}
+
+async fn make_sessions(db: &mut PgConnection, from: NaiveDate, days: i32) -> Result<(), StoreError> {
     sqlx::query(
         "insert into sessions (id, room_id, kind, starts_at, ends_at, local_date, origin, course_id, state)
          select md5('s' || c || '.' || n)::uuid, 'big-' || c, 'timetabled', t, t + interval '1 hour', $1 + n, 'timetable',
@@ -67,10 +87,15 @@ pub async fn fill_register(store: &Store, rows: u64, today: NaiveDate) -> Result
     .bind(from)
     .bind(ROOMS)
     .bind(days)
-    .execute(&mut *tx)
+    .execute(db)
     .await?;
+    Ok(())
+}
+
+/// Returns how many.
+async fn make_rows(db: &mut PgConnection) -> Result<u64, StoreError> {
     // Day by day, as a register grows.
-    let written = sqlx::query(
+    let made = sqlx::query(
         "insert into register (session_id, person_id, site_id, room_id, course_id, starts_at, local_date, status, source,
                                arrived_at, minutes_from_start, camera, similarity)
          select s.id, md5('p' || (split_part(s.room_id, '-', 2)::integer * $1 + k) % $2)::uuid, 'big', s.room_id, s.course_id,
@@ -86,13 +111,17 @@ pub async fn fill_register(store: &Store, rows: u64, today: NaiveDate) -> Result
     )
     .bind(COURSE)
     .bind(PEOPLE)
-    .execute(&mut *tx)
-    .await?
-    .rows_affected();
+    .execute(db)
+    .await?;
+    Ok(made.rows_affected())
+}
+
+/// What triggers keep of the rows.
+async fn sum_up(db: &mut PgConnection) -> Result<(), StoreError> {
     sqlx::query(
         "insert into closed_rosters (session_id, person_id) select session_id, person_id from register where site_id = 'big'",
     )
-    .execute(&mut *tx)
+    .execute(&mut *db)
     .await?;
     sqlx::query(
         "insert into session_tallies (session_id, present, late, absent, excused, arrivals)
@@ -103,7 +132,7 @@ pub async fn fill_register(store: &Store, rows: u64, today: NaiveDate) -> Result
                       order by i)
          from register where site_id = 'big' group by session_id",
     )
-    .execute(&mut *tx)
+    .execute(&mut *db)
     .await?;
     sqlx::query(
         "insert into person_runs (person_id, site_id, month, run)
@@ -111,17 +140,12 @@ pub async fn fill_register(store: &Store, rows: u64, today: NaiveDate) -> Result
                 string_agg(run_entry(local_date, status, minutes_from_start), '' order by starts_at, session_id)
          from register where site_id = 'big' group by 1, 2, 3",
     )
-    .execute(&mut *tx)
+    .execute(db)
     .await?;
-    tx.commit().await?;
-    sqlx::query("vacuum analyze").execute(&store.pool).await?;
-    let mut courses = Vec::new();
-    let mut people = Vec::new();
-    for (kind, count, into) in [("c", ROOMS, &mut courses), ("p", PEOPLE, &mut people)] {
-        let sql = "select md5($1 || i)::uuid from generate_series($2, $3) i order by i";
-        let first = i32::from(kind == "c");
-        *into = sqlx::query_scalar(sql).bind(kind).bind(first).bind(count + first - 1).fetch_all(&store.pool).await?;
-    }
-    let rooms = (1..=ROOMS).map(|i| format!("big-{i}")).collect();
-    Ok(Load { from, to: today, courses, rooms, people, rows: written })
+    Ok(())
+}
+
+async fn ids(store: &Store, of: &str, numbers: RangeInclusive<i32>) -> Result<Vec<Uuid>, StoreError> {
+    let sql = "select md5($1 || i)::uuid from generate_series($2, $3) i order by i";
+    Ok(sqlx::query_scalar(sql).bind(of).bind(*numbers.start()).bind(*numbers.end()).fetch_all(&store.pool).await?)
 }
