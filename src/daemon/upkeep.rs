@@ -32,7 +32,7 @@ pub(super) async fn run(store: Store, sink: SinkMonitor, clock: Arc<dyn Clock>, 
         match store.apply_retention(&retention).await {
             Ok(0) => {}
             Ok(months) => tracing::info!(months, "forgot events that are too old"),
-            Err(error) => tracing::warn!(%error, "what is too old was not forgotten; tried again in six hours"),
+            Err(error) => tracing::warn!(%error, "not all that is too old was forgotten; tried again in six hours"),
         }
         match sink.forget_erased().await {
             Ok(0) => {}

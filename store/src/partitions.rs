@@ -7,6 +7,8 @@ use crate::{Actor, Entry, Store, StoreError};
 
 /// Enough that a daemon which cannot reach its database on the first of the month loses no comfort.
 const MONTHS_AHEAD: i32 = 2;
+/// Review items that are changed in one transaction.
+const AT_ONCE: i64 = 5_000;
 
 /// From which day on things are kept; `None` keeps them for ever. What is older may be dropped, month by month. Marks are kept
 /// until a person is erased.
@@ -39,45 +41,77 @@ impl Store {
     /// Forgets what is too old, and returns how many partitions were dropped. A few times a day.
     ///
     /// # Errors
-    /// When the database is away; what was forgotten by then is.
+    /// When the database is away, or does not forget something; everything else is forgotten all the same.
     pub async fn apply_retention(&self, retention: &Retention) -> Result<i32, StoreError> {
-        let mut dropped: i32 = 0;
-        if let Some(from) = retention.events_from {
-            dropped = sqlx::query_scalar("select drop_partitions('events', 'captured_at', $1)")
-                .bind(from)
-                .fetch_one(&self.pool)
-                .await?;
-            sqlx::query("delete from camera_minutes where minute < $1").bind(from).execute(&self.pool).await?;
-        }
-        let mut tx = self.pool.begin().await?;
-        hold_feed(&mut tx).await?;
-        if let Some(from) = retention.crops_from {
-            sqlx::query(
-                "update review_items set sealed_crop = null, sealed_embedding = null
-                 where captured_at < $1 and (sealed_crop is not null or sealed_embedding is not null)",
-            )
+        let events = self.forget_events(retention.events_from).await;
+        let crops = self.forget_crops(retention.crops_from).await;
+        let reviews = self.forget_reviews(retention.reviews_from).await;
+        let audit = self.forget_audit(retention.audit_from).await;
+        crops.and(reviews).and(audit).and(events)
+    }
+
+    async fn forget_events(&self, from: Option<NaiveDate>) -> Result<i32, StoreError> {
+        let Some(from) = from else { return Ok(0) };
+        let dropped = sqlx::query_scalar("select drop_partitions('events', 'captured_at', $1)")
             .bind(from)
-            .execute(&mut *tx)
+            .fetch_one(&self.pool)
             .await?;
-        }
-        if let Some(from) = retention.reviews_from {
-            sqlx::query("delete from review_items where captured_at < $1").bind(from).execute(&mut *tx).await?;
-            sqlx::query("delete from visitors v where not exists (select from review_items where visitor_id = v.id)")
-                .execute(&mut *tx)
-                .await?;
-        }
+        let mut tx = self.pool.begin().await?;
+        // Nobody waits for it, and there may be many.
+        sqlx::query("set local statement_timeout = 0").execute(&mut *tx).await?;
+        sqlx::query("delete from camera_minutes where minute < $1").bind(from).execute(&mut *tx).await?;
         tx.commit().await?;
-        if let Some(from) = retention.audit_from {
-            self.forget_audit(from).await?;
-        }
         Ok(dropped)
     }
 
+    async fn forget_crops(&self, from: Option<NaiveDate>) -> Result<(), StoreError> {
+        let Some(from) = from else { return Ok(()) };
+        self.change_reviews(
+            "update review_items set sealed_crop = null, sealed_embedding = null
+             where event_id in (select event_id from review_items where captured_at < $1
+                                    and (sealed_crop is not null or sealed_embedding is not null) limit $2)",
+            from,
+        )
+        .await
+    }
+
+    async fn forget_reviews(&self, from: Option<NaiveDate>) -> Result<(), StoreError> {
+        let Some(from) = from else { return Ok(()) };
+        self.change_reviews(
+            "delete from review_items
+             where event_id in (select event_id from review_items where captured_at < $1 limit $2)",
+            from,
+        )
+        .await?;
+        let mut tx = self.pool.begin().await?;
+        hold_feed(&mut tx).await?;
+        sqlx::query("delete from visitors v where not exists (select from review_items where visitor_id = v.id)")
+            .execute(&mut *tx)
+            .await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Changes the items from before a day, some at a time: whoever writes something to be told waits for those alone.
+    async fn change_reviews(&self, some: &'static str, from: NaiveDate) -> Result<(), StoreError> {
+        loop {
+            let mut tx = self.pool.begin().await?;
+            hold_feed(&mut tx).await?;
+            let changed = sqlx::query(some).bind(from).bind(AT_ONCE).execute(&mut *tx).await?.rows_affected();
+            tx.commit().await?;
+            if changed == 0 {
+                return Ok(());
+            }
+        }
+    }
+
     /// Forgets what was done before a day, and writes down that it did. This alone may delete from the audit log.
-    async fn forget_audit(&self, from: NaiveDate) -> Result<(), StoreError> {
+    async fn forget_audit(&self, from: Option<NaiveDate>) -> Result<(), StoreError> {
+        let Some(from) = from else { return Ok(()) };
         let mut change = self.change(Actor::system("retention")).await?;
-        // Until the end of this transaction, and in no other.
-        sqlx::query("select set_config('rollcall.retention', 'on', true)").execute(change.connection()).await?;
+        // Until the end of this transaction, and in no other. Nobody waits for it, however much there is.
+        sqlx::query("select set_config('rollcall.retention', 'on', true), set_config('statement_timeout', '0', true)")
+            .execute(change.connection())
+            .await?;
         let gone = sqlx::query("delete from audit_log where at < $1::date at time zone 'UTC'")
             .bind(from)
             .execute(change.connection())
