@@ -5,6 +5,7 @@ use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer
 use ndarray::ArrayView4;
 use rollcall_pipeline::{ErrorClass, Fault, ImageView, PixelFormat, Plane};
 
+use super::shrink::{Factor, Shrinker};
 use super::windows::{CELL, Window};
 
 /// Bounds of the longest side, whatever the configuration says.
@@ -14,6 +15,7 @@ const LONGEST: std::ops::RangeInclusive<usize> = 64..=4096;
 #[derive(Debug, Default)]
 pub struct Letterbox {
     resizer: Resizer,
+    shrinker: Shrinker,
     /// The planes at the detector's size; chroma as it lies in the frame: half the size, apart (I420) or interleaved (NV12).
     luma: Vec<u8>,
     chroma: [Vec<u8>; 2],
@@ -91,10 +93,13 @@ impl Letterbox {
             self.tensor.resize(3 * columns * rows, 0.0);
         }
         let part = Part { of: layout.to, at: (left, top), size: (width, height) };
-        let mut scale = |plane: &Plane<'_>, from, pixel, part: Part, out: &mut Vec<u8>| {
-            resize(&mut self.resizer, &mut self.completed, plane, from, pixel, part, out)
-        };
         let from = layout.from;
+        let factor = Factor::between(from, layout.to);
+        let factor = factor.filter(|_| Factor::between(halve(from), part.of_chroma().of) == factor);
+        let mut scale = |plane: &Plane<'_>, from, pixel, part: Part, out: &mut Vec<u8>| match factor {
+            Some(factor) => shrink(&mut self.shrinker, plane, from, pixel, (factor, part), out),
+            None => resize(&mut self.resizer, &mut self.completed, plane, from, pixel, part, out),
+        };
         let [luma, chroma, chroma_v] = &image.planes;
         scale(luma, from, PixelType::U8, part, &mut self.luma)?;
         let [us, vs] = &mut self.chroma;
@@ -201,6 +206,33 @@ impl Part {
     }
 }
 
+/// As [`resize`], by a whole factor.
+fn shrink(
+    shrinker: &mut Shrinker,
+    plane: &Plane<'_>,
+    from: (usize, usize),
+    pixel: PixelType,
+    (factor, part): (Factor, Part),
+    out: &mut Vec<u8>,
+) -> Result<(), Fault> {
+    check(plane, from, pixel)?;
+    out.resize(part.size.0 * part.size.1 * pixel.size(), 0);
+    match pixel {
+        PixelType::U8x2 => shrinker.shrink::<2>(plane, factor, part.at, part.size, out),
+        _ => shrinker.shrink::<1>(plane, factor, part.at, part.size, out),
+    }
+    Ok(())
+}
+
+/// Whether all of a picture is in a plane. The last row may lack its padding.
+fn check(plane: &Plane<'_>, (width, height): (usize, usize), pixel: PixelType) -> Result<(), Fault> {
+    let row = width * pixel.size();
+    if plane.stride >= row && plane.data.len() >= plane.stride * height.saturating_sub(1) + row {
+        return Ok(());
+    }
+    Err(Fault::new(ErrorClass::Bug, "a plane is shorter than the size of its picture"))
+}
+
 /// A plane of `width` × `height`, or a part of it, at another size; rows may be padded, the last one may lack its padding.
 pub(crate) fn resize(
     resizer: &mut Resizer,
@@ -215,9 +247,9 @@ pub(crate) fn resize(
     // The padding of each row counts as pixels, which the cropped view hides again.
     let row = plane.stride / pixel.size();
     let needed = plane.stride * height;
-    let used = needed - plane.stride + width * pixel.size();
-    if row < width || !plane.stride.is_multiple_of(pixel.size()) || plane.data.len() < used {
-        return Err(bug(&"a plane is shorter than the size of its picture"));
+    check(plane, (width, height), pixel)?;
+    if !plane.stride.is_multiple_of(pixel.size()) {
+        return Err(bug(&"a row of a plane ends within a pixel"));
     }
     let data = if plane.data.len() < needed {
         completed.clear();
@@ -321,7 +353,8 @@ mod tests {
     /// Each window of a frame holds what the whole tensor has there.
     #[test]
     fn a_window_is_a_part_of_the_whole() {
-        for (width, height, longest) in [(300, 170, 200), (1000, 563, 640), (640, 480, 640), (97, 211, 160)] {
+        let sizes = [(300, 170, 200), (1000, 563, 640), (640, 480, 640), (97, 211, 160), (960, 540, 320)];
+        for (width, height, longest) in sizes {
             let rgb: Vec<u8> = (0..width * height)
                 .flat_map(|i| [(i % 251) as u8, (i / width % 201) as u8, (i * i % 97) as u8])
                 .collect();

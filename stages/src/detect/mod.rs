@@ -4,6 +4,7 @@
 
 mod letterbox;
 pub mod motion;
+mod shrink;
 mod windows;
 mod yunet;
 
