@@ -164,14 +164,6 @@ fn the_log_says_who_checked_whom_in_and_what_came_of_it() {
     assert_eq!((&stranger[0]["person_id"], &stranger[0]["after"]["kind"]), (&Value::Null, &json!("unknown")));
 }
 
-/// What `/metrics` says of a series at this moment.
-#[track_caller]
-fn metric(site: &Site, series: &str) -> f64 {
-    let text = String::from_utf8(site.get("/metrics").body).unwrap();
-    let value = text.lines().find_map(|line| line.strip_prefix(series));
-    value.unwrap_or_else(|| panic!("no {series} in\n{text}")).trim().parse().unwrap()
-}
-
 #[test]
 fn a_check_in_stands_in_the_log_and_in_the_metrics_like_a_decision_at_a_door() {
     let (room, session) = session();
@@ -181,8 +173,8 @@ fn a_check_in_stands_in_the_log_and_in_the_metrics_like_a_decision_at_a_door() {
         [&line["camera"], &line["room"], &line["kind"], &line["session"], &line["status"], &line["person"]],
         [&json!("check-in"), &json!(room), &json!("recorded"), &json!(session), &json!("present"), &told["person_id"]],
     );
-    assert!(metric(&SITE, "rollcall_attendance_marked_total{camera=\"check-in\",outcome=\"present\"}") >= 1.0);
-    assert!(metric(&SITE, "rollcall_match_decisions_total{camera=\"check-in\",outcome=\"identified\"}") >= 1.0);
+    assert!(SITE.metric("rollcall_attendance_marked_total{camera=\"check-in\",outcome=\"present\"}") >= 1.0);
+    assert!(SITE.metric("rollcall_match_decisions_total{camera=\"check-in\",outcome=\"identified\"}") >= 1.0);
 }
 
 #[test]
@@ -324,7 +316,7 @@ fn a_picture_of_a_picture_marks_nobody() {
     assert_eq!(told["liveness"]["verdict"], "spoof");
     let line = STRICT.wait_for(|line| message(line) == "decided" && line["event"] == told["event_id"]);
     assert_eq!((&line["camera"], &line["kind"]), (&json!("check-in"), &json!("spoof")), "{line}");
-    assert!(metric(&STRICT, "rollcall_liveness_fail_total{camera=\"check-in\"}") >= 1.0);
+    assert!(STRICT.metric("rollcall_liveness_fail_total{camera=\"check-in\"}") >= 1.0);
     let item = STRICT.get(&format!("/api/v1/review/{}", told["event_id"].as_str().unwrap())).expect(200);
     assert_eq!(item["kind"], "spoof");
     let register = STRICT.get(&format!("/api/v1/attendance?session_id={session}")).expect(200);

@@ -37,6 +37,7 @@ mod people;
 pub mod ports;
 pub mod problem;
 mod reports;
+mod requests;
 mod review;
 mod rights;
 mod rooms;
@@ -190,6 +191,7 @@ pub fn router(api: Arc<Api>, metrics: Metrics) -> Router {
     let request_id = HeaderName::from_static(REQUEST_ID_HEADER);
     let cors = guard::cors(&api);
     let metrics = metrics::router(metrics, Arc::clone(&api));
+    let stopwatch = Arc::new(requests::Stopwatch::new(Arc::clone(&api.clock)));
     operations
         .fallback(problem::no_such_path)
         .method_not_allowed_fallback(problem::no_such_method)
@@ -203,6 +205,8 @@ pub fn router(api: Arc<Api>, metrics: Metrics) -> Router {
         .layer(CatchPanicLayer::custom(|_| Problem::internal("a handler panicked").into_response()))
         .layer(cors)
         .layer(from_fn(drain::drain))
+        // Around all that answers by itself: refusals, panics, what takes too long.
+        .layer(from_fn_with_state(stopwatch, requests::measure))
         .layer(from_fn(guard::headers))
         .layer(PropagateRequestIdLayer::new(request_id.clone()))
         .layer(SetRequestIdLayer::new(request_id, MakeRequestUuid))

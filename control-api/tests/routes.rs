@@ -1,6 +1,7 @@
 //! What the routes answer.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::convert::Infallible;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::thread::{self, ThreadId};
@@ -9,6 +10,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
+use futures_util::{FutureExt as _, stream};
 use rollcall_control_api::ports::cameras::{
     CameraProbe, CameraStatus, Cameras, DeviceStreams, FoundDevice, NoPicture, Overlay, Pictures, StreamsAsk,
 };
@@ -313,6 +315,26 @@ async fn whoever_answers_requests_compares_no_faces() {
     ] {
         let response = router.clone().oneshot(keyed(&format!("/api/v1/{path}"), &body)).await.unwrap();
         assert_eq!(response.status(), StatusCode::OK, "{path} {body}");
+    }
+}
+
+#[tokio::test]
+async fn requests_count_also_where_they_fail_and_where_nobody_waits() {
+    let metrics = Metrics::install().unwrap();
+    let (store, router) = served(Part::ready(""), "MIT").await;
+    add_key(&store, &["faces:use"]).await;
+    // Nobody is asked for this here: it panics.
+    let panicking = keyed("/api/v1/faces/detect", &json!({ "image": "eA==" }));
+    let failed = router.clone().oneshot(panicking).await.unwrap();
+    assert_eq!(failed.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    let endless = Body::from_stream(stream::pending::<Result<Vec<u8>, Infallible>>());
+    let login = Request::post("/api/v1/auth/login").header("content-type", "application/json").body(endless).unwrap();
+    assert!(router.oneshot(login).now_or_never().is_none(), "its body never ends");
+    let text = metrics.render();
+    for (route, status) in [("/api/v1/faces/detect", "5xx"), ("/api/v1/auth/login", "gone")] {
+        let labels = format!("method=\"POST\",route=\"{route}\",status=\"{status}\"");
+        let series = format!("rollcall_http_request_duration_seconds_count{{{labels}}} 1");
+        assert!(text.lines().any(|line| line == series), "no {series} in\n{text}");
     }
 }
 

@@ -1,14 +1,15 @@
 //! All metrics, each named once: a name, its unit, its labels, its help text.
 //!
 //! Rules: prefix `rollcall_`, unit as suffix, counters end in `_total`, labels only `camera`, `stage`, `edge`, `reason`,
-//! `outcome`, `task`, `part` and `version`, whose values are configured names or words of our own, so that their number is
-//! bounded.
+//! `outcome`, `task`, `part`, `version`, `method`, `route` and `status`, whose values are configured names or words of
+//! our own, so that their number is bounded.
 //! Whoever records often holds a handle: [`counter`], [`gauge`] and [`histogram`] look names up and allocate.
 //! Handles made before a recorder is installed record nothing for ever: install the recorder first.
 
 mod camera;
 mod handles;
 mod names;
+mod requests;
 mod tally;
 
 use ::metrics::{Counter, Gauge, Histogram, KeyName, Level, Metadata, with_recorder};
@@ -20,6 +21,7 @@ use crate::ids::CameraId;
 pub use camera::CameraMetrics;
 pub use handles::{EdgeMetrics, FaceEngineMetrics, SinkMetrics, StageMetrics};
 pub use names::{CounterName, GaugeName, HistogramName, Label};
+pub use requests::RequestMetrics;
 pub use tally::{CameraTally, camera_tallies};
 
 const METADATA: Metadata<'static> = Metadata::new("rollcall", Level::INFO, None);

@@ -273,6 +273,14 @@ impl Client {
         log["items"].as_array().unwrap().iter().map(entry).collect()
     }
 
+    /// What `/metrics` says of a series at this moment.
+    #[track_caller]
+    pub(crate) fn metric(&self, series: &str) -> f64 {
+        let text = String::from_utf8(self.get("/metrics").body).unwrap();
+        let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        value.unwrap_or_else(|| panic!("no {series} in\n{text}")).parse().unwrap()
+    }
+
     pub(crate) fn post(&self, path: &str, body: &Value) -> Answer {
         self.json("POST", path, &[], body)
     }

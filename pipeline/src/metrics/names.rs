@@ -23,6 +23,12 @@ pub enum Label<'a> {
     Task(&'static str),
     /// Of the daemon, as its health is told.
     Part(&'static str),
+    /// What is done to something in the API.
+    Method(&'static str),
+    /// Which operation of the API, by its path with names in the place of ids.
+    Route(&'a str),
+    /// How the API answered.
+    Status(&'static str),
 }
 
 impl Label<'_> {
@@ -37,19 +43,25 @@ impl Label<'_> {
             Self::Version(_) => "version",
             Self::Task(_) => "task",
             Self::Part(_) => "part",
+            Self::Method(_) => "method",
+            Self::Route(_) => "route",
+            Self::Status(_) => "status",
         }
     }
 
     fn to_label(self) -> ::metrics::Label {
         let value: SharedString = match self {
             Self::Camera(id) => id.as_str().to_owned().into(),
+            Self::Route(path) => path.to_owned().into(),
             Self::Stage(v)
             | Self::Edge(v)
             | Self::Reason(v)
             | Self::Outcome(v)
             | Self::Version(v)
             | Self::Task(v)
-            | Self::Part(v) => v.into(),
+            | Self::Part(v)
+            | Self::Method(v)
+            | Self::Status(v) => v.into(),
         };
         ::metrics::Label::new(self.key(), value)
     }
@@ -156,6 +168,7 @@ names! {
         EndToEnd = "rollcall_event_end_to_end_seconds", Seconds, [], "From the first usable face of a track to the committed row, for events that were written at once: those of the spool may be of another process, whose clock had another zero, and their wait is in rollcall_spool_oldest_seconds.";
         FaceJobDuration = "rollcall_face_job_duration_seconds", Seconds, [], "Time the face engine worked on one picture or clip.";
         DbWrite = "rollcall_db_write_seconds", Seconds, [], "Time to commit one batch of events.";
+        HttpRequestDuration = "rollcall_http_request_duration_seconds", Seconds, ["method", "route", "status"], "Time until a request was answered, until the head of the answer where it goes on, by route (none: no such path), method (other: one that nothing has) and class of status (gone: nobody waited for the answer).";
     }
 }
 
@@ -165,6 +178,8 @@ const WORK_SECONDS: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 
 const LATENCY_SECONDS: &[f64] = &[0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0, 600.0, 3600.0];
 /// From a small picture to a clip of ten seconds.
 const JOB_SECONDS: &[f64] = &[0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+/// From a row that is looked up to the time-out of the API.
+const ANSWER_SECONDS: &[f64] = &[0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 /// Steps of 0.05 where thresholds lie.
 const SIMILARITY: &[f64] = &[0.0, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.8, 0.9, 1.0];
 const PROBABILITY: &[f64] = &[0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0];
@@ -180,6 +195,7 @@ impl HistogramName {
             Self::MatchScore => SIMILARITY,
             Self::EndToEnd => LATENCY_SECONDS,
             Self::FaceJobDuration => JOB_SECONDS,
+            Self::HttpRequestDuration => ANSWER_SECONDS,
         }
     }
 }
