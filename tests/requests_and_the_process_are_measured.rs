@@ -44,3 +44,12 @@ fn requests_count_by_what_was_asked_for_and_how_it_was_answered() {
     assert!(refused.starts_with("HTTP/1.1 405"), "{refused}");
     assert_eq!(counted("other", "/api/v1/sites", "4xx"), 1.0, "nor by methods that nobody has");
 }
+
+#[test]
+fn the_process_says_what_it_takes() {
+    for name in ["process_resident_memory_bytes", "process_open_fds", "process_threads", "process_start_time_seconds"] {
+        assert!(SITE.metric(name) > 0.0, "{name}");
+    }
+    // In whole seconds: none after a start that was quick.
+    assert!(SITE.metric("process_cpu_seconds_total") >= 0.0);
+}

@@ -1,4 +1,5 @@
-//! `/metrics`: everything that `rollcall_pipeline::metrics` names, in the Prometheus text format.
+//! `/metrics`: everything that `rollcall_pipeline::metrics` names, and the process itself under the names that Prometheus
+//! has for every process, in its text format.
 
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_process::Collector;
 use rollcall_pipeline::metrics::{GaugeName, HistogramName, Label, describe_all, gauge};
 
 use crate::state::Api;
@@ -18,7 +20,10 @@ pub struct MetricsError(#[from] metrics_exporter_prometheus::BuildError);
 
 /// The recorder of the process. Cheap to clone.
 #[derive(Clone)]
-pub struct Metrics(PrometheusHandle);
+pub struct Metrics {
+    recorder: PrometheusHandle,
+    process: Collector,
+}
 
 impl std::fmt::Debug for Metrics {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -32,10 +37,11 @@ impl Metrics {
     /// # Errors
     /// When there is one already.
     pub fn install() -> Result<Self, MetricsError> {
-        let handle = builder()?.install_recorder()?;
+        let (recorder, process) = (builder()?.install_recorder()?, Collector::default());
         describe_all();
+        process.describe();
         gauge(GaugeName::BuildInfo, &[Label::Version(env!("CARGO_PKG_VERSION"))]).set(1.0);
-        Ok(Self(handle))
+        Ok(Self { recorder, process })
     }
 
     /// A recorder of its own that nothing records to, for tests.
@@ -43,19 +49,20 @@ impl Metrics {
     /// # Errors
     /// When the buckets are wrong, which a test rules out.
     pub fn detached() -> Result<Self, MetricsError> {
-        Ok(Self(builder()?.build_recorder().handle()))
+        Ok(Self { recorder: builder()?.build_recorder().handle(), process: Collector::default() })
     }
 
     /// The exposition.
     pub fn render(&self) -> String {
+        self.process.collect();
         // Drains the histograms' buffers, which grow otherwise: they are only ever read here.
-        self.0.run_upkeep();
-        self.0.render()
+        self.recorder.run_upkeep();
+        self.recorder.render()
     }
 
     /// To be called every few seconds, so that memory stays bounded when nobody scrapes.
     pub fn upkeep(&self) {
-        self.0.run_upkeep();
+        self.recorder.run_upkeep();
     }
 }
 
