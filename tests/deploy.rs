@@ -88,6 +88,14 @@ fn the_dashboard_asks_for_metrics_that_exist() {
 }
 
 #[test]
+fn the_alert_for_memory_knows_the_limit() {
+    let has = |path: &str, line: &str| assert!(read(path).lines().any(|l| l.trim() == line), "{path} lacks {line}");
+    has("deploy/systemd/rollcall.service", "MemoryMax=2G");
+    has("deploy/docker/compose.yaml", "mem_limit: 2g");
+    assert!(read("deploy/prometheus/alerts.yml").contains("process_resident_memory_bytes > 0.8 * 2 * 1024 ^ 3 "));
+}
+
+#[test]
 fn the_image_installs_what_set_up_installs() {
     let setup = read("scripts/setup.sh");
     let set_up = setup.split_once("PACKAGES=(").and_then(|(_, rest)| rest.split_once(")\n")).expect("a list").0;

@@ -3,6 +3,7 @@
 
 mod kit;
 
+use std::collections::BTreeSet;
 use std::io::{BufReader, Write};
 use std::net::TcpStream;
 use std::sync::LazyLock;
@@ -50,6 +51,17 @@ fn the_process_says_what_it_takes() {
     for name in ["process_resident_memory_bytes", "process_open_fds", "process_threads", "process_start_time_seconds"] {
         assert!(SITE.metric(name) > 0.0, "{name}");
     }
-    // In whole seconds: none after a start that was quick.
-    assert!(SITE.metric("process_cpu_seconds_total") >= 0.0);
+}
+
+#[test]
+fn what_alerts_and_dashboard_ask_of_the_process_is_told() {
+    for file in [include_str!("../deploy/prometheus/alerts.yml"), include_str!("../deploy/grafana/rollcall.json")] {
+        let words = file.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        let asked: BTreeSet<_> = words.filter(|word| word.starts_with("process_")).collect();
+        assert!(asked.len() > 1, "{asked:?}");
+        for name in asked {
+            // Processor time is in whole seconds: none after a start that was quick.
+            assert!(SITE.metric(name) >= 0.0, "{name}");
+        }
+    }
 }
