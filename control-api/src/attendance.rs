@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, NaiveDate, Utc};
 use rollcall_attendance::{AttendanceStatus, Tally, analytics::Streak};
 use rollcall_pipeline::PersonId;
-use rollcall_store::{RegisterFilter, RegisterKey, RegisterRow, Scope};
+use rollcall_store::{RecordRow, RegisterFilter, RegisterKey, RegisterRow, Scope};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -16,6 +15,7 @@ use uuid::Uuid;
 
 use crate::caller::Caller;
 use crate::extract::{Params, PathOf, fits};
+use crate::json::Json;
 use crate::page::{self, Page};
 use crate::problem::{Answer, Problem, Problems};
 use crate::rights::Right;
@@ -347,10 +347,6 @@ async fn of_me(
 async fn history(api: &Api, scope: &Scope, person: PersonId, params: &HistoryParams) -> Answer<Json<HistoryView>> {
     let (limit, after) = (page::limit(params.limit)?, page::after::<RegisterKey>(params.cursor.as_deref())?);
     check_range(params.from, params.to)?;
-    let who = api.store.person(person).await?.ok_or_else(|| Problem::not_found("person"))?;
-    if *scope != Scope::Everywhere && !api.store.is_person_in(scope, person).await? {
-        return Err(Problem::not_found("person"));
-    }
     let filter = RegisterFilter {
         person: Some(person),
         course: params.course_id,
@@ -358,9 +354,12 @@ async fn history(api: &Api, scope: &Scope, person: PersonId, params: &HistoryPar
         to: params.to,
         ..RegisterFilter::default()
     };
-    let figures = PersonFigures::of(&api.store.standing(scope, person, &filter).await?);
+    let record = api.store.record(scope, person, &filter).await?.ok_or_else(|| Problem::not_found("person"))?;
+    if *scope != Scope::Everywhere && !api.store.is_person_in(scope, person).await? {
+        return Err(Problem::not_found("person"));
+    }
     let rows = api.store.register(scope, &filter, after.as_ref(), limit).await?;
     let Page { items, next_cursor } = Page::of(rows, limit, key).map(AttendanceView::from);
-    let external_id = who.external_id;
-    Ok(Json(HistoryView { person_id: person.0, name: who.name, external_id, figures, items, next_cursor }))
+    let (figures, RecordRow { name, external_id, .. }) = (PersonFigures::of(&record.standing), record);
+    Ok(Json(HistoryView { person_id: person.0, name, external_id, figures, items, next_cursor }))
 }

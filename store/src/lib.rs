@@ -99,7 +99,9 @@ pub use people_import::{ImportError, Imported, ImportedPerson, MAX_ATTRIBUTES, M
 pub use places::{PlaceChanges, PlaceEnrolment, PlaceRoom, PlaceSession, Places};
 pub use planning::{FileRoom, Origin, PlanChange, PlannedEntry, PlannedSession, Planning};
 pub use record::{CandidateRecord, EventRecord, MarkRecord, RECORD_VERSION, Scores, SessionRecord};
-pub use register::{BoardCount, BoardPerson, FindingRow, OriginalMark, RegisterFilter, RegisterKey, RegisterRow};
+pub use register::{
+    BoardCount, BoardPerson, FindingRow, OriginalMark, RecordRow, RegisterFilter, RegisterKey, RegisterRow,
+};
 pub use review::{ReviewFilter, ReviewItem, ReviewKey, ReviewRow};
 pub use rooms::Room;
 pub use scope::Scope;

@@ -67,6 +67,18 @@ row! {
 }
 
 row! {
+    /// Whose record it is, and how their sessions count.
+    pub struct RecordRow {
+        /// Their name.
+        pub name: String,
+        /// Their number in another system.
+        pub external_id: Option<String>,
+        /// The first letter of each status, in the order in which the sessions were held.
+        pub standing: String,
+    }
+}
+
+row! {
     /// Who is in a session of the board.
     pub struct BoardPerson {
         /// In which session.
@@ -274,22 +286,24 @@ impl Store {
         Ok(self.register(scope, &filter, None, 1).await?.into_iter().next())
     }
 
-    /// How a person's sessions count, in the order in which they were held: the first letter of each status.
+    /// How a person's sessions count; `None` where there is no such person.
     ///
     /// # Errors
     /// When the database is away.
-    pub async fn standing(
+    pub async fn record(
         &self,
         scope: &Scope,
         person: PersonId,
         filter: &RegisterFilter,
-    ) -> Result<String, StoreError> {
+    ) -> Result<Option<RecordRow>, StoreError> {
         let filter = RegisterFilter { person: Some(person), ..filter.clone() };
         let mut q = QueryBuilder::new(
-            "select coalesce(string_agg(left(g.status, 1), '' order by g.starts_at, g.session_id), '') from register g",
+            "select name, external_id, (
+                 select coalesce(string_agg(left(g.status, 1), '' order by g.starts_at, g.session_id), '') from register g",
         );
         filter.push(&mut q, scope, None);
-        Ok(q.build_query_scalar().fetch_one(&self.pool).await?)
+        q.push(") as standing from people where id = ").push_bind(person.0);
+        one(q.build().fetch_optional(&self.pool).await?, RecordRow::read)
     }
 
     /// Who is in these sessions, by name, at most `limit` of each and one more.

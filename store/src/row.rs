@@ -12,7 +12,8 @@ macro_rules! row {
 
         impl $name {
             pub(crate) fn read(row: &sqlx::postgres::PgRow) -> Result<Self, sqlx::Error> {
-                Ok(Self { $($field: sqlx::Row::try_get(row, stringify!($field))?,)* })
+                let mut columns = $crate::row::Columns::of(row);
+                Ok(Self { $($field: columns.next(stringify!($field))?,)* })
             }
         }
     };
@@ -20,9 +21,32 @@ macro_rules! row {
 
 pub(crate) use row;
 
-use sqlx::postgres::PgRow;
+use sqlx::postgres::{PgRow, Postgres};
+use sqlx::{Column as _, Decode, Row as _, Type};
 
 use crate::StoreError;
+
+/// The columns of a row, by name. Most queries have them in the order of the fields: a name is looked up only where it is not
+/// found in its place, since that takes as long as to read the value.
+pub(crate) struct Columns<'r> {
+    row: &'r PgRow,
+    place: usize,
+}
+
+impl<'r> Columns<'r> {
+    pub(crate) fn of(row: &'r PgRow) -> Self {
+        Self { row, place: 0 }
+    }
+
+    pub(crate) fn next<T: Decode<'r, Postgres> + Type<Postgres>>(&mut self, name: &str) -> Result<T, sqlx::Error> {
+        let place = self.place;
+        self.place += 1;
+        match self.row.columns().get(place) {
+            Some(column) if column.name() == name => self.row.try_get(place),
+            _ => self.row.try_get(name),
+        }
+    }
+}
 
 /// Reads all rows of an answer.
 pub(crate) fn all<T>(rows: &[PgRow], read: impl Fn(&PgRow) -> Result<T, sqlx::Error>) -> Result<Vec<T>, StoreError> {

@@ -153,8 +153,10 @@ async fn pages_hold_every_row_once_and_statuses_add_up() {
         rows.iter().map(|row| row.local_date).collect::<BTreeSet<_>>(),
         BTreeSet::from([day, day.succ_opt().unwrap()])
     );
-    let standing = store.standing(&Scope::Everywhere, PersonId(people[0]), &RegisterFilter::default()).await.unwrap();
-    assert_eq!(standing.len(), 10, "{standing}");
+    let record = store.record(&Scope::Everywhere, PersonId(people[0]), &RegisterFilter::default()).await.unwrap();
+    assert_eq!(record.as_ref().map(|record| record.standing.len()), Some(10), "{record:?}");
+    let nobody = store.record(&Scope::Everywhere, PersonId(Uuid::nil()), &RegisterFilter::default()).await.unwrap();
+    assert_eq!(nobody, None);
 }
 
 #[tokio::test]
