@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::header::{COOKIE, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -21,6 +20,7 @@ use uuid::Uuid;
 use crate::accounts::{AccountView, MAX_LOGIN, check_login};
 use crate::caller::{Caller, Visitor, digest};
 use crate::extract::Body;
+use crate::json::Json;
 use crate::passwords::{MAX_PASSWORD, check_password};
 use crate::problem::{Answer, Problem, Problems};
 use crate::rights::{Right, Role};

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -15,6 +14,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::caller::Caller;
+use crate::json::Json;
 use crate::ports::faces::{CheckIn, CheckInOutcome, CheckedIn, LivenessView, MAX_PICTURE_BYTES, Shown};
 use crate::problem::{Answer, FieldError, Problem, Problems};
 use crate::rights::Right;

@@ -2,7 +2,6 @@
 
 use std::error::Error as _;
 
-use axum::Json;
 use axum::extract::path::ErrorKind;
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
@@ -13,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_path_to_error::Segment;
 
+use crate::json::Json;
 use crate::problem::{FieldError, Problem};
 
 /// A JSON body. The types that are read must have `deny_unknown_fields`.

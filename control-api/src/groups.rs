@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
@@ -16,6 +15,7 @@ use uuid::Uuid;
 
 use crate::caller::Caller;
 use crate::extract::{Body, Created, IfMatch, Params, PathOf, Versioned};
+use crate::json::Json;
 use crate::page::{self, Page};
 use crate::people::{MAX_GROUPS, PersonView, no_person};
 use crate::problem::{Answer, FieldError, Problem, Problems};

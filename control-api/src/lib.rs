@@ -26,6 +26,7 @@ mod guard;
 mod health;
 mod holders;
 mod idempotency;
+mod json;
 mod keys;
 mod limits;
 mod live;

@@ -1,6 +1,5 @@
 //! What goes wrong, as RFC 9457 problem details. The only form in which the API says no.
 
-use axum::Json;
 use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -8,6 +7,8 @@ use rollcall_pipeline::ErrorClass;
 use rollcall_store::StoreError;
 use serde::Serialize;
 use utoipa::ToSchema;
+
+use crate::json::Json;
 
 /// Media type of every error.
 pub const CONTENT_TYPE: &str = "application/problem+json";

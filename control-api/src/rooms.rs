@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use rollcall_store::{MAIN_SITE, Room};
@@ -13,6 +12,7 @@ use utoipa_axum::routes;
 
 use crate::caller::Caller;
 use crate::extract::{Body, Created, IfMatch, Params, PathOf, Versioned, fits, present};
+use crate::json::Json;
 use crate::page::{self, MAX_LIMIT, Page};
 use crate::problem::{Answer, Problem, Problems};
 use crate::rights::Right;

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use rollcall_pipeline::PersonId;
@@ -15,6 +14,7 @@ use uuid::Uuid;
 
 use crate::caller::Caller;
 use crate::extract::{Params, PathOf};
+use crate::json::Json;
 use crate::page::{self, Page};
 use crate::problem::{Answer, Problem, Problems};
 use crate::rights::Right;

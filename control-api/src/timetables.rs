@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{Datelike, NaiveDate, NaiveTime};
@@ -16,6 +15,7 @@ use uuid::Uuid;
 use crate::caller::Caller;
 use crate::courses::not_archived;
 use crate::extract::{Body, Created, IfMatch, Params, PathOf, Versioned, present};
+use crate::json::Json;
 use crate::page::{self, Page};
 use crate::problem::{Answer, FieldError, Problem, Problems};
 use crate::rights::Right;

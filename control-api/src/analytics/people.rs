@@ -4,7 +4,6 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use rollcall_attendance::analytics::{Badge, Ranked, Standing, badges as earned, leaderboard as board};
 use rollcall_pipeline::PersonId;
@@ -16,6 +15,7 @@ use uuid::Uuid;
 use crate::caller::Caller;
 use crate::extract::Params;
 use crate::figures::{TallyView, figures_params, of_everybody};
+use crate::json::Json;
 use crate::page::{self, Page};
 use crate::problem::{Answer, FieldError, Problem, Problems};
 use crate::rights::Right;

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use chrono::NaiveDate;
 use rollcall_store::QualityRow;
@@ -13,6 +12,7 @@ use super::PeriodView;
 use crate::caller::Caller;
 use crate::extract::Params;
 use crate::figures::{Part, figures_params, of_everybody};
+use crate::json::Json;
 use crate::problem::{Answer, FieldError, Problem, Problems};
 use crate::rights::Right;
 use crate::state::Api;

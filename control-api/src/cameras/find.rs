@@ -4,7 +4,6 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -16,6 +15,7 @@ use super::look::note;
 use super::settings::NewCredentials;
 use crate::caller::Caller;
 use crate::extract::{Body, Params};
+use crate::json::Json;
 use crate::ports::cameras::{DeviceStreams, FoundDevice, StreamsAsk};
 use crate::problem::{Answer, FieldError, Problem, Problems};
 use crate::rights::Right;

@@ -6,7 +6,6 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
 use axum::body::{Body as HttpBody, Bytes};
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
@@ -30,6 +29,7 @@ use super::{file_camera, missing};
 use crate::caller::Caller;
 use crate::extract::{Body, Params, PathOf};
 use crate::guard::{CAPTURED_AT, RESOURCE_POLICY};
+use crate::json::Json;
 use crate::ports::cameras::{CameraProbe, NoPicture, Overlay, Picture, Pictures};
 use crate::problem::{Answer, FieldError, Problem, Problems};
 use crate::rights::Right;

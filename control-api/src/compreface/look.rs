@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use rollcall_pipeline::Embedding;
 use serde::{Deserialize, Serialize};
@@ -15,6 +14,7 @@ use uuid::Uuid;
 
 use super::failure::{Client, Failure, Failures, Reply, code};
 use crate::extract::{Params, PathOf};
+use crate::json::Json;
 use crate::ports::faces::{FaceView, Likeness, MAX_FACES, MAX_PICTURE_BYTES};
 use crate::problem::Problem;
 use crate::rights::Right;

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::StatusCode;
 use axum::routing::get;
@@ -17,6 +16,7 @@ use uuid::Uuid;
 use super::failure::{Client, Failure, Failures, Reply, code};
 use super::look::{FileForm, picture};
 use crate::extract::{Body, ListBody, Params, PathOf};
+use crate::json::Json;
 use crate::people::enrol::licence;
 use crate::ports::faces::{self, EnrolAsk, MAX_PICTURE_BYTES, PictureOutcome};
 use crate::problem::Problem;

@@ -8,7 +8,6 @@ mod search;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use rollcall_pipeline::Embedding;
 use serde::{Deserialize, Serialize};
@@ -19,6 +18,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::caller::Caller;
+use crate::json::Json;
 use crate::ports::faces::{
     Certainty, FaceView, FacesTrouble, Likeness, MAX_FACES, MAX_PICTURE_BYTES, MAX_PICTURES, PictureReport,
 };

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, TimeDelta, Utc};
 use rollcall_pipeline::PersonId;
@@ -16,6 +15,7 @@ use uuid::Uuid;
 use super::{no_person, visible};
 use crate::caller::Caller;
 use crate::extract::{Body, Created, Params, PathOf};
+use crate::json::Json;
 use crate::page::{self, Page};
 use crate::problem::{Answer, Problem, Problems};
 use crate::rights::Right;

@@ -4,7 +4,6 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -18,6 +17,7 @@ use super::{no_person, visible};
 use crate::caller::Caller;
 use crate::cameras::file_camera;
 use crate::extract::{Body, PathOf};
+use crate::json::Json;
 use crate::ports::faces::{DecideAsk, EnrolAsk, LiveShot, MAX_PICTURE_BYTES, NotTheirs, PictureOutcome, PictureReport};
 use crate::problem::{Answer, CONTENT_TYPE, Problem, Problems};
 use crate::rights::Right;

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::body::to_bytes;
 use axum::extract::{Request, State};
 use axum::http::header;
@@ -15,6 +14,7 @@ use utoipa_axum::routes;
 use super::table::{self, Table};
 use crate::caller::Caller;
 use crate::extract::{Params, too_large, unsupported};
+use crate::json::Json;
 use crate::problem::{Answer, FieldError, Problem, Problems};
 use crate::rights::Right;
 use crate::state::Api;

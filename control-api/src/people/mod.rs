@@ -10,7 +10,6 @@ mod templates;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
@@ -24,6 +23,7 @@ use uuid::Uuid;
 
 use crate::caller::Caller;
 use crate::extract::{Body, Created, IfMatch, Params, PathOf, Versioned, present};
+use crate::json::Json;
 use crate::page::{self, Page};
 use crate::ports::faces::GalleryView;
 use crate::problem::{Answer, FieldError, Problem, Problems};

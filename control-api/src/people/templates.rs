@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
@@ -18,6 +17,7 @@ use uuid::Uuid;
 use super::{enrol, no_person, visible};
 use crate::caller::Caller;
 use crate::extract::{Params, PathOf};
+use crate::json::Json;
 use crate::page::{self, Page};
 use crate::ports::faces::GateView;
 use crate::problem::{Answer, Problem, Problems};

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use chrono::TimeDelta;
 use rollcall_pipeline::{EventId, PersonId, RoomId};
@@ -15,6 +14,7 @@ use super::{ReviewView, candidates, no_item, shown};
 use crate::attendance::AttendanceView;
 use crate::caller::Caller;
 use crate::extract::{Body, PathOf};
+use crate::json::Json;
 use crate::problem::{Answer, Problem, Problems};
 use crate::rights::Right;
 use crate::seconds;

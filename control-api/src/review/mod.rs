@@ -5,7 +5,6 @@ mod decide;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -20,6 +19,7 @@ use uuid::Uuid;
 
 use crate::caller::Caller;
 use crate::extract::{Params, PathOf, Versioned, fits};
+use crate::json::Json;
 use crate::page::{self, Page};
 use crate::problem::{Answer, Problem, Problems};
 use crate::rights::Right;

@@ -6,7 +6,6 @@ mod view;
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, NaiveDate, Utc};
 use rollcall_store::{Change, SessionDetail, SessionFilter};
@@ -18,6 +17,7 @@ use uuid::Uuid;
 
 use crate::caller::Caller;
 use crate::extract::{Params, PathOf, Versioned, fits};
+use crate::json::Json;
 use crate::page::{self, Page};
 use crate::problem::{Answer, Problem, Problems};
 use crate::rights::Right;

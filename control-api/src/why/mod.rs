@@ -4,7 +4,6 @@ mod facts;
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, TimeDelta, Utc};
 use rollcall_pipeline::PersonId;
@@ -18,6 +17,7 @@ use uuid::Uuid;
 
 use crate::caller::Caller;
 use crate::extract::Params;
+use crate::json::Json;
 use crate::problem::{Answer, FieldError, Problem, Problems};
 use crate::rights::Right;
 use crate::seconds;
