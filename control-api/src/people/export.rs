@@ -21,8 +21,10 @@ use crate::problem::{Answer, Problems};
 use crate::rights::Right;
 use crate::state::Api;
 
-/// People of one query.
+/// People of one query, at most.
 const PAGE: u32 = 500;
+/// Cells that are made at once, about: each person has one for each attribute that anybody has.
+const CELLS: usize = 500_000;
 
 /// Which people: all of them in one answer.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
@@ -95,7 +97,9 @@ impl Rows {
     }
 
     async fn page(&mut self) -> Result<Vec<PersonDetail>, StoreError> {
-        let people = self.store.people_in(&self.scope, &self.filter, self.after.as_ref(), PAGE).await?;
+        let at_once = CELLS / self.attributes.len().max(1);
+        let limit = u32::try_from(at_once).unwrap_or(PAGE).clamp(1, PAGE);
+        let people = self.store.people_in(&self.scope, &self.filter, self.after.as_ref(), limit).await?;
         self.after = people.last().map(|person| (person.name.clone(), person.id));
         Ok(people)
     }

@@ -13,6 +13,8 @@ use super::{MAX_ATTRIBUTE, MAX_GROUPS, check_attribute_name};
 
 /// Lines of people, at most.
 pub(super) const MAX_LINES: u64 = 100_000;
+/// Columns, at most: each costs memory in each line, and each may be an attribute that somebody has.
+const MAX_COLUMNS: usize = 10_000;
 /// Mistakes that are told, at most.
 pub(super) const MAX_TOLD: usize = 1_000;
 /// Between the groups of a person.
@@ -103,6 +105,9 @@ fn line_of(bytes: &[u8], from: &Position) -> u64 {
 }
 
 fn columns(record: &ByteRecord) -> Result<Vec<Column>, Vec<FieldError>> {
+    if record.len() > MAX_COLUMNS {
+        return Err(vec![mistake(1, "", format!("at most {MAX_COLUMNS} columns"))]);
+    }
     let mut told = Told::default();
     let (mut columns, mut seen) = (Vec::new(), BTreeSet::new());
     for name in record {
