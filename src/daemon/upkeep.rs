@@ -13,6 +13,8 @@ use rollcall_store::{Retention, Store};
 const EVERY: Duration = Duration::from_secs(6 * 3600);
 /// How long live views may go on where they stopped.
 const FEED_KEPT: TimeDelta = TimeDelta::hours(24);
+/// Days for which it is known who failed to log in, at most; as of logins that have ended.
+const FAILED_LOGINS_KEPT: u32 = 90;
 
 /// For ever.
 pub(super) async fn run(store: Store, sink: SinkMonitor, clock: Arc<dyn Clock>, keep: RetentionConfig) {
@@ -28,6 +30,7 @@ pub(super) async fn run(store: Store, sink: SinkMonitor, clock: Arc<dyn Clock>, 
             reviews_from: from(keep.events_days),
             crops_from: from(keep.crops_days),
             audit_from: from(keep.audit_days),
+            failed_logins_from: from(Some(FAILED_LOGINS_KEPT)),
         };
         match store.apply_retention(&retention).await {
             Ok(0) => {}

@@ -1,6 +1,7 @@
 //! Monthly partitions of marks and events: made ahead, dropped when too old. And whatever else is too old.
 
 use chrono::NaiveDate;
+use sqlx::{Postgres, Transaction};
 
 use crate::feed::hold_feed;
 use crate::{Actor, Entry, Store, StoreError};
@@ -22,6 +23,8 @@ pub struct Retention {
     pub reviews_from: Option<NaiveDate>,
     /// The audit log.
     pub audit_from: Option<NaiveDate>,
+    /// Failed logins in the audit log: strangers write them, as many as they like.
+    pub failed_logins_from: Option<NaiveDate>,
 }
 
 impl Store {
@@ -44,24 +47,37 @@ impl Store {
     /// When the database is away, or does not forget something; everything else is forgotten all the same.
     pub async fn apply_retention(&self, retention: &Retention) -> Result<i32, StoreError> {
         let events = self.forget_events(retention.events_from).await;
+        let minutes = self.forget_minutes(retention.events_from).await;
         let crops = self.forget_crops(retention.crops_from).await;
         let reviews = self.forget_reviews(retention.reviews_from).await;
-        let audit = self.forget_audit(retention.audit_from).await;
-        crops.and(reviews).and(audit).and(events)
+        let audit = self.forget_audit(retention.audit_from, None).await;
+        let failed = self.forget_audit(retention.failed_logins_from, Some("login.failed")).await;
+        minutes.and(crops).and(reviews).and(audit).and(failed).and(events)
     }
 
     async fn forget_events(&self, from: Option<NaiveDate>) -> Result<i32, StoreError> {
         let Some(from) = from else { return Ok(0) };
+        let mut tx = self.begin_long().await?;
         let dropped = sqlx::query_scalar("select drop_partitions('events', 'captured_at', $1)")
             .bind(from)
-            .fetch_one(&self.pool)
+            .fetch_one(&mut *tx)
             .await?;
-        let mut tx = self.pool.begin().await?;
-        // Nobody waits for it, and there may be many.
-        sqlx::query("set local statement_timeout = 0").execute(&mut *tx).await?;
-        sqlx::query("delete from camera_minutes where minute < $1").bind(from).execute(&mut *tx).await?;
         tx.commit().await?;
         Ok(dropped)
+    }
+
+    async fn forget_minutes(&self, from: Option<NaiveDate>) -> Result<(), StoreError> {
+        let Some(from) = from else { return Ok(()) };
+        let mut tx = self.begin_long().await?;
+        sqlx::query("delete from camera_minutes where minute < $1").bind(from).execute(&mut *tx).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// For what nobody waits for and may be much.
+    async fn begin_long(&self) -> Result<Transaction<'_, Postgres>, StoreError> {
+        let mut tx = self.pool.begin().await?;
+        sqlx::query("set local statement_timeout = 0").execute(&mut *tx).await?;
+        Ok(tx)
     }
 
     async fn forget_crops(&self, from: Option<NaiveDate>) -> Result<(), StoreError> {
@@ -104,24 +120,23 @@ impl Store {
         }
     }
 
-    /// Forgets what was done before a day, and writes down that it did. This alone may delete from the audit log.
-    async fn forget_audit(&self, from: Option<NaiveDate>) -> Result<(), StoreError> {
+    /// Forgets what was done before a day, or one kind of it, and writes down that it did. This alone may delete from the
+    /// audit log.
+    async fn forget_audit(&self, from: Option<NaiveDate>, action: Option<&str>) -> Result<(), StoreError> {
         let Some(from) = from else { return Ok(()) };
         let mut change = self.change(Actor::system("retention")).await?;
         // Until the end of this transaction, and in no other. Nobody waits for it, however much there is.
         sqlx::query("select set_config('rollcall.retention', 'on', true), set_config('statement_timeout', '0', true)")
             .execute(change.connection())
             .await?;
-        let gone = sqlx::query("delete from audit_log where at < $1::date at time zone 'UTC'")
-            .bind(from)
-            .execute(change.connection())
-            .await?
-            .rows_affected();
+        let old = "delete from audit_log where at < $1::date at time zone 'UTC' and ($2::text is null or action = $2)";
+        let gone = sqlx::query(old).bind(from).bind(action).execute(change.connection()).await?.rows_affected();
         sqlx::query("select set_config('rollcall.retention', 'off', true)").execute(change.connection()).await?;
         if gone == 0 {
             return Ok(());
         }
-        let (object_id, after) = (from.to_string(), Some(serde_json::json!({ "entries": gone, "before": from })));
+        let (object_id, after) =
+            (from.to_string(), Some(serde_json::json!({ "entries": gone, "before": from, "of": action })));
         change
             .audit(Entry { action: "audit.forget", object_kind: "audit", object_id, after, ..Entry::default() })
             .await?;

@@ -47,7 +47,7 @@ async fn only_retention_forgets_what_was_done_and_says_so() {
     store.apply_retention(&keep).await.unwrap();
     let told = actions().await;
     assert_eq!(told.len(), 3, "{told:?}");
-    let forgot = serde_json::json!({ "entries": 1, "before": "2024-03-02" });
+    let forgot = serde_json::json!({ "entries": 1, "before": "2024-03-02", "of": null });
     assert_eq!(told[0], ("audit.forget".to_owned(), Some(forgot)));
     store.apply_retention(&keep).await.unwrap();
     assert_eq!(actions().await.len(), 3, "nothing to forget, nothing to say");
@@ -56,6 +56,21 @@ async fn only_retention_forgets_what_was_done_and_says_so() {
         let refused = sqlx::query("delete from audit_log").execute(&mut connection).await.unwrap_err();
         assert!(refused.to_string().contains("append-only"), "{refused}");
     }
+}
+
+#[tokio::test]
+async fn who_failed_to_log_in_is_forgotten_sooner() {
+    let store = store().await;
+    let mut connection = current_database(&store).await.connect().await.unwrap();
+    for action in ["login.failed", "room.update"] {
+        let sql = "insert into audit_log (at, actor_kind, actor_name, action, object_kind, object_id)
+                   values ('2024-03-01T00:00:00Z', 'system', 'test', $1, 'room', 'hall')";
+        sqlx::query(sql).bind(action).execute(&mut connection).await.unwrap();
+    }
+    let keep = Retention { failed_logins_from: NaiveDate::from_ymd_opt(2024, 3, 2), ..Retention::default() };
+    store.apply_retention(&keep).await.unwrap();
+    let rows = store.audit_log(&AuditFilter::default(), None, 10).await.unwrap();
+    assert_eq!(rows.iter().map(|row| row.action.as_str()).collect::<Vec<_>>(), ["audit.forget", "room.update"]);
 }
 
 #[tokio::test]

@@ -60,7 +60,7 @@ async fn what_cannot_be_forgotten_keeps_nothing_else() {
     .execute(&mut db)
     .await
     .unwrap();
-    let all = Retention { events_from: TODAY, crops_from: TODAY, reviews_from: TODAY, audit_from: TODAY };
+    let all = Retention { events_from: TODAY, crops_from: TODAY, reviews_from: TODAY, ..Retention::default() };
     store.apply_retention(&all).await.unwrap_err();
     assert_eq!(count(&mut db, "select count(*) from review_items").await, 0);
 }
