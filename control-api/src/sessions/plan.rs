@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
-use rollcall_store::{Room, SessionDetail};
+use rollcall_store::{Room, Scope, SessionDetail};
 use serde::Deserialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -184,7 +184,7 @@ pub(super) async fn create(
             Some(course) if room.as_ref().is_some_and(|room| room.site_id != course.site_id) => {
                 checks.add("/course_id", "is a course of another site than the room");
             }
-            Some(course) => not_archived(&course)?,
+            Some(_) => {}
         }
     }
     checks.done()?;
@@ -221,6 +221,11 @@ pub(super) async fn create(
         attended: 0,
     };
     let mut change = api.store.change(caller.actor()).await?;
+    if let Some(id) = session.course_id {
+        // Looked for above, by whoever may see it; archived meanwhile, maybe.
+        let course = change.lock_course(&Scope::Everywhere, id).await?.ok_or_else(|| Problem::not_found("course"))?;
+        not_archived(&course)?;
+    }
     let session = change.add_session(&session, &new.people).await?;
     change.commit().await?;
     Ok(Created {
