@@ -276,8 +276,9 @@ fn what_a_reviewer_decided_to_be_somebody_is_listed_as_theirs() {
     ];
     assert_eq!(told, wished);
     let page = SITE.get(&format!("/api/v1/people/{ben}/sightings")).expect(200);
-    let ids: Vec<_> = page["items"].as_array().unwrap().iter().map(|item| &item["event_id"]).collect();
-    assert_eq!(ids, [&json!(of_ben.id)], "what the camera said stays");
+    let rows: Vec<_> =
+        page["items"].as_array().unwrap().iter().map(|item| (&item["event_id"], &item["review"])).collect();
+    assert_eq!(rows, [(&json!(of_ben.id), &json!("rejected"))], "what the camera said stays, and what was made of it");
 }
 
 #[test]

@@ -46,7 +46,8 @@ pub(crate) struct SightingView {
     pub session_id: Option<Uuid>,
     /// The mark that it made, or would have made if there were none: `present`, `late`, `off_roster` or `off_schedule`.
     pub mark_status: Option<String>,
-    /// `confirmed` or `assigned` where a reviewer decided that it was them; null where none did.
+    /// `confirmed` or `assigned` where a reviewer decided that it was them, `rejected` where one decided that it was not; null
+    /// where none decided.
     pub review: Option<String>,
 }
 

@@ -32,7 +32,7 @@ row! {
         pub session_id: Option<Uuid>,
         /// The mark that it made, or would have made.
         pub mark_status: Option<String>,
-        /// `confirmed` or `assigned` by a reviewer; null where none decided that it was them.
+        /// `confirmed` or `assigned` by a reviewer; `rejected` where one decided that it was not them; null where none decided.
         pub review: Option<String>,
     }
 }
@@ -58,9 +58,10 @@ const SIGHTING: &str =
          else (select (c->>'similarity')::real from jsonb_array_elements(e.candidates) c
                where c->>'person' = $1::uuid::text limit 1) end as similarity,
     e.liveness, case when e.person_id = $1 then e.session_id end as session_id,
-    case when e.person_id = $1 then e.mark_status end as mark_status, i.status as review
+    case when e.person_id = $1 then e.mark_status end as mark_status,
+    case when i.person_id = $1 then i.status when i.status in ('confirmed', 'assigned', 'rejected') then 'rejected' end as review
     from seen s join events e on e.id = s.id and e.captured_at = s.captured_at
-    left join review_items i on i.event_id = e.id and i.person_id = $1 order by e.captured_at desc, e.id";
+    left join review_items i on i.event_id = e.id order by e.captured_at desc, e.id";
 
 impl SightingFilter {
     /// The conditions that events and review items have in common.
