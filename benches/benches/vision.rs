@@ -7,7 +7,7 @@ use std::time::Duration;
 use criterion::{BatchSize, BenchmarkId, Criterion};
 use ndarray::Array4;
 use rollcall_benches::{Numbers, face, models, picture};
-use rollcall_models::{FaceMesh, FrLiveness, Models, SFace, YuNet};
+use rollcall_models::{FaceMesh, FrLiveness, Models, Provider, SFace, YuNet};
 use rollcall_pipeline::ports::{Embedder, LivenessModel};
 use rollcall_pipeline::{
     Attention, CameraId, CameraTuning, Detection, Epoch, FaceChip, Frame, FrameTime, Image, MediaTime, MonoTime,
@@ -140,12 +140,15 @@ fn chips(criterion: &mut Criterion, models: &Models) {
     criterion.bench_function("chip/quality", |bench| bench.iter(|| chip::quality(black_box(&face), &aligned)));
 
     let chip = FaceChip { aligned, context: vec![chip::context(&view, &face.bbox, &crop)] };
-    let mut sface = SFaceEmbedder::new(SFace::load(models, 1).expect(LOADED));
-    for faces in [1, 8] {
-        let chips = vec![&chip; faces];
-        criterion.bench_function(&format!("sface/{faces} faces"), |bench| {
-            bench.iter(|| sface.embed(&chips).expect(RUNS));
-        });
+    for (name, int8) in [("sface", false), ("sface in 8 bits", true)] {
+        let models = models.clone().with_provider(Provider::Cpu { int8 });
+        let mut sface = SFaceEmbedder::new(SFace::load(&models, 1).expect(LOADED));
+        for faces in [1, 8] {
+            let chips = vec![&chip; faces];
+            criterion.bench_function(&format!("{name}/{faces} faces"), |bench| {
+                bench.iter(|| sface.embed(&chips).expect(RUNS));
+            });
+        }
     }
     criterion.bench_function("fr_liveness/1 face", |bench| bench.iter(|| liveness.score(&[&chip]).expect(RUNS)));
     let mut mesh = MeshEyes::new(FaceMesh::load(models, 1).expect(LOADED));

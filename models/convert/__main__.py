@@ -64,7 +64,8 @@ def artefacts(manifest: dict, media: bool) -> list[dict]:
         raise SetupError(f"no pinned onnxruntime for {machine}; models/manifest.toml has {sorted(manifest['runtime']['builds'])}")
     runtime = manifest["runtime"] | manifest["runtime"]["builds"][machine]
     found = [runtime | {"member_sha256": runtime["sha256"]}]
-    found += [m for m in manifest["models"] if "archive" in m]
+    models = [m for m in manifest["models"] if "archive" in m]
+    found += models + [m | m["int8"] for m in models if "int8" in m]
     if media:
         for group in manifest["media"]:
             for name, digest in group["files"].items():
@@ -101,12 +102,13 @@ def convert(content: bytes, steps: list[str]) -> bytes:
     # Imported here so that a set-up with nothing to convert does not load onnx.
     import onnx
 
-    from . import dequantize, prelu, shapes, tflite
+    from . import dequantize, prelu, quantize, shapes, tflite
 
     rewrites: dict[str, Callable[[onnx.ModelProto], onnx.ModelProto]] = {
         "fold_dequantize": dequantize.fold_dequantize,
         "free_batch": shapes.free_batch,
         "free_height_width": shapes.free_height_width,
+        "quantize_chain": quantize.quantize_chain,
         "rewrite_prelu": prelu.rewrite_prelu,
     }
     if steps[0] == "face_mesh_to_onnx":

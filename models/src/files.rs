@@ -67,7 +67,7 @@ impl FileReport {
 /// [`ModelError::UnsupportedMachine`]; the state of each file is data, not an error.
 pub fn inventory(manifest: &Manifest, dir: &Path, operator_dir: &Path) -> Result<Vec<FileReport>, ModelError> {
     let runtime = manifest.runtime()?;
-    let models = manifest.models().iter().map(crate::ModelEntry::pinned);
+    let models = manifest.models().iter().flat_map(crate::ModelEntry::all_pinned);
     let all = std::iter::once(runtime).chain(models);
     Ok(all.map(|pinned| report(pinned, dir, operator_dir)).collect())
 }

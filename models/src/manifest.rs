@@ -55,6 +55,8 @@ pub struct ModelEntry {
     pub crop_scale: Option<f32>,
     /// Index of the class `live`, for liveness networks.
     pub live_index: Option<usize>,
+    /// The same weights in 8 bits, for processors that are fast at that.
+    pub int8: Option<Int8>,
     source: Option<Source>,
     #[serde(rename = "archive")]
     _archive: Option<String>,
@@ -63,6 +65,18 @@ pub struct ModelEntry {
     #[serde(rename = "member_sha256")]
     _member_sha256: Option<String>,
     #[serde(default, rename = "steps")]
+    _steps: Vec<String>,
+}
+
+/// The file of a network in 8 bits; its input and outputs are those of the network.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Int8 {
+    /// File name below the model directory.
+    pub file: String,
+    /// Pinned sha256 of that file, lower-case hexadecimal.
+    pub sha256: String,
+    #[serde(rename = "steps")]
     _steps: Vec<String>,
 }
 
@@ -229,8 +243,9 @@ impl Manifest {
     fn files(&self) -> impl Iterator<Item = (&str, &str)> {
         let runtime = self.runtime.builds.values().map(|b| (self.runtime.file.as_str(), b.sha256.as_str()));
         let models = self.models.iter().map(|m| (m.file.as_str(), m.sha256.as_str()));
+        let int8 = self.models.iter().filter_map(|m| m.int8.as_ref()).map(|i| (i.file.as_str(), i.sha256.as_str()));
         let media = self.media.iter().flat_map(|m| &m.files).map(|(f, s)| (f.as_str(), s.as_str()));
-        runtime.chain(models).chain(media)
+        runtime.chain(models).chain(int8).chain(media)
     }
 }
 
@@ -238,6 +253,18 @@ impl ModelEntry {
     /// Tells whether an operator supplies the file, because no registry has it.
     pub fn is_operator_supplied(&self) -> bool {
         self.source == Some(Source::File)
+    }
+
+    /// All files of it.
+    pub(crate) fn all_pinned(&self) -> impl Iterator<Item = Pinned> {
+        let int8 = self.int8.as_ref().map(|int8| Pinned {
+            id: format!("{}-int8", self.id),
+            job: format!("{}, in 8 bits", self.job),
+            file: int8.file.clone(),
+            sha256: int8.sha256.clone(),
+            ..self.pinned()
+        });
+        std::iter::once(self.pinned()).chain(int8)
     }
 
     pub(crate) fn pinned(&self) -> Pinned {

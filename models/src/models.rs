@@ -63,8 +63,9 @@ impl Models {
                 pinned
             }
         };
-        for model in manifest.models().iter().filter(|model| !model.is_operator_supplied()) {
-            files::verify(&model.pinned(), &dir.join(&model.file))?;
+        let default_set = manifest.models().iter().filter(|model| !model.is_operator_supplied());
+        for pinned in default_set.flat_map(ModelEntry::all_pinned) {
+            files::verify(&pinned, &dir.join(&pinned.file))?;
         }
         let environment = load_runtime(&runtime, &library)?;
         let (provider, fallbacks) = (Provider::default(), Fallbacks::default());
@@ -85,7 +86,13 @@ impl Models {
 
     /// What a network runs on; of one that was not loaded yet: what it will be tried on.
     pub fn provider_of(&self, id: &str) -> Provider {
-        self.fallback(id).map_or(self.provider, |_| Provider::Cpu)
+        let asked = self.fallback(id).map_or(self.provider, |_| Provider::default());
+        match asked {
+            Provider::Cpu { int8 } => {
+                Provider::Cpu { int8: int8 && self.manifest.model(id).is_ok_and(|m| m.int8.is_some()) }
+            }
+            other => other,
+        }
     }
 
     /// Why a network that was loaded runs on the processor, if something else was asked for.
@@ -119,8 +126,11 @@ impl Models {
         &self.environment
     }
 
-    /// Where the file of `model` is, after a check if it was not checked by `open`.
-    pub(crate) fn verified_path(&self, model: &ModelEntry) -> Result<PathBuf, ModelError> {
+    /// Where the file of `model` for `provider` is, after a check if it was not checked by `open`.
+    pub(crate) fn verified_path(&self, model: &ModelEntry, provider: Provider) -> Result<PathBuf, ModelError> {
+        if let (Provider::Cpu { int8: true }, Some(int8)) = (provider, &model.int8) {
+            return Ok(self.dir.join(&int8.file));
+        }
         let path = self.path(model).ok_or_else(|| ModelError::NotInstalled { id: model.id.clone() })?;
         if model.is_operator_supplied() {
             files::verify(&model.pinned(), &path)?;

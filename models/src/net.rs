@@ -1,5 +1,7 @@
 //! One ONNX Runtime session, held to what the manifest says of it.
 
+use std::path::Path;
+
 use ndarray::{ArrayView4, Axis};
 use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{Session, SessionOutputs};
@@ -23,9 +25,8 @@ pub(crate) struct Net {
 impl Net {
     pub(crate) fn load(models: &Models, id: &str, threads: usize) -> Result<Self, ModelError> {
         let entry = models.manifest().model(id)?;
-        let path = models.verified_path(entry)?;
         let refused = |reason: String| ModelError::Session { id: id.to_owned(), reason };
-        let make = |provider: Provider| {
+        let make = |provider: Provider, path: &Path| {
             let builder = Session::builder(models.environment())?
                 .with_optimization_level(GraphOptimizationLevel::All)?
                 .with_intra_threads(threads.max(1))?
@@ -35,16 +36,17 @@ impl Net {
                 .with_inter_op_spinning(false)?
                 // Plans memory for each input shape it has seen; off, it costs no time and 20 MB less.
                 .with_memory_pattern(false)?;
-            provider.add_to(builder, threads.max(1))?.commit_from_file(&path)
+            provider.add_to(builder, threads.max(1))?.commit_from_file(path)
         };
-        let session = make(models.provider()).or_else(|error| {
-            if models.provider() == Provider::Cpu {
-                return Err(error);
+        let provider = models.provider();
+        let session = match (make(provider, &models.verified_path(entry, provider)?), provider) {
+            (Err(error), Provider::Cuda | Provider::TensorRt | Provider::OpenVino { .. } | Provider::CoreMl) => {
+                let provider = Provider::default();
+                let session = make(provider, &models.verified_path(entry, provider)?);
+                session.inspect(|_| models.falls_back(id, &error))
             }
-            let session = make(Provider::Cpu)?;
-            models.falls_back(id, &error);
-            Ok(session)
-        });
+            (made, _) => made,
+        };
         let session = session.map_err(|error: ort::Error| refused(error.to_string()))?;
         check_tensors(entry, &session)?;
         Ok(Self { id: id.to_owned(), session })

@@ -9,11 +9,13 @@ use ort::session::builder::SessionBuilder;
 
 /// An execution provider of ONNX Runtime. Only the processor is in the runtime of the default set; the others need a runtime
 /// that was built with them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Provider {
     /// The processor, with ONNX Runtime's own kernels.
-    #[default]
-    Cpu,
+    Cpu {
+        /// Counts in 8 bits where the manifest has a network for that, see [`has_int8_instructions`].
+        int8: bool,
+    },
     /// An NVIDIA card.
     Cuda,
     /// An NVIDIA card, with engines that are built at every start.
@@ -27,10 +29,28 @@ pub enum Provider {
     CoreMl,
 }
 
+/// Whether this processor adds up products of four bytes in one instruction. One without needs more for them, and its sums of
+/// two products overflow, so that a network in 8 bits is neither faster there nor right.
+pub fn has_int8_instructions() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return is_x86_feature_detected!("avx512vnni") || is_x86_feature_detected!("avxvnni");
+    #[cfg(target_arch = "aarch64")]
+    return std::arch::is_aarch64_feature_detected!("dotprod");
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    false
+}
+
+impl Default for Provider {
+    fn default() -> Self {
+        Self::Cpu { int8: false }
+    }
+}
+
 impl fmt::Display for Provider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Cpu => "cpu",
+            Self::Cpu { int8: false } => "cpu",
+            Self::Cpu { int8: true } => "cpu (int8)",
             Self::Cuda => "cuda",
             Self::TensorRt => "tensorrt",
             Self::OpenVino { bf16: false } => "openvino",
@@ -44,7 +64,7 @@ impl Provider {
     /// Adds it to a session that is being made; one that cannot be had is an error, not a warning of the runtime's.
     pub(crate) fn add_to(self, session: SessionBuilder, threads: usize) -> ort::Result<SessionBuilder> {
         let dispatch: ExecutionProviderDispatch = match self {
-            Self::Cpu => return Ok(session),
+            Self::Cpu { .. } => return Ok(session),
             Self::Cuda => CUDA::default().build(),
             Self::TensorRt => TensorRT::default().build(),
             Self::OpenVino { bf16 } => {

@@ -1,23 +1,31 @@
-//! What a network is run on when that cannot be had: the processor, with the reason.
+//! What a network is run on when what was asked for cannot be had: the processor, with the reason.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod common;
 
 use ndarray::Array4;
-use rollcall_models::{Provider, SFACE_ID, SFACE_SIDE, SFace};
+use rollcall_models::{Provider, SFACE_ID, SFACE_SIDE, SFace, YUNET_ID};
 
 #[test]
 fn a_provider_that_the_runtime_lacks_is_told_and_the_processor_does_the_work() {
     let models = common::models();
     let chips = Array4::from_elem((1, 3, SFACE_SIDE, SFACE_SIDE), 90.0);
     let expected = SFace::load(&models, 1).unwrap().run(chips.view()).unwrap();
-    assert_eq!((models.provider_of(SFACE_ID), models.fallback(SFACE_ID)), (Provider::Cpu, None));
+    assert_eq!((models.provider_of(SFACE_ID), models.fallback(SFACE_ID)), (Provider::default(), None));
     for provider in [Provider::Cuda, Provider::TensorRt, Provider::OpenVino { bf16: true }, Provider::CoreMl] {
         let models = models.clone().with_provider(provider);
         assert_eq!(models.provider_of(SFACE_ID), provider, "not tried yet");
         let told = SFace::load(&models, 1).unwrap().run(chips.view()).unwrap();
         assert_eq!(told, expected, "{provider}");
-        assert_eq!(models.provider_of(SFACE_ID), Provider::Cpu);
+        assert_eq!(models.provider_of(SFACE_ID), Provider::default());
         assert!(!models.fallback(SFACE_ID).unwrap().is_empty());
     }
+}
+
+#[test]
+fn what_has_no_file_in_8_bits_runs_in_32() {
+    let int8 = Provider::Cpu { int8: true };
+    let models = common::models().with_provider(int8);
+    assert_eq!(models.provider_of(SFACE_ID), int8);
+    assert_eq!(models.provider_of(YUNET_ID), Provider::default());
 }

@@ -4,7 +4,7 @@ mod vision;
 
 use std::sync::Arc;
 
-use rollcall_models::SFace;
+use rollcall_models::{Provider, SFace, has_int8_instructions};
 use rollcall_pipeline::ports::Embedder;
 use rollcall_pipeline::{
     Chip, Embedding, ErrorClass, EyeShot, FaceChip, Fault, ModelId, Outbox, Point, Pose, Rect, ShotQuality, Stage as _,
@@ -128,14 +128,24 @@ fn similarities_are_those_of_the_reference() {
         aligned: chip::align(&vision::photo(name).view(), &landmarks),
         context: Vec::new(),
     });
-    let mut embedder = SFaceEmbedder::new(SFace::load(&vision::models(), 1).unwrap());
-    let embeddings: Vec<Embedding> =
-        embedder.embed(&chips.each_ref()).unwrap().into_iter().map(Option::unwrap).collect();
-    for (a, b, expected) in [(0, 1, 0.745), (0, 2, 0.806), (1, 2, 0.730), (0, 3, 0.079)] {
-        let found = embeddings[a].similarity(&embeddings[b]).unwrap();
-        assert!((found - expected).abs() < 0.04, "{} and {}: {found}, not {expected}", photos[a].0, photos[b].0);
+    let embed = |provider: Provider| -> Vec<Embedding> {
+        let models = vision::models().with_provider(provider);
+        let mut embedder = SFaceEmbedder::new(SFace::load(&models, 1).unwrap());
+        embedder.embed(&chips.each_ref()).unwrap().into_iter().map(Option::unwrap).collect()
+    };
+    // On a processor without instructions for it the network is never run in 8 bits, so there is nothing to compare.
+    let (full, int8) = (embed(Provider::default()), embed(Provider::Cpu { int8: has_int8_instructions() }));
+    for (full, int8) in full.iter().zip(&int8) {
+        assert_eq!([full, int8].map(|embedding| embedding.model().as_str()), ["sface-2021dec"; 2]);
+        let similarity = full.similarity(int8).unwrap();
+        assert!(similarity > 0.985, "in 8 bits: {similarity}");
     }
-    assert_eq!(embeddings[0].model().as_str(), "sface-2021dec");
+    for (a, b, expected) in [(0, 1, 0.745), (0, 2, 0.806), (1, 2, 0.730), (0, 3, 0.079)] {
+        for embeddings in [&full, &int8] {
+            let found = embeddings[a].similarity(&embeddings[b]).unwrap();
+            assert!((found - expected).abs() < 0.04, "{} and {}: {found}, not {expected}", photos[a].0, photos[b].0);
+        }
+    }
 }
 
 #[test]

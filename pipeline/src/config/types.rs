@@ -177,6 +177,8 @@ pub enum Provider {
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
+    /// The embedding in 8 bits where the processor has instructions for that and does the work, all else as `Full`.
+    Auto,
     /// In the 32 bits that they were made with.
     Full,
     /// In bfloat16, where the processor can.
@@ -194,7 +196,7 @@ pub struct ModelsConfig {
     pub liveness: LivenessChoice,
     /// What they run on.
     pub provider: Provider,
-    /// How exactly; anything but `Full` only with [`Provider::OpenVino`].
+    /// How exactly; `Bf16` only with [`Provider::OpenVino`].
     pub precision: Precision,
     /// A build of ONNX Runtime with that provider; `None` is the one beside the models, which has the processor alone.
     pub runtime: Option<PathBuf>,
