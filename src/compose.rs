@@ -8,7 +8,7 @@ use rollcall_control_api::ModelView;
 use rollcall_faces::{FaceNets, FaceSettings, LoadNets};
 use rollcall_models::{
     FACE_MESH_ID, FR_LIVENESS_ID, FaceMesh, FrLiveness, MINIFAS_V1SE_ID, MINIFAS_V2_ID, Manifest, MiniFas, Models,
-    Provider, SFACE_ID, SFace, YUNET_ID, YuNet, has_int8_instructions,
+    Provider, SFACE_ID, SFace, YUNET_ID, YuNet,
 };
 use rollcall_pipeline::config::{self, Blink, Config, LivenessChoice, LivenessConfig, ModelsConfig, Precision};
 use rollcall_pipeline::lane::{LaneFactory, LaneStages};
@@ -40,7 +40,7 @@ const LIVENESS_GATE: LivenessGate = LivenessGate {
 pub(crate) fn open_models(dir: &Path, config: &ModelsConfig) -> anyhow::Result<Models> {
     let models = Manifest::pinned().and_then(|pinned| Models::open_with(pinned, dir, config.runtime.as_deref()));
     let provider = match config.provider {
-        config::Provider::Cpu => Provider::Cpu { int8: config.precision == Precision::Auto && has_int8_instructions() },
+        config::Provider::Cpu => Provider::Cpu { int8: config.precision == Precision::Int8 },
         config::Provider::Cuda => Provider::Cuda,
         config::Provider::TensorRt => Provider::TensorRt,
         config::Provider::OpenVino => Provider::OpenVino { bf16: config.precision == Precision::Bf16 },

@@ -31,6 +31,7 @@ SLOW = 60
 # Somebody has to be enrolled; who it is makes no difference to the cost.
 PEOPLE = ["audrey.jpg", "biden.jpg", "cage.jpg", "franck_01829.jpg", "obama.jpg"]
 OURS = "rollcall replay"
+IN_8_BITS = "the same, embedding in 8 bits"
 
 
 class Side:
@@ -85,8 +86,11 @@ def sides(options, python, data, people, folder):
     """Everybody who can be compared here; who cannot is told of."""
     models = ["--yunet", CACHE / "yunet-2023mar.onnx", "--sface", CACHE / "sface-2021dec.onnx"]
     files = ["--people", people, "--events", folder / "events.jsonl", "--tracks", folder / "tracks.csv"]
-    ours = [options.rollcall, "--data-dir", folder / "data", "replay", options.clip, *files, "--json"]
-    yield Side(OURS, ours, names_people=True)
+    for name, precision in ((OURS, "full"), (IN_8_BITS, "int8")):
+        config = folder / f"{precision}.toml"
+        config.write_text(f'[models]\nprecision = "{precision}"\n')
+        ours = [options.rollcall, "--config", config, "--data-dir", folder / "data", "replay", options.clip, *files, "--json"]
+        yield Side(name, ours, names_people=True)
     if not measure.imports(python, "cv2"):
         print(f"- the peers are not measured: {python} cannot import cv2; name one that can in ROLLCALL_PEER_PYTHON")
         return
@@ -140,14 +144,15 @@ def compare(options, case, python, data):
 def table(options, compared):
     print(f"\n{options.clip.name}, every frame, detector at 640 pixels, one thread, medians of {options.rounds} rounds in turn:\n")
     print("| | analysed frames | searched, in whole frames | faces | named rightly / wrongly | frames a CPU second, without start-up | with start-up "
-          "| most memory, MB | rollcall does |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
-    ours, kept = None, []
+          "| most memory, MB | rollcall does | in 8 bits |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+    ours, kept = {}, []
     for side in compared:
         frames, searched, faces, pace, cpu, rss = (statistics.median(column) for column in zip(*side.rounds))
-        ours = ours or pace
+        if side.name in (OURS, IN_8_BITS):
+            ours[side.name] = pace
         who = f"{side.who[0]} of {side.who[1]} / {side.who[2]}" if side.who else "–"
-        times = "" if side.name == OURS else f"{ours / pace:.1f} ×"
+        times = " | ".join("" if side.name in ours else f"{own / pace:.1f} ×" for own in ours.values()) if len(ours) == 2 else " | "
         name = side.name if len(side.rounds) == options.rounds else f"{side.name} (one round)"
         print(f"| {name} | {frames:.0f} | {searched:.0f} | {faces:.0f} | {who} | {pace:.1f} | {frames / cpu:.1f} | {rss:.0f} | {times} |")
         kept.append({"name": side.name, "pace": pace, "rounds": [r[3] for r in side.rounds]})

@@ -1,8 +1,8 @@
 """Writes a chain of convolutions in 8 bits, for processors that multiply four bytes in one go (VNNI, dot products).
 
-SFace is such a chain: convolution, BatchNormalization, PRelu, 27 times, and a fully connected layer. Every
-BatchNormalization of it scales by 1, so what a channel carries is known without a single picture: mean `beta`, deviation 1.
-That is what the ranges of the bytes are taken from. Weights have a scale for each channel they make.
+SFace is such a chain: convolution, BatchNormalization, PRelu, 27 times, and a fully connected layer. What a channel carries
+behind a BatchNormalization is known without a single picture, mean `beta` and deviation `gamma`, and that is what the ranges of
+the bytes are taken from (Nagel et al., Data-Free Quantization, 2019). Weights have a scale for each channel that they make.
 
 With `zero` the byte that stands for 0, in bytes as in floats
 
@@ -19,11 +19,11 @@ from onnx import helper, numpy_helper
 
 from .graph import constants
 
-# How many deviations from its mean the bytes of a channel reach: one value in 100,000 of LFW's faces lies beyond. What a
+# How many deviations from its mean the bytes of a channel reach: of LFW's faces one value in 100,000 lies beyond. What a
 # depthwise convolution makes has the longer tail.
-BELOW = 6.0
+BELOW = 6.5
 ABOVE = 7.0
-ABOVE_DEPTHWISE = 9.0
+ABOVE_DEPTHWISE = 10.0
 # Weights take the bytes from -127 to 127.
 LARGEST = 127
 
@@ -46,20 +46,33 @@ def quantize_chain(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 class _Layer:
-    """A convolution with what follows it: weights, bias, mean of each channel, slopes."""
+    """A convolution with what follows it: weights, bias, slopes, and how low and how high each channel reaches."""
 
-    def __init__(self, node: onnx.NodeProto, weights: np.ndarray, bias: np.ndarray, mean: np.ndarray, slope: np.ndarray):
+    def __init__(self, node: onnx.NodeProto, weights: np.ndarray, bias: np.ndarray, normal: "_Normal", slope: np.ndarray):
         self.geometry = {a.name: helper.get_attribute_value(a) for a in node.attribute if a.name in ("group", "kernel_shape", "pads", "strides")}
-        self.weights, self.bias, self.mean, self.slope = weights, bias, mean, slope
-        self.is_depthwise = self.geometry["group"] == len(weights) > 1
+        self.weights, self.bias, self.slope = weights, bias, slope
+        is_depthwise = self.geometry["group"] == len(weights) > 1
+        self.lowest = normal.mean - BELOW * normal.deviation
+        self.highest = normal.mean + (ABOVE_DEPTHWISE if is_depthwise else ABOVE) * normal.deviation
+
+
+class _Normal:
+    """A BatchNormalization: what it multiplies with and adds, and mean and deviation of what comes out."""
+
+    def __init__(self, node: onnx.NodeProto, known: dict[str, np.ndarray]):
+        gamma, beta, mean, variance = (known[name] for name in node.input[1:5])
+        epsilon = next((a.f for a in node.attribute if a.name == "epsilon"), 1e-5)
+        self.factor = gamma / np.sqrt(variance + epsilon)
+        self.offset = beta - mean * self.factor
+        self.mean, self.deviation = beta, np.abs(gamma)
 
 
 class _Spot:
-    """A tensor of bytes: the names of its values, scale and zero point, and the latter two."""
+    """A tensor of bytes: its name and those of its scale and zero point, and the latter two."""
 
-    def __init__(self, name: str, scale: np.float32, zero: int):
+    def __init__(self, name: str, quantization: list[str], scale: np.float32, zero: int):
         self.name, self.scale, self.zero = name, scale, zero
-        self.names = [name, f"{name}_scale", f"{name}_zero"]
+        self.names = [name, *quantization]
 
 
 class _Chain:
@@ -87,33 +100,28 @@ class _Chain:
         convolution = self.next("Conv")
         if len(convolution.input) != 2:
             raise ValueError("a convolution has a bias of its own")
-        factor, offset, mean = self._normalization()
+        normal = self._normal()
         slope = self.known[self.next("PRelu").input[1]].reshape(-1)
-        return _Layer(convolution, self.known[convolution.input[1]] * factor.reshape(-1, 1, 1, 1), offset, mean, slope)
+        return _Layer(convolution, self.known[convolution.input[1]] * normal.factor.reshape(-1, 1, 1, 1), normal.offset, normal, slope)
 
     def read_fully_connected(self) -> tuple[np.ndarray, np.ndarray]:
         """Weights and bias, with the normalisations before and behind."""
-        before, shift, _ = self._normalization()
+        before = self._normal()
         self.next("Flatten")
         layer = self.next("Gemm")
+        behind = self._normal()
         weights, bias = self.known[layer.input[1]], self.known[layer.input[2]]
-        by_channel = weights.reshape(len(weights), len(before), -1)
-        bias = bias + _sum((by_channel * shift.reshape(1, -1, 1)).reshape(len(weights), -1))
-        behind, offset, _ = self._normalization()
-        weights = (by_channel * before.reshape(1, -1, 1)).reshape(weights.shape)
-        return weights * behind.reshape(-1, 1), bias * behind + offset
+        by_channel = weights.reshape(len(weights), len(before.factor), -1)
+        bias = bias + _sum((by_channel * before.offset.reshape(1, -1, 1)).reshape(weights.shape))
+        weights = (by_channel * before.factor.reshape(1, -1, 1)).reshape(weights.shape)
+        return weights * behind.factor.reshape(-1, 1), bias * behind.factor + behind.offset
 
     def expect_end(self) -> None:
         if self.nodes:
             raise ValueError(f"the end expected, found {self.nodes[0].op_type}")
 
-    def _normalization(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Factor, offset and mean of what comes out."""
-        node = self.next("BatchNormalization")
-        gamma, beta, mean, variance = (self.known[name] for name in node.input[1:5])
-        epsilon = next((a.f for a in node.attribute if a.name == "epsilon"), 1e-5)
-        factor = gamma / np.sqrt(variance + epsilon)
-        return factor, beta - mean * factor, beta
+    def _normal(self) -> _Normal:
+        return _Normal(self.next("BatchNormalization"), self.known)
 
 
 class _Quantized:
@@ -129,28 +137,24 @@ class _Quantized:
         self._constant("pixel_scale", np.float32(1))
         self._constant("pixel_zero", np.uint8(0))
         self.nodes.append(helper.make_node("QuantizeLinear", [name, "pixel_scale", "pixel_zero"], ["pixels"]))
-        # A zero between two bytes is taken for the upper one, by which a pixel is wrong by half of what it can tell apart.
+        # 127.5 lies between two bytes: with the upper one for 0 the picture is darker by half a level.
         return self._spot("pixels", np.float32(factor), int(np.ceil(subtracted)))
 
     def convolution(self, x: _Spot, layer: _Layer) -> _Spot:
         name = f"conv{len(self.nodes)}"
-        lowest = layer.mean - BELOW
-        highest = layer.mean + (ABOVE_DEPTHWISE if layer.is_depthwise else ABOVE)
-        y = self._between(name, lowest.min(), highest.max())
+        y = self._between(name, layer.lowest.min(), layer.highest.max())
         self._convolve(x, y, layer.weights, layer.bias, layer.geometry)
         return y
 
     def prelu(self, x: _Spot, layer: _Layer) -> _Spot:
-        negative = _Spot(f"{x.name}_negative", x.scale, x.zero)
+        """In the scale of what comes in: what is positive stays the same byte, and what is negative is rounded once."""
+        negative = _Spot(f"{x.name}_negative", x.names[1:], x.scale, x.zero)
         self.nodes.append(helper.make_node("Clip", [x.name, "", x.names[2]], [negative.name]))
-        negative.names[1:] = x.names[1:]
-        lowest = np.minimum(layer.mean - BELOW, 0)
-        rest = (layer.slope - 1) * lowest
-        scaled = self._between(f"{x.name}_scaled", min(0, rest.min()), max(0, rest.max()))
+        rest = (layer.slope - 1) * np.minimum(layer.lowest, 0)
+        scaled = self._spot(f"{x.name}_scaled", x.scale, int(np.clip(np.rint(-rest.min() / x.scale), 0, 255)))
         factors = (layer.slope - 1).reshape(-1, 1, 1, 1)
         self._convolve(negative, scaled, factors, np.zeros(len(factors)), {"group": len(factors), "kernel_shape": [1, 1]})
-        highest = (255 - x.zero) * x.scale
-        y = self._between(f"{x.name}_prelu", min(0, (layer.slope * lowest).min()), highest)
+        y = _Spot(f"{x.name}_prelu", x.names[1:], x.scale, x.zero)
         self.nodes.append(helper.make_node("QLinearAdd", [*x.names, *scaled.names, *y.names[1:]], [y.name], domain="com.microsoft"))
         return y
 
@@ -183,10 +187,8 @@ class _Quantized:
         return self._spot(name, scale, int(np.clip(np.rint(-lowest / scale), 0, 255)))
 
     def _spot(self, name: str, scale: np.float32, zero: int) -> _Spot:
-        spot = _Spot(name, scale, zero)
-        self._constant(spot.names[1], scale)
-        self._constant(spot.names[2], np.uint8(zero))
-        return spot
+        quantization = [self._constant(f"{name}_scale", scale), self._constant(f"{name}_zero", np.uint8(zero))]
+        return _Spot(name, quantization, scale, zero)
 
     def _constant(self, name: str, value: np.ndarray) -> str:
         self.initializers.append(numpy_helper.from_array(np.array(value, order="C"), name))

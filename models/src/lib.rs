@@ -26,6 +26,6 @@ pub use fr_liveness::{FR_LIVENESS_ID, FR_LIVENESS_SIDE, FrLiveness};
 pub use manifest::{Int8, Manifest, ModelEntry, TensorSpec};
 pub use minifas::{MINIFAS_SIDE, MINIFAS_V1SE_ID, MINIFAS_V2_ID, MiniFas};
 pub use models::Models;
-pub use provider::{Provider, has_int8_instructions};
+pub use provider::Provider;
 pub use sface::{SFACE_DIMENSION, SFACE_ID, SFACE_SIDE, SFace};
 pub use yunet::{YUNET_ID, YuNet, YuNetOutput, YuNetStride};

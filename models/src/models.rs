@@ -72,7 +72,8 @@ impl Models {
         Ok(Self { manifest, dir, operator_dir: None, environment, provider, fallbacks })
     }
 
-    /// Runs networks that are loaded from now on with `provider`; one that cannot be is run on the processor, with a warning.
+    /// Runs networks that are loaded from now on with `provider`; one that cannot be is run on the processor in 32 bits, with a
+    /// warning.
     #[must_use]
     pub fn with_provider(mut self, provider: Provider) -> Self {
         (self.provider, self.fallbacks) = (provider, Fallbacks::default());
@@ -95,14 +96,14 @@ impl Models {
         }
     }
 
-    /// Why a network that was loaded runs on the processor, if something else was asked for.
+    /// Why a network that was loaded runs on the processor in 32 bits, if something else was asked for.
     pub fn fallback(&self, id: &str) -> Option<String> {
         self.fallbacks.get(id)
     }
 
-    pub(crate) fn falls_back(&self, id: &str, error: &ort::Error) {
-        tracing::warn!(model = id, provider = %self.provider, %error, "runs on the processor: the provider cannot be used");
-        self.fallbacks.add(id, error.to_string());
+    pub(crate) fn falls_back(&self, id: &str, reason: String) {
+        tracing::warn!(model = id, provider = %self.provider, reason, "runs on the processor in 32 bits: what was asked for cannot be had");
+        self.fallbacks.add(id, reason);
     }
 
     /// Looks for operator-supplied weights in `dir`; they are verified when they are loaded.

@@ -1,12 +1,11 @@
 //! One ONNX Runtime session, held to what the manifest says of it.
 
-use std::path::Path;
-
 use ndarray::{ArrayView4, Axis};
-use ort::session::builder::GraphOptimizationLevel;
+use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{Session, SessionOutputs};
 use ort::value::{Outlet, TensorElementType, TensorRef, ValueType};
 
+use crate::provider::has_int8_instructions;
 use crate::{ModelEntry, ModelError, Models, Provider, TensorSpec};
 
 /// Batches above this are a bug in the caller, and would cost memory without bound.
@@ -26,28 +25,26 @@ impl Net {
     pub(crate) fn load(models: &Models, id: &str, threads: usize) -> Result<Self, ModelError> {
         let entry = models.manifest().model(id)?;
         let refused = |reason: String| ModelError::Session { id: id.to_owned(), reason };
-        let make = |provider: Provider, path: &Path| {
-            let builder = Session::builder(models.environment())?
-                .with_optimization_level(GraphOptimizationLevel::All)?
-                .with_intra_threads(threads.max(1))?
-                .with_inter_threads(1)?
-                // A spinning worker takes the core that the decoder or the next stage needs.
-                .with_intra_op_spinning(false)?
-                .with_inter_op_spinning(false)?
-                // Plans memory for each input shape it has seen; off, it costs no time and 20 MB less.
-                .with_memory_pattern(false)?;
-            provider.add_to(builder, threads.max(1))?.commit_from_file(path)
+        let open = |provider: Provider| -> Result<Session, ModelError> {
+            let path = models.verified_path(entry, provider)?;
+            let session =
+                session(models, provider, threads.max(1)).and_then(|mut builder| builder.commit_from_file(path));
+            session.map_err(|error| refused(error.to_string()))
         };
-        let provider = models.provider();
-        let session = match (make(provider, &models.verified_path(entry, provider)?), provider) {
-            (Err(error), Provider::Cuda | Provider::TensorRt | Provider::OpenVino { .. } | Provider::CoreMl) => {
-                let provider = Provider::default();
-                let session = make(provider, &models.verified_path(entry, provider)?);
-                session.inspect(|_| models.falls_back(id, &error))
+        let wanted = models.provider_of(id);
+        let opened = if wanted == (Provider::Cpu { int8: true }) && !has_int8_instructions() {
+            Err(refused("this processor has no instructions for 8 bits".to_owned()))
+        } else {
+            open(wanted)
+        };
+        let session = match opened {
+            Err(error) if wanted != Provider::default() => {
+                let session = open(Provider::default())?;
+                models.falls_back(id, error.to_string());
+                session
             }
-            (made, _) => made,
+            opened => opened?,
         };
-        let session = session.map_err(|error: ort::Error| refused(error.to_string()))?;
         check_tensors(entry, &session)?;
         Ok(Self { id: id.to_owned(), session })
     }
@@ -131,6 +128,19 @@ fn all_finite(values: &[f32]) -> bool {
     const EXPONENT: u32 = 0x7f80_0000;
     const LEAST: u32 = 0x0080_0000;
     values.iter().fold(0, |all, value| all | ((value.to_bits() & EXPONENT) + LEAST)) >> 31 == 0
+}
+
+fn session(models: &Models, provider: Provider, threads: usize) -> ort::Result<SessionBuilder> {
+    let builder = Session::builder(models.environment())?
+        .with_optimization_level(GraphOptimizationLevel::All)?
+        .with_intra_threads(threads)?
+        .with_inter_threads(1)?
+        // A spinning worker takes the core that the decoder or the next stage needs.
+        .with_intra_op_spinning(false)?
+        .with_inter_op_spinning(false)?
+        // Plans memory for each input shape it has seen; off, it costs no time and 20 MB less.
+        .with_memory_pattern(false)?;
+    provider.add_to(builder, threads)
 }
 
 fn check_tensors(entry: &ModelEntry, session: &Session) -> Result<(), ModelError> {

@@ -13,7 +13,7 @@ use ort::session::builder::SessionBuilder;
 pub enum Provider {
     /// The processor, with ONNX Runtime's own kernels.
     Cpu {
-        /// Counts in 8 bits where the manifest has a network for that, see [`has_int8_instructions`].
+        /// In 8 bits what the manifest has in 8 bits, where the processor has instructions for it: faster, and a little less exact.
         int8: bool,
     },
     /// An NVIDIA card.
@@ -31,7 +31,7 @@ pub enum Provider {
 
 /// Whether this processor adds up products of four bytes in one instruction. One without needs more for them, and its sums of
 /// two products overflow, so that a network in 8 bits is neither faster there nor right.
-pub fn has_int8_instructions() -> bool {
+pub(crate) fn has_int8_instructions() -> bool {
     #[cfg(target_arch = "x86_64")]
     return is_x86_feature_detected!("avx512vnni") || is_x86_feature_detected!("avxvnni");
     #[cfg(target_arch = "aarch64")]

@@ -79,7 +79,7 @@ table!(RawModels {
     threads: i64 = 1,
     liveness: LivenessChoice = LivenessChoice::Auto,
     provider: Provider = Provider::Cpu,
-    precision: Precision = Precision::Auto,
+    precision: Precision = Precision::Full,
     runtime: Option<PathBuf> = None,
 });
 
