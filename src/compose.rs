@@ -116,9 +116,19 @@ impl Vision {
         Ok(YuNetDetector::new(net, self.min_score))
     }
 
-    /// An embedder of its own.
+    /// An embedder of its own, for a lane.
     pub(crate) fn embedder(&self) -> Result<SFaceEmbedder, Fault> {
         Ok(SFaceEmbedder::new(SFace::load(&self.models, self.threads).map_err(broken)?))
+    }
+
+    /// An embedder of its own, for pictures: these are few, and become templates that all others are compared with, so that they are
+    /// never embedded in 8 bits.
+    pub(crate) fn picture_embedder(&self) -> Result<SFaceEmbedder, Fault> {
+        let mut models = self.models.clone();
+        if matches!(models.provider(), Provider::Cpu { int8: true }) {
+            models = models.with_provider(Provider::default());
+        }
+        Ok(SFaceEmbedder::new(SFace::load(&models, self.threads).map_err(broken)?))
     }
 
     /// The liveness model that is to be used.
@@ -156,7 +166,7 @@ impl Vision {
             let eyes = vision.wants_eyes().then(|| FaceMesh::load(&vision.models, 1).map_err(broken)).transpose()?;
             Ok(FaceNets {
                 detector: Box::new(vision.detector()?),
-                embedder: Box::new(vision.embedder()?),
+                embedder: Box::new(vision.picture_embedder()?),
                 liveness: vision.liveness_model()?,
                 eyes: eyes.map(|mesh| Box::new(MeshEyes::new(mesh)) as _),
             })

@@ -95,7 +95,7 @@ pub(crate) fn examiner(
     vision: &Vision,
     known: impl IntoIterator<Item = (String, Embedding)>,
 ) -> Result<Examiner<String>, Fault> {
-    Ok(Examiner::new(vision.detector()?, vision.embedder()?, known))
+    Ok(Examiner::new(vision.detector()?, vision.picture_embedder()?, known))
 }
 
 #[cfg(test)]
