@@ -116,19 +116,15 @@ impl Vision {
         Ok(YuNetDetector::new(net, self.min_score))
     }
 
-    /// An embedder of its own, for a lane.
+    /// An embedder of its own, as configured: for a lane, and to measure it.
     pub(crate) fn embedder(&self) -> Result<SFaceEmbedder, Fault> {
         Ok(SFaceEmbedder::new(SFace::load(&self.models, self.threads).map_err(broken)?))
     }
 
     /// An embedder of its own, for pictures: these are few, and become templates that all others are compared with, so that they are
-    /// never embedded in 8 bits.
+    /// never embedded in 8 bits. Only what stands before a camera to be enrolled is embedded by its lane.
     pub(crate) fn picture_embedder(&self) -> Result<SFaceEmbedder, Fault> {
-        let mut models = self.models.clone();
-        if matches!(models.provider(), Provider::Cpu { int8: true }) {
-            models = models.with_provider(Provider::default());
-        }
-        Ok(SFaceEmbedder::new(SFace::load(&models, self.threads).map_err(broken)?))
+        Ok(SFaceEmbedder::new(SFace::load(&self.models.in_32_bits(), self.threads).map_err(broken)?))
     }
 
     /// The liveness model that is to be used.
@@ -152,7 +148,7 @@ impl Vision {
         Ok(stage.with_blinks(MeshEyes::new(mesh)))
     }
 
-    /// Figures and networks for pictures beside the lane: the lane's.
+    /// Figures and networks for pictures beside the lane: the lane's, but for the embedder.
     pub(crate) fn faces(&self, recognition: RecognitionSettings) -> (FaceSettings, LoadNets) {
         let settings = FaceSettings {
             gates: EnrolGates::default(),

@@ -31,7 +31,7 @@ SLOW = 60
 # Somebody has to be enrolled; who it is makes no difference to the cost.
 PEOPLE = ["audrey.jpg", "biden.jpg", "cage.jpg", "franck_01829.jpg", "obama.jpg"]
 OURS = "rollcall replay"
-IN_8_BITS = "the same, embedding in 8 bits"
+IN_8_BITS = "rollcall replay, embedding in 8 bits"
 
 
 class Side:
@@ -89,8 +89,12 @@ def sides(options, python, data, people, folder):
     for name, precision in ((OURS, "full"), (IN_8_BITS, "int8")):
         config = folder / f"{precision}.toml"
         config.write_text(f'[models]\nprecision = "{precision}"\n')
-        ours = [options.rollcall, "--config", config, "--data-dir", folder / "data", "replay", options.clip, *files, "--json"]
-        yield Side(name, ours, names_people=True)
+        ours = [options.rollcall, "--config", config, "--data-dir", folder / "data"]
+        verified = subprocess.run([*ours, "models", "verify"], capture_output=True, text=True, check=False)
+        if verified.returncode:
+            print(f"- {name} is not measured: {verified.stderr.strip()}")
+            continue
+        yield Side(name, [*ours, "replay", options.clip, *files, "--json"], names_people=True)
     if not measure.imports(python, "cv2"):
         print(f"- the peers are not measured: {python} cannot import cv2; name one that can in ROLLCALL_PEER_PYTHON")
         return
@@ -152,7 +156,8 @@ def table(options, compared):
         if side.name in (OURS, IN_8_BITS):
             ours[side.name] = pace
         who = f"{side.who[0]} of {side.who[1]} / {side.who[2]}" if side.who else "–"
-        times = " | ".join("" if side.name in ours else f"{own / pace:.1f} ×" for own in ours.values()) if len(ours) == 2 else " | "
+        compared = side.name not in (OURS, IN_8_BITS)
+        times = " | ".join(f"{ours[name] / pace:.1f} ×" if compared and name in ours else "" for name in (OURS, IN_8_BITS))
         name = side.name if len(side.rounds) == options.rounds else f"{side.name} (one round)"
         print(f"| {name} | {frames:.0f} | {searched:.0f} | {faces:.0f} | {who} | {pace:.1f} | {frames / cpu:.1f} | {rss:.0f} | {times} |")
         kept.append({"name": side.name, "pace": pace, "rounds": [r[3] for r in side.rounds]})

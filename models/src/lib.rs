@@ -23,7 +23,7 @@ pub use error::ModelError;
 pub use face_mesh::{FACE_MESH_ID, FACE_MESH_POINTS, FACE_MESH_SIDE, FaceMesh, FaceMeshOutput};
 pub use files::{FileReport, FileState, install, inventory};
 pub use fr_liveness::{FR_LIVENESS_ID, FR_LIVENESS_SIDE, FrLiveness};
-pub use manifest::{Int8, Manifest, ModelEntry, TensorSpec};
+pub use manifest::{Int8File, Manifest, ModelEntry, TensorSpec};
 pub use minifas::{MINIFAS_SIDE, MINIFAS_V1SE_ID, MINIFAS_V2_ID, MiniFas};
 pub use models::Models;
 pub use provider::Provider;

@@ -56,7 +56,7 @@ pub struct ModelEntry {
     /// Index of the class `live`, for liveness networks.
     pub live_index: Option<usize>,
     /// The same weights in 8 bits, for processors that are fast at that.
-    pub int8: Option<Int8>,
+    pub int8: Option<Int8File>,
     source: Option<Source>,
     #[serde(rename = "archive")]
     _archive: Option<String>,
@@ -71,7 +71,7 @@ pub struct ModelEntry {
 /// The file of a network in 8 bits; its input and outputs are those of the network.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Int8 {
+pub struct Int8File {
     /// File name below the model directory.
     pub file: String,
     /// Pinned sha256 of that file, lower-case hexadecimal.
@@ -225,8 +225,13 @@ impl Manifest {
         }
         let mut ids = BTreeSet::new();
         for model in &self.models {
-            if !ids.insert(&model.id) {
-                return Err(format!("two models are called {}", model.id));
+            for pinned in model.all_pinned() {
+                if let Some(twice) = ids.replace(pinned.id) {
+                    return Err(format!("two models are called {twice}"));
+                }
+            }
+            if model.int8.is_some() && model.is_operator_supplied() {
+                return Err(format!("{} comes from an operator: it cannot have a file in 8 bits as well", model.id));
             }
         }
         for (file, sha256) in self.files() {

@@ -73,11 +73,20 @@ impl Models {
     }
 
     /// Runs networks that are loaded from now on with `provider`; one that cannot be is run on the processor in 32 bits, with a
-    /// warning.
+    /// warning, also when it is loaded again.
     #[must_use]
     pub fn with_provider(mut self, provider: Provider) -> Self {
         (self.provider, self.fallbacks) = (provider, Fallbacks::default());
         self
+    }
+
+    /// The same without 8 bits, for what becomes a template.
+    #[must_use]
+    pub fn in_32_bits(&self) -> Self {
+        match self.provider {
+            Provider::Cpu { int8: true } => self.clone().with_provider(Provider::default()),
+            _ => self.clone(),
+        }
     }
 
     /// What networks are to run on.

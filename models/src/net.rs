@@ -27,8 +27,8 @@ impl Net {
         let refused = |reason: String| ModelError::Session { id: id.to_owned(), reason };
         let open = |provider: Provider| -> Result<Session, ModelError> {
             let path = models.verified_path(entry, provider)?;
-            let session =
-                session(models, provider, threads.max(1)).and_then(|mut builder| builder.commit_from_file(path));
+            let builder = session_builder(models, provider, threads.max(1));
+            let session = builder.and_then(|mut builder| builder.commit_from_file(path));
             session.map_err(|error| refused(error.to_string()))
         };
         let wanted = models.provider_of(id);
@@ -38,9 +38,9 @@ impl Net {
             open(wanted)
         };
         let session = match opened {
-            Err(error) if wanted != Provider::default() => {
+            Err(ModelError::Session { reason, .. }) if wanted != Provider::default() => {
                 let session = open(Provider::default())?;
-                models.falls_back(id, error.to_string());
+                models.falls_back(id, reason);
                 session
             }
             opened => opened?,
@@ -130,7 +130,7 @@ fn all_finite(values: &[f32]) -> bool {
     values.iter().fold(0, |all, value| all | ((value.to_bits() & EXPONENT) + LEAST)) >> 31 == 0
 }
 
-fn session(models: &Models, provider: Provider, threads: usize) -> ort::Result<SessionBuilder> {
+fn session_builder(models: &Models, provider: Provider, threads: usize) -> ort::Result<SessionBuilder> {
     let builder = Session::builder(models.environment())?
         .with_optimization_level(GraphOptimizationLevel::All)?
         .with_intra_threads(threads)?

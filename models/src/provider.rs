@@ -29,8 +29,8 @@ pub enum Provider {
     CoreMl,
 }
 
-/// Whether this processor adds up products of four bytes in one instruction. One without needs more for them, and its sums of
-/// two products overflow, so that a network in 8 bits is neither faster there nor right.
+/// Whether this processor adds up products of four bytes in one instruction. Without it a network in 8 bits is no faster, and on
+/// x86 wrong: there the sums of two products are cut off at 16 bits.
 pub(crate) fn has_int8_instructions() -> bool {
     #[cfg(target_arch = "x86_64")]
     return is_x86_feature_detected!("avx512vnni") || is_x86_feature_detected!("avxvnni");

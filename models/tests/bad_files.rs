@@ -14,16 +14,14 @@ fn message(result: Result<Models, ModelError>) -> String {
 
 #[test]
 fn a_missing_model_says_how_to_get_it() {
-    let dir = linked_cache();
-    std::fs::remove_file(dir.path().join(SFACE)).unwrap();
-    let said = message(Models::open(dir.path()));
-    assert_eq!(
-        said,
-        format!(
-            "sface-2021dec is missing: {} does not exist; run `make setup` or `rollcall models fetch`",
-            dir.path().join(SFACE).display()
-        )
-    );
+    for (id, file) in [("sface-2021dec", SFACE), ("sface-2021dec-int8", "sface-2021dec-int8.onnx")] {
+        let dir = linked_cache();
+        let path = dir.path().join(file);
+        std::fs::remove_file(&path).unwrap();
+        let expected =
+            format!("{id} is missing: {} does not exist; run `make setup` or `rollcall models fetch`", path.display());
+        assert_eq!(message(Models::open(dir.path())), expected);
+    }
 }
 
 #[test]

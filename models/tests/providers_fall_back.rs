@@ -29,3 +29,21 @@ fn what_has_no_file_in_8_bits_runs_in_32() {
     assert_eq!(models.provider_of(SFACE_ID), int8);
     assert_eq!(models.provider_of(YUNET_ID), Provider::default());
 }
+
+#[test]
+fn in_8_bits_answers_are_others_or_it_is_told_why_not() {
+    let full = common::models();
+    let int8 = full.clone().with_provider(Provider::Cpu { int8: true });
+    let image = common::pattern((1, 3, SFACE_SIDE, SFACE_SIDE), 255.0);
+    let [full, answer] = [&full, &int8].map(|models| SFace::load(models, 1).unwrap().run(image.view()).unwrap());
+    match int8.fallback(SFACE_ID) {
+        None => {
+            assert_eq!(int8.provider_of(SFACE_ID), Provider::Cpu { int8: true });
+            assert_ne!(answer, full);
+        }
+        Some(reason) => {
+            assert_eq!(int8.provider_of(SFACE_ID), Provider::default());
+            assert_eq!((reason.as_str(), answer), ("this processor has no instructions for 8 bits", full));
+        }
+    }
+}

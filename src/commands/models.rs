@@ -86,7 +86,7 @@ fn list(place: &Place, json: bool, verify: bool) -> anyhow::Result<ExitCode> {
         reports.iter().filter_map(|report| Some((&report.id, models.fallback(&report.id)?))).collect();
     if let Some((id, reason)) = fallbacks.first() {
         let (n, provider) = (fallbacks.len(), models.provider());
-        bail!("{n} models cannot run on {provider} and run on the processor; the first, {id}: {reason}");
+        bail!("{n} models cannot run on {provider} and run on the processor in 32 bits; the first, {id}: {reason}");
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -94,6 +94,7 @@ fn list(place: &Place, json: bool, verify: bool) -> anyhow::Result<ExitCode> {
 fn load_all(models: &Models) -> Result<(), ModelError> {
     YuNet::load(models, 1)?;
     SFace::load(models, 1)?;
+    SFace::load(&models.in_32_bits(), 1)?;
     FrLiveness::load(models, 1)?;
     FaceMesh::load(models, 1)?;
     match MiniFas::load(models, 1) {

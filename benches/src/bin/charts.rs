@@ -100,11 +100,11 @@ fn draw<T: DeserializeOwned>(
 
 fn peers(figures: &Peers, path: &Path) -> anyhow::Result<()> {
     let title = format!("Analysed frames a CPU second, {}", figures.clip);
-    let bar = |(i, peer): (usize, &Peer)| {
-        let colour = if i == 0 { OURS } else { THEIRS };
+    let bar = |peer: &Peer| {
+        let colour = if peer.name.starts_with("rollcall") { OURS } else { THEIRS };
         (format!("{}: {:.1}", peer.name, peer.pace), vec![(peer.pace, colour)])
     };
-    bars(path, &title, &figures.sides.iter().enumerate().map(bar).collect::<Vec<_>>(), &[])
+    bars(path, &title, &figures.sides.iter().map(bar).collect::<Vec<_>>(), &[])
 }
 
 fn limit(figures: &[Limit], path: &Path) -> anyhow::Result<()> {

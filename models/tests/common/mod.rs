@@ -43,7 +43,8 @@ pub(crate) fn manifest_text() -> String {
 pub(crate) fn linked_cache() -> TempDir {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let manifest = Manifest::pinned().expect("a valid manifest");
-    let models = manifest.models().iter().filter(|m| !m.is_operator_supplied()).map(|m| m.file.as_str());
+    let models = manifest.models().iter().filter(|m| !m.is_operator_supplied());
+    let models = models.flat_map(|m| std::iter::once(m.file.as_str()).chain(m.int8.as_ref().map(|i| i.file.as_str())));
     for file in models.chain(["libonnxruntime.so"]) {
         std::os::unix::fs::symlink(cache().join(file), dir.path().join(file)).expect("a link");
     }

@@ -179,7 +179,7 @@ pub enum Provider {
 pub enum Precision {
     /// In the 32 bits that they were made with.
     Full,
-    /// The embedding in 8 bits, where the processor has instructions for that; all else as `Full`.
+    /// What cameras see is embedded in 8 bits, where the processor has instructions for that; all else as `Full`.
     Int8,
     /// In bfloat16, where the processor can.
     Bf16,
