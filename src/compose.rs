@@ -40,7 +40,7 @@ const LIVENESS_GATE: LivenessGate = LivenessGate {
 pub(crate) fn open_models(dir: &Path, config: &ModelsConfig) -> anyhow::Result<Models> {
     let models = Manifest::pinned().and_then(|pinned| Models::open_with(pinned, dir, config.runtime.as_deref()));
     let provider = match config.provider {
-        config::Provider::Cpu => Provider::Cpu { int8: config.precision == Precision::Int8 },
+        config::Provider::Cpu => Provider::Cpu { int8: config.precision == Precision::Auto },
         config::Provider::Cuda => Provider::Cuda,
         config::Provider::TensorRt => Provider::TensorRt,
         config::Provider::OpenVino => Provider::OpenVino { bf16: config.precision == Precision::Bf16 },
@@ -122,7 +122,7 @@ impl Vision {
     }
 
     /// An embedder of its own, for pictures: these are few, and become templates that all others are compared with, so that they are
-    /// never embedded in 8 bits. Only what stands before a camera to be enrolled is embedded by its lane.
+    /// never embedded in 8 bits.
     pub(crate) fn picture_embedder(&self) -> Result<SFaceEmbedder, Fault> {
         Ok(SFaceEmbedder::new(SFace::load(&self.models.in_32_bits(), self.threads).map_err(broken)?))
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rollcall_pipeline::ports::Matcher;
-use rollcall_pipeline::{Embedding, PersonId, Rect, ShotQuality};
+use rollcall_pipeline::{Embedding, FaceChip, PersonId, Rect, ShotQuality};
 use rollcall_stages::picture::GateReading;
 
 use crate::clip;
@@ -11,6 +11,7 @@ use crate::engine::{Desk, FaceEngine};
 use crate::error::FacesError;
 use crate::judge::{JudgeRequest, Judged, MAX_PICTURES, Material, Sitting};
 use crate::known::{self, Refusal};
+use crate::live::LiveTemplate;
 use crate::look::{self, Examined, FaceInfo};
 
 /// A person's pictures.
@@ -118,6 +119,23 @@ impl FaceEngine {
             let faces: Vec<_> = examined.iter().map(|e| e.shot.as_ref().ok().map(|shot| &shot.embedding)).collect();
             let refusals = known::decide(&mut own, |face| known::in_gallery(&*others, person, face), &faces);
             Ok(examined.into_iter().zip(refusals).map(|(examined, refusal)| told(examined, refusal)).collect())
+        };
+        self.ask(bytes, work).await
+    }
+
+    /// Templates that a lane embedded, embedded again: a lane may do it less exactly, and a template stays. One to whose face the
+    /// model gives no direction is left out.
+    ///
+    /// # Errors
+    /// See [`FacesError`].
+    pub async fn embed_again(&self, templates: Vec<LiveTemplate>) -> Result<Vec<LiveTemplate>, FacesError> {
+        let bytes = templates.iter().map(|template| template.chip.rgb.len()).sum();
+        let work = move |desk: &mut Desk<'_>| {
+            let chip = |taken: &LiveTemplate| FaceChip { aligned: taken.chip.clone(), context: Vec::new() };
+            let chips: Vec<_> = templates.iter().map(chip).collect();
+            let embeddings = look::embed(&chips.iter().collect::<Vec<_>>(), desk.nets()?.0)?;
+            let embedded = templates.into_iter().zip(embeddings);
+            Ok(embedded.filter_map(|(taken, e)| Some(LiveTemplate { embedding: e?, ..taken })).collect())
         };
         self.ask(bytes, work).await
     }

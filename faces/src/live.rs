@@ -1,7 +1,8 @@
 //! "Stand in front of it": the best views of whoever stands before a live camera, taken from the lane as they pass.
 //!
 //! [`LiveShots`] is one of the lane's observers. While nobody asks it costs one atomic load a shot; while somebody does, the
-//! shots of that camera are looked at, and a few are kept. No network runs here: the lane's own work is used.
+//! shots of that camera are looked at, and a few are kept. No network runs here: the lane's own work is used, and only
+//! what becomes a template is embedded again, see [`crate::FaceEngine::embed_again`].
 
 use std::collections::HashMap;
 use std::sync::Arc;

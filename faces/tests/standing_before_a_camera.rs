@@ -5,7 +5,8 @@ mod kit;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rollcall_faces::{LiveEnrolment, LiveRefusal, LiveShots};
+use rollcall_faces::{LiveEnrolment, LiveRefusal, LiveShots, LiveTemplate};
+use rollcall_models::{SFACE_ID, SFACE_SIDE};
 use rollcall_pipeline::image::I420;
 use rollcall_pipeline::ports::Observer;
 use rollcall_pipeline::{
@@ -126,6 +127,20 @@ fn turning_away_and_back_is_one_person_and_a_passer_by_is_nobody() {
 fn a_shot_of_somebody_else_in_the_same_track_makes_no_template() {
     let other = Shot { face: 80.0, weight: 0.4, ..SOMEBODY };
     assert_eq!(stand(&[SOMEBODY, SOMEBODY, other]).unwrap().templates.len(), 2);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn what_becomes_a_template_is_embedded_again() {
+    let mut taken = stand(&[SOMEBODY; 3]).unwrap().templates;
+    for template in &mut taken {
+        template.chip = Chip { side: SFACE_SIDE, rgb: (0..3 * SFACE_SIDE * SFACE_SIDE).map(|i| i as u8).collect() };
+    }
+    let engine = kit::real_engine();
+    let embedded = engine.embed_again(taken.clone()).await.unwrap();
+    engine.stop();
+    let weights = |templates: &[LiveTemplate]| templates.iter().map(|t| t.quality.weight).collect::<Vec<_>>();
+    assert_eq!(weights(&embedded), weights(&taken));
+    assert!(embedded.iter().all(|template| template.embedding.model().as_str() == SFACE_ID), "by the engine's network");
 }
 
 #[test]

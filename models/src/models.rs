@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use ort::environment::Environment;
 
 use crate::manifest::Pinned;
-use crate::provider::Fallbacks;
+use crate::provider::{Fallbacks, has_int8_instructions};
 use crate::{Manifest, ModelEntry, ModelError, Provider, files};
 
 /// ONNX Runtime allows one environment a process, and never a second one after it is gone: so it stays until the process ends.
@@ -96,11 +96,9 @@ impl Models {
 
     /// What a network runs on; of one that was not loaded yet: what it will be tried on.
     pub fn provider_of(&self, id: &str) -> Provider {
-        let asked = self.fallback(id).map_or(self.provider, |_| Provider::default());
-        match asked {
-            Provider::Cpu { int8 } => {
-                Provider::Cpu { int8: int8 && self.manifest.model(id).is_ok_and(|m| m.int8.is_some()) }
-            }
+        let has_file = || self.manifest.model(id).is_ok_and(|model| model.int8.is_some());
+        match self.fallback(id).map_or(self.provider, |_| Provider::default()) {
+            Provider::Cpu { int8 } => Provider::Cpu { int8: int8 && has_int8_instructions() && has_file() },
             other => other,
         }
     }

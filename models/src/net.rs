@@ -5,7 +5,6 @@ use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{Session, SessionOutputs};
 use ort::value::{Outlet, TensorElementType, TensorRef, ValueType};
 
-use crate::provider::has_int8_instructions;
 use crate::{ModelEntry, ModelError, Models, Provider, TensorSpec};
 
 /// Batches above this are a bug in the caller, and would cost memory without bound.
@@ -32,12 +31,7 @@ impl Net {
             session.map_err(|error| refused(error.to_string()))
         };
         let wanted = models.provider_of(id);
-        let opened = if wanted == (Provider::Cpu { int8: true }) && !has_int8_instructions() {
-            Err(refused("this processor has no instructions for 8 bits".to_owned()))
-        } else {
-            open(wanted)
-        };
-        let session = match opened {
+        let session = match open(wanted) {
             Err(ModelError::Session { reason, .. }) if wanted != Provider::default() => {
                 let session = open(Provider::default())?;
                 models.falls_back(id, reason);

@@ -24,26 +24,21 @@ fn a_provider_that_the_runtime_lacks_is_told_and_the_processor_does_the_work() {
 
 #[test]
 fn what_has_no_file_in_8_bits_runs_in_32() {
-    let int8 = Provider::Cpu { int8: true };
-    let models = common::models().with_provider(int8);
-    assert_eq!(models.provider_of(SFACE_ID), int8);
+    let models = common::models().with_provider(Provider::Cpu { int8: true });
     assert_eq!(models.provider_of(YUNET_ID), Provider::default());
 }
 
 #[test]
-fn in_8_bits_answers_are_others_or_it_is_told_why_not() {
+fn in_8_bits_answers_are_others_where_the_processor_can() {
     let full = common::models();
     let int8 = full.clone().with_provider(Provider::Cpu { int8: true });
+    assert_eq!(int8.in_32_bits().provider_of(SFACE_ID), Provider::default());
     let image = common::pattern((1, 3, SFACE_SIDE, SFACE_SIDE), 255.0);
     let [full, answer] = [&full, &int8].map(|models| SFace::load(models, 1).unwrap().run(image.view()).unwrap());
-    match int8.fallback(SFACE_ID) {
-        None => {
-            assert_eq!(int8.provider_of(SFACE_ID), Provider::Cpu { int8: true });
-            assert_ne!(answer, full);
-        }
-        Some(reason) => {
-            assert_eq!(int8.provider_of(SFACE_ID), Provider::default());
-            assert_eq!((reason.as_str(), answer), ("this processor has no instructions for 8 bits", full));
-        }
-    }
+    // What the kernel says of the processor, not what the code under test does.
+    let flags = std::fs::read_to_string("/proc/cpuinfo").unwrap();
+    let can = flags.split_whitespace().any(|flag| ["avx512_vnni", "avx_vnni", "asimddp"].contains(&flag));
+    assert_eq!(int8.provider_of(SFACE_ID), Provider::Cpu { int8: can });
+    assert_eq!(int8.fallback(SFACE_ID), None);
+    assert_eq!(answer != full, can);
 }

@@ -288,7 +288,8 @@ impl Faces for FaceDesk {
                 LiveRefusal::Busy => FacesTrouble::Busy { detail: refusal.to_string(), retry_after: STAND },
                 _ => FacesTrouble::Refused { code: refusal.code(), detail: refusal.to_string() },
             })?;
-            Ok(enrolment.templates.into_iter().map(live_shot).collect())
+            let templates = self.engine.embed_again(enrolment.templates).await.map_err(trouble)?;
+            Ok(templates.into_iter().map(live_shot).collect())
         })
     }
 

@@ -79,7 +79,7 @@ table!(RawModels {
     threads: i64 = 1,
     liveness: LivenessChoice = LivenessChoice::Auto,
     provider: Provider = Provider::Cpu,
-    precision: Precision = Precision::Full,
+    precision: Precision = Precision::Auto,
     runtime: Option<PathBuf> = None,
 });
 

@@ -177,10 +177,10 @@ pub enum Provider {
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
+    /// What cameras see is embedded in 8 bits, where the processor does that work and has instructions for it; all else as `Full`.
+    Auto,
     /// In the 32 bits that they were made with.
     Full,
-    /// What cameras see is embedded in 8 bits, where the processor has instructions for that; all else as `Full`.
-    Int8,
     /// In bfloat16, where the processor can.
     Bf16,
 }
@@ -196,7 +196,7 @@ pub struct ModelsConfig {
     pub liveness: LivenessChoice,
     /// What they run on.
     pub provider: Provider,
-    /// How exactly; `Int8` only with [`Provider::Cpu`], `Bf16` only with [`Provider::OpenVino`].
+    /// How exactly; `Bf16` only with [`Provider::OpenVino`].
     pub precision: Precision,
     /// A build of ONNX Runtime with that provider; `None` is the one beside the models, which has the processor alone.
     pub runtime: Option<PathBuf>,

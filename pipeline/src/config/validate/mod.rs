@@ -219,16 +219,8 @@ fn models(c: &mut Checker<'_>, raw: &RawModels) -> ModelsConfig {
 }
 
 fn precision(c: &mut Checker<'_>, raw: &RawModels) -> Precision {
-    let wanted = match raw.precision {
-        Precision::Full => None,
-        Precision::Int8 => Some(("int8", "cpu", Provider::Cpu)),
-        Precision::Bf16 => Some(("bf16", "openvino", Provider::OpenVino)),
-    };
-    if let Some((precision, name, provider)) = wanted
-        && raw.provider != provider
-    {
-        let told = format!("{precision} is for models.provider = \"{name}\" alone: set that, or leave this out");
-        c.add("models.precision", told);
+    if raw.precision == Precision::Bf16 && raw.provider != Provider::OpenVino {
+        c.add("models.precision", "bf16 is for models.provider = \"openvino\" alone: set that, or leave this out");
     }
     raw.precision
 }
