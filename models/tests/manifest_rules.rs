@@ -35,8 +35,9 @@ fn wrong_manifests_are_refused() {
     refused(&good.replace("file = \"sface-2021dec.onnx\"", "file = \"../sface.onnx\""), "not a plain file name");
     refused(&good.replace("file = \"sface-2021dec.onnx\"", "file = \"/etc/passwd\""), "not a plain file name");
     refused(&good.replace("file = \"sface-2021dec-int8.onnx\"", "file = \"a/b\""), "not a plain file name");
-    let installed = "source = \"file\"\nint8 = { steps = [], file = \"a\", sha256 = \"b\" }";
-    refused(&good.replacen("source = \"file\"", installed, 1), "minifas-v2-2.7 comes from an operator");
+    let minifas = "file = \"minifas-v2-2.7.onnx\"";
+    let as_well = format!("{minifas}\nint8 = {{ steps = [], file = \"a\", sha256 = \"b\" }}");
+    refused(&good.replace(minifas, &as_well), "minifas-v2-2.7 comes from an operator");
     refused(&good.replace("40cba07b7ad28949", "40CBA07B"), "64 lower-case hexadecimal digits");
     refused("schema =", "invalid");
 }
