@@ -149,11 +149,11 @@ def table(options, compared):
     ours, kept = {}, []
     for side in compared:
         frames, searched, faces, pace, cpu, rss = (statistics.median(column) for column in zip(*side.rounds))
-        if side.name in (OURS, IN_32_BITS):
+        is_ours = side.name in (OURS, IN_32_BITS)
+        if is_ours:
             ours[side.name] = pace
         who = f"{side.who[0]} of {side.who[1]} / {side.who[2]}" if side.who else "–"
-        compared = side.name not in (OURS, IN_32_BITS)
-        times = " | ".join(f"{ours[name] / pace:.1f} ×" if compared and name in ours else "" for name in (OURS, IN_32_BITS))
+        times = " | " if is_ours else " | ".join(f"{own / pace:.1f} ×" for own in ours.values())
         name = side.name if len(side.rounds) == options.rounds else f"{side.name} (one round)"
         print(f"| {name} | {frames:.0f} | {searched:.0f} | {faces:.0f} | {who} | {pace:.1f} | {frames / cpu:.1f} | {rss:.0f} | {times} |")
         kept.append({"name": side.name, "pace": pace, "rounds": [r[3] for r in side.rounds]})
