@@ -73,7 +73,7 @@ impl Models {
     }
 
     /// Runs networks that are loaded from now on with `provider`; one that cannot be is run on the processor in 32 bits, with a
-    /// warning, also when it is loaded again.
+    /// warning.
     #[must_use]
     pub fn with_provider(mut self, provider: Provider) -> Self {
         (self.provider, self.fallbacks) = (provider, Fallbacks::default());
@@ -96,8 +96,13 @@ impl Models {
 
     /// What a network runs on; of one that was not loaded yet: what it will be tried on.
     pub fn provider_of(&self, id: &str) -> Provider {
+        self.fallback(id).map_or_else(|| self.wanted_for(id), |_| Provider::default())
+    }
+
+    /// What a network is tried on whenever it is loaded, also where that failed before.
+    pub(crate) fn wanted_for(&self, id: &str) -> Provider {
         let has_file = || self.manifest.model(id).is_ok_and(|model| model.int8.is_some());
-        match self.fallback(id).map_or(self.provider, |_| Provider::default()) {
+        match self.provider {
             Provider::Cpu { int8 } => Provider::Cpu { int8: int8 && has_int8_instructions() && has_file() },
             other => other,
         }

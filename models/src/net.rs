@@ -30,7 +30,7 @@ impl Net {
             let session = builder.and_then(|mut builder| builder.commit_from_file(path));
             session.map_err(|error| refused(error.to_string()))
         };
-        let wanted = models.provider_of(id);
+        let wanted = models.wanted_for(id);
         let session = match open(wanted) {
             Err(ModelError::Session { reason, .. }) if wanted != Provider::default() => {
                 let session = open(Provider::default())?;
