@@ -3,6 +3,7 @@
 use fast_image_resize::images::{CroppedImage, Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use ndarray::ArrayView4;
+use pulp::NullaryFnOnce;
 use rollcall_pipeline::{ErrorClass, Fault, ImageView, PixelFormat, Plane};
 
 use super::shrink::{Factor, Shrinker};
@@ -118,34 +119,54 @@ impl Letterbox {
 
     fn convert(&mut self, format: PixelFormat, width: usize, columns: usize) {
         let Self { luma, chroma: [us, vs], row, tensor, .. } = self;
+        row.resize(4 * width.div_ceil(2), 0);
+        pulp::Arch::new().dispatch(Convert { luma, chroma: [us, vs], format, width, columns, row, tensor });
+    }
+}
+
+/// The loop over pixels at the detector's size, compiled for what the processor has: wide registers halve its time. A closure
+/// would not be: it is a function of its own, which the one with the wide registers calls.
+struct Convert<'a> {
+    luma: &'a [u8],
+    chroma: [&'a [u8]; 2],
+    format: PixelFormat,
+    /// Of the picture, and of the tensor.
+    width: usize,
+    columns: usize,
+    row: &'a mut [u8],
+    tensor: &'a mut [f32],
+}
+
+impl NullaryFnOnce for Convert<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { luma, chroma: [us, vs], format, width, columns, row, tensor } = self;
         let plane = tensor.len() / 3;
         let (blue, rest) = tensor.split_at_mut(plane);
         let (green, red) = rest.split_at_mut(plane);
         let half = width.div_ceil(2);
-        row.resize(4 * half, 0);
         let (row_u, row_v) = row.split_at_mut(2 * half);
-        // Compiled for what the processor has: wide registers halve the time of this loop.
-        pulp::Arch::new().dispatch(|| {
-            for (y, luma) in luma.chunks_exact(width).enumerate() {
-                if y.is_multiple_of(2) {
-                    let from = y / 2 * half;
-                    match format {
-                        PixelFormat::I420 => {
-                            double(row_u, us[from..from + half].iter());
-                            double(row_v, vs[from..from + half].iter());
-                        }
-                        PixelFormat::Nv12 => {
-                            let uvs = &us[from * 2..(from + half) * 2];
-                            double(row_u, uvs.iter().step_by(2));
-                            double(row_v, uvs.iter().skip(1).step_by(2));
-                        }
+        for (y, luma) in luma.chunks_exact(width).enumerate() {
+            if y.is_multiple_of(2) {
+                let from = y / 2 * half;
+                match format {
+                    PixelFormat::I420 => {
+                        double(row_u, us[from..from + half].iter());
+                        double(row_v, vs[from..from + half].iter());
+                    }
+                    PixelFormat::Nv12 => {
+                        let uvs = &us[from * 2..(from + half) * 2];
+                        double(row_u, uvs.iter().step_by(2));
+                        double(row_v, uvs.iter().skip(1).step_by(2));
                     }
                 }
-                let to = y * columns;
-                let out = [&mut blue[to..to + width], &mut green[to..to + width], &mut red[to..to + width]];
-                convert_row(out, luma, &row_u[..width], &row_v[..width]);
             }
-        });
+            let to = y * columns;
+            let out = [&mut blue[to..to + width], &mut green[to..to + width], &mut red[to..to + width]];
+            convert_row(out, luma, &row_u[..width], &row_v[..width]);
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Means of whole blocks of pixels. Most pictures are shrunk by a whole factor (1920 to 640, 1280 to 640), and a sum of rows, then
 //! of neighbours, takes half the time of a filter for any factor.
 
+use pulp::NullaryFnOnce;
 use rollcall_pipeline::Plane;
 
 /// What a plane is shrunk by, in x and in y. Larger factors are rare.
@@ -39,32 +40,42 @@ impl Shrinker {
         size: (usize, usize),
         out: &mut [u8],
     ) {
-        // Compiled for what the processor has, and for each factor.
-        pulp::Arch::new().dispatch(|| match factor {
-            Factor::Two => self.by::<2, CHANNELS>(plane, at, size, out),
-            Factor::Three => self.by::<3, CHANNELS>(plane, at, size, out),
-            Factor::Four => self.by::<4, CHANNELS>(plane, at, size, out),
-        });
+        let sums = &mut self.sums;
+        let arch = pulp::Arch::new();
+        match factor {
+            Factor::Two => arch.dispatch(Blocks::<2, CHANNELS> { plane, at, size, sums, out }),
+            Factor::Three => arch.dispatch(Blocks::<3, CHANNELS> { plane, at, size, sums, out }),
+            Factor::Four => arch.dispatch(Blocks::<4, CHANNELS> { plane, at, size, sums, out }),
+        }
     }
+}
+
+/// The loop, compiled for what the processor has. A closure would not be: it is a function of its own, which the one with the
+/// wide registers calls.
+struct Blocks<'a, const FACTOR: usize, const CHANNELS: usize> {
+    plane: &'a Plane<'a>,
+    at: (usize, usize),
+    size: (usize, usize),
+    sums: &'a mut Vec<u16>,
+    out: &'a mut [u8],
+}
+
+impl<const FACTOR: usize, const CHANNELS: usize> NullaryFnOnce for Blocks<'_, FACTOR, CHANNELS> {
+    type Output = ();
 
     #[inline(always)]
-    fn by<const FACTOR: usize, const CHANNELS: usize>(
-        &mut self,
-        plane: &Plane<'_>,
-        (left, top): (usize, usize),
-        (width, height): (usize, usize),
-        out: &mut [u8],
-    ) {
+    fn call(self) {
+        let Self { plane, at: (left, top), size: (width, height), sums, out } = self;
         let (skipped, used) = (left * FACTOR * CHANNELS, width * FACTOR * CHANNELS);
         let row = |y: usize| &plane.data[y * plane.stride + skipped..][..used];
-        self.sums.resize(used, 0);
+        sums.resize(used, 0);
         for (y, out) in out.chunks_exact_mut(width * CHANNELS).take(height).enumerate() {
             let first = (top + y) * FACTOR;
-            self.sums.iter_mut().zip(row(first)).for_each(|(sum, &value)| *sum = value.into());
+            sums.iter_mut().zip(row(first)).for_each(|(sum, &value)| *sum = value.into());
             for y in first + 1..first + FACTOR {
-                self.sums.iter_mut().zip(row(y)).for_each(|(sum, &value)| *sum += u16::from(value));
+                sums.iter_mut().zip(row(y)).for_each(|(sum, &value)| *sum += u16::from(value));
             }
-            means::<FACTOR, CHANNELS>(&self.sums, out);
+            means::<FACTOR, CHANNELS>(sums, out);
         }
     }
 }
