@@ -6,7 +6,7 @@ use axum::extract::State;
 use chrono::{DateTime, NaiveDate, Utc};
 use rollcall_attendance::{AttendanceStatus, Tally, analytics::Streak};
 use rollcall_pipeline::PersonId;
-use rollcall_store::{RecordRow, RegisterFilter, RegisterKey, RegisterRow, Scope};
+use rollcall_store::{RecordRow, RegisterFilter, RegisterKey, Registered, Scope};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -114,21 +114,22 @@ pub(crate) struct AttendanceView {
     pub version: i64,
 }
 
-impl From<RegisterRow> for AttendanceView {
-    fn from(row: RegisterRow) -> Self {
+impl From<Registered> for AttendanceView {
+    fn from(Registered { row, session }: Registered) -> Self {
+        let gaps = session.waits_for.clone().filter(|_| row.source == "closing");
         Self {
             session_id: row.session_id,
             person_id: row.person_id,
             name: row.name,
             external_id: row.external_id,
-            session_name: row.session_name,
+            session_name: session.name.clone(),
             site_id: row.site_id,
-            room_name: row.room_name.unwrap_or_else(|| row.room_id.clone()),
+            room_name: session.room_name.as_ref().unwrap_or(&row.room_id).clone(),
             room_id: row.room_id,
             course_id: row.course_id,
-            course_name: row.course_name,
+            course_name: session.course_name.clone(),
             starts_at: row.starts_at,
-            ends_at: row.ends_at,
+            ends_at: session.ends_at,
             local_date: row.local_date,
             status: row.status,
             source: row.source,
@@ -140,7 +141,7 @@ impl From<RegisterRow> for AttendanceView {
             event_id: row.event_id,
             camera: row.camera,
             similarity: row.similarity,
-            gaps: WaitsFor::all(row.waits_for),
+            gaps: WaitsFor::all(gaps),
             updated_at: row.updated_at,
             version: row.version,
         }
@@ -298,7 +299,7 @@ pub(crate) fn router() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(of_person)).routes(routes!(of_me))
 }
 
-fn key(row: &RegisterRow) -> RegisterKey {
+fn key(Registered { row, .. }: &Registered) -> RegisterKey {
     (row.starts_at, row.session_id, row.person_id)
 }
 
@@ -354,11 +355,11 @@ async fn history(api: &Api, scope: &Scope, person: PersonId, params: &HistoryPar
         to: params.to,
         ..RegisterFilter::default()
     };
-    let record = api.store.record(scope, person, &filter).await?.ok_or_else(|| Problem::not_found("person"))?;
+    let none = || Problem::not_found("person");
     if *scope != Scope::Everywhere && !api.store.is_person_in(scope, person).await? {
-        return Err(Problem::not_found("person"));
+        return Err(none());
     }
-    let rows = api.store.register(scope, &filter, after.as_ref(), limit).await?;
+    let (record, rows) = api.store.record(scope, person, &filter, after.as_ref(), limit).await?.ok_or_else(none)?;
     let Page { items, next_cursor } = Page::of(rows, limit, key).map(AttendanceView::from);
     let (figures, RecordRow { name, external_id, .. }) = (PersonFigures::of(&record.standing), record);
     Ok(Json(HistoryView { person_id: person.0, name, external_id, figures, items, next_cursor }))

@@ -297,7 +297,7 @@ async fn read(api: &Api, caller: &Caller, session: SessionDetail, person: Person
     let who = store.person(person).await?.ok_or_else(|| Problem::not_found("person"))?;
     let mark = store.original_mark(session.id, person).await?.map(MarkView::from);
     let finding = store.finding(session.id, person).await?.map(FindingView::from);
-    let version = now.as_ref().map_or(0, |row| row.version);
+    let version = now.as_ref().map_or(0, |now| now.row.version);
     let view = RecordView {
         session: SessionView::of(session, api.clock.wall()),
         person_id: person.0,

@@ -101,6 +101,7 @@ pub use planning::{FileRoom, Origin, PlanChange, PlannedEntry, PlannedSession, P
 pub use record::{CandidateRecord, EventRecord, MarkRecord, RECORD_VERSION, Scores, SessionRecord};
 pub use register::{
     BoardCount, BoardPerson, FindingRow, OriginalMark, RecordRow, RegisterFilter, RegisterKey, RegisterRow,
+    RegisterSession, Registered,
 };
 pub use review::{ReviewFilter, ReviewItem, ReviewKey, ReviewRow};
 pub use rooms::Room;

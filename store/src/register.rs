@@ -1,15 +1,18 @@
 //! Reading the register: for each person and session what counts. It is derived by triggers; see the migration.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use chrono::{NaiveDate, TimeDelta};
 use rollcall_pipeline::{PersonId, WallTime};
-use sqlx::{Postgres, QueryBuilder};
+use sqlx::{PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use crate::row::{all, and_one, one, row};
 use crate::{Scope, Store, StoreError};
 
 row! {
-    /// A row of the register, with the names that belong to it.
+    /// A row of the register, and whose it is.
     pub struct RegisterRow {
         /// In which session.
         pub session_id: Uuid,
@@ -19,22 +22,14 @@ row! {
         pub name: String,
         /// Their number in another system.
         pub external_id: Option<String>,
-        /// The session's own name; else that of its course.
-        pub session_name: Option<String>,
         /// The room's site.
         pub site_id: String,
         /// Where.
         pub room_id: String,
-        /// The room's name.
-        pub room_name: Option<String>,
         /// The course.
         pub course_id: Option<Uuid>,
-        /// The course's name.
-        pub course_name: Option<String>,
         /// Start of the session.
         pub starts_at: WallTime,
-        /// Its end.
-        pub ends_at: WallTime,
         /// The room's date at the start.
         pub local_date: NaiveDate,
         /// What counts.
@@ -57,13 +52,38 @@ row! {
         pub camera: Option<String>,
         /// Similarity to the best template.
         pub similarity: Option<f32>,
-        /// Of an absence by closing: the cameras that it did not wait for any longer.
-        pub waits_for: Option<serde_json::Value>,
         /// When the row last changed.
         pub updated_at: WallTime,
         /// Grows with each change.
         pub version: i64,
     }
+}
+
+row! {
+    /// What all rows of a session have in common.
+    pub struct RegisterSession {
+        /// Which.
+        pub id: Uuid,
+        /// Its own name; else that of its course.
+        pub name: Option<String>,
+        /// The room's name.
+        pub room_name: Option<String>,
+        /// The course's name.
+        pub course_name: Option<String>,
+        /// When it ends.
+        pub ends_at: WallTime,
+        /// The cameras that closing did not wait for any longer.
+        pub waits_for: Option<serde_json::Value>,
+    }
+}
+
+/// A row of the register, with its session.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Registered {
+    /// The row.
+    pub row: RegisterRow,
+    /// Its session, shared with all others of it.
+    pub session: Arc<RegisterSession>,
 }
 
 row! {
@@ -151,12 +171,10 @@ const EACH_SESSION: &str = "unnest((select $1::uuid[])) s(id) cross join lateral
 const ON_THE_BOARD: &str = "(select person_id from expected_people where session_id = s.id) e
     full join (select * from register where session_id = s.id and status <> 'void') g on g.person_id = e.person_id";
 const ORDER: &str = " order by g.starts_at desc, g.session_id, g.person_id limit ";
-const NAMED: &str = "select g.session_id, g.person_id, p.name, p.external_id, coalesce(s.name, c.name) as session_name,
-    g.site_id, g.room_id, r.name as room_name, g.course_id, c.name as course_name, g.starts_at, s.ends_at, g.local_date,
-    g.status, g.source, g.reason, g.arrived_at, g.left_at, g.minutes_from_start, g.left_early, g.event_id, g.camera,
-    g.similarity, case when g.source = 'closing' then s.waits_for end as waits_for, g.updated_at, g.version
-    from page g join people p on p.id = g.person_id join sessions s on s.id = g.session_id join rooms r on r.id = g.room_id
-    left join courses c on c.id = g.course_id";
+const ROW: &str =
+    "select g.session_id, g.person_id, p.name, p.external_id, g.site_id, g.room_id, g.course_id, g.starts_at,
+    g.local_date, g.status, g.source, g.reason, g.arrived_at, g.left_at, g.minutes_from_start, g.left_early, g.event_id,
+    g.camera, g.similarity, g.updated_at, g.version from (";
 
 impl RegisterFilter {
     /// The conditions that are there, and no others: each query is planned for what it asks.
@@ -230,45 +248,8 @@ impl Store {
         filter: &RegisterFilter,
         after: Option<&RegisterKey>,
         limit: u32,
-    ) -> Result<Vec<RegisterRow>, StoreError> {
-        let mut q = QueryBuilder::new("with page as materialized (");
-        // Written out and not bound: a plan for whatever limit is one for many rows, so none would ever be kept.
-        let limit = and_one(limit);
-        let (sites, rooms) = scope.places();
-        // What is asked of some people or some places is asked of each of them, and put together: no index has all of
-        // them in order, and walking through everybody else's rows to find them takes long.
-        let mut within = scope;
-        let each = if let (Some(group), None) = (filter.group, filter.person) {
-            q.push("select g.* from (select person_id as each from group_members where group_id = ").push_bind(group);
-            q.push(") e cross join lateral (select * from register g");
-            Some(" and g.person_id = e.each")
-        } else if let (Scope::Places { .. }, Some(sites), Some(rooms), false) =
-            (scope, sites, rooms, filter.is_narrow())
-        {
-            // The rooms are the scope. Said of the register's rows as well, the planner reads all of theirs first. Only what a
-            // room held when it was another site's is not that of whoever sees its site: said as what the planner believes of
-            // half of the rows, since it would take an equation for one that few fulfil.
-            within = &Scope::Everywhere;
-            q.push("select g.* from (select id as each, case when id = any(").push_bind(rooms);
-            q.push(") then null else site_id end as site from rooms where site_id = any(").push_bind(sites);
-            q.push(") or id = any(").push_bind(rooms).push(")) e cross join lateral (select * from register g");
-            Some(" and g.room_id = e.each and not coalesce(g.site_id <> e.site, false)")
-        } else {
-            q.push("select * from register g");
-            None
-        };
-        filter.push(&mut q, within, after);
-        if let (Some(group), Some(_)) = (filter.group, filter.person) {
-            q.push(" and exists (select from group_members m where m.person_id = g.person_id and m.group_id = ");
-            q.push_bind(group).push(")");
-        }
-        if let Some(each) = each {
-            q.push(each).push(ORDER).push(limit).push(") g");
-        }
-        q.push(ORDER).push(limit).push(") ").push(NAMED);
-        q.push(ORDER).push(limit);
-        let rows = q.build().fetch_all(&self.pool).await?;
-        all(&rows, RegisterRow::read)
+    ) -> Result<Vec<Registered>, StoreError> {
+        page(&mut *self.pool.acquire().await?, scope, filter, after, limit).await
     }
 
     /// The row of one person in one session.
@@ -280,13 +261,13 @@ impl Store {
         scope: &Scope,
         session: Uuid,
         person: PersonId,
-    ) -> Result<Option<RegisterRow>, StoreError> {
+    ) -> Result<Option<Registered>, StoreError> {
         let filter =
             RegisterFilter { session: Some(session), person: Some(person), void: true, ..RegisterFilter::default() };
         Ok(self.register(scope, &filter, None, 1).await?.into_iter().next())
     }
 
-    /// How a person's sessions count; `None` where there is no such person.
+    /// How a person's sessions count, and a page of their rows, latest session first; `None` where there is no such person.
     ///
     /// # Errors
     /// When the database is away.
@@ -295,7 +276,9 @@ impl Store {
         scope: &Scope,
         person: PersonId,
         filter: &RegisterFilter,
-    ) -> Result<Option<RecordRow>, StoreError> {
+        after: Option<&RegisterKey>,
+        limit: u32,
+    ) -> Result<Option<(RecordRow, Vec<Registered>)>, StoreError> {
         let filter = RegisterFilter { person: Some(person), ..filter.clone() };
         let mut q = QueryBuilder::new(
             "select name, external_id, (
@@ -303,7 +286,10 @@ impl Store {
         );
         filter.push(&mut q, scope, None);
         q.push(") as standing from people where id = ").push_bind(person.0);
-        one(q.build().fetch_optional(&self.pool).await?, RecordRow::read)
+        let mut connection = self.pool.acquire().await?;
+        let record = one(q.build().fetch_optional(&mut *connection).await?, RecordRow::read)?;
+        let Some(record) = record else { return Ok(None) };
+        Ok(Some((record, page(&mut connection, scope, &filter, after, limit).await?)))
     }
 
     /// Who is in these sessions, by name, at most `limit` of each and one more.
@@ -405,6 +391,79 @@ impl Store {
         .await?;
         one(row, FindingRow::read)
     }
+}
+
+/// Rows, and what they have in common: each session is read, sent and decoded once, and not once for each of its people, which
+/// takes twice as long.
+async fn page(
+    connection: &mut PgConnection,
+    scope: &Scope,
+    filter: &RegisterFilter,
+    after: Option<&RegisterKey>,
+    limit: u32,
+) -> Result<Vec<Registered>, StoreError> {
+    let rows = all(&rows(scope, filter, after, limit).build().fetch_all(&mut *connection).await?, RegisterRow::read)?;
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut ids: Vec<Uuid> = rows.iter().map(|row| row.session_id).collect();
+    // Rows come session by session.
+    ids.dedup();
+    let sessions = sqlx::query(
+        "select s.id, coalesce(s.name, c.name) as name, r.name as room_name, c.name as course_name, s.ends_at, s.waits_for
+         from sessions s join rooms r on r.id = s.room_id left join courses c on c.id = s.course_id where s.id = any($1)",
+    );
+    let sessions = all(&sessions.bind(ids).fetch_all(connection).await?, RegisterSession::read)?;
+    let sessions: HashMap<_, _> = sessions.into_iter().map(|session| (session.id, Arc::new(session))).collect();
+    // No session goes that anybody has a row in. Where one is gone, whoever it was has been erased in between.
+    let with_session = |row: RegisterRow| {
+        let session = Arc::clone(sessions.get(&row.session_id)?);
+        Some(Registered { row, session })
+    };
+    Ok(rows.into_iter().filter_map(with_session).collect())
+}
+
+fn rows(scope: &Scope, filter: &RegisterFilter, after: Option<&RegisterKey>, limit: u32) -> QueryBuilder<Postgres> {
+    let mut q = QueryBuilder::new(ROW);
+    // Written out and not bound: a plan for whatever limit is one for many rows, so none would ever be kept.
+    let limit = and_one(limit);
+    let (sites, rooms) = scope.places();
+    // What is asked of some people or some places is asked of each of them, and put together: no index has all of
+    // them in order, and walking through everybody else's rows to find them takes long.
+    let mut within = scope;
+    let each = if let (Some(group), None) = (filter.group, filter.person) {
+        q.push("select g.* from (select person_id as each from group_members where group_id = ").push_bind(group);
+        q.push(") e cross join lateral (select * from register g");
+        Some(" and g.person_id = e.each")
+    } else if let (Scope::Places { .. }, Some(sites), Some(rooms), false) = (scope, sites, rooms, filter.is_narrow()) {
+        // The rooms are the scope. Said of the register's rows as well, the planner reads all of theirs first. Only what a
+        // room held when it was another site's is not that of whoever sees its site: said as what the planner believes of
+        // half of the rows, since it would take an equation for one that few fulfil.
+        within = &Scope::Everywhere;
+        q.push("select g.* from (select id as each, case when id = any(").push_bind(rooms);
+        q.push(") then null else site_id end as site from rooms where site_id = any(").push_bind(sites);
+        q.push(") or id = any(").push_bind(rooms).push(")) e cross join lateral (select * from register g");
+        Some(" and g.room_id = e.each and not coalesce(g.site_id <> e.site, false)")
+    } else {
+        q.push("select * from register g");
+        None
+    };
+    filter.push(&mut q, within, after);
+    if let (Some(group), Some(_)) = (filter.group, filter.person) {
+        q.push(" and exists (select from group_members m where m.person_id = g.person_id and m.group_id = ");
+        q.push_bind(group).push(")");
+    }
+    if let Some(each) = each {
+        q.push(each).push(ORDER).push(limit).push(") g");
+    }
+    q.push(ORDER).push(limit).push(") g join people p on p.id = ");
+    match filter.person {
+        // Found once, and not for each of their rows.
+        Some(person) => q.push_bind(person.0),
+        None => q.push("g.person_id"),
+    };
+    q.push(ORDER).push(limit);
+    q
 }
 
 row! {

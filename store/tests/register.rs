@@ -8,7 +8,7 @@ use rollcall_pipeline::{EventId, PersonId, WallTime};
 use rollcall_store::testing::{current_database, event_of_nobody, store};
 use rollcall_store::{
     Actor, CameraMinute, CandidateRecord, EventRecord, MarkRecord, NewCorrection, RegisterFilter, RegisterKey,
-    RegisterRow, ReviewFilter, Scope, SessionRecord, Store,
+    RegisterRow, Registered, ReviewFilter, Scope, SessionRecord, Store,
 };
 use serde_json::json;
 use sqlx::ConnectOptions as _;
@@ -60,11 +60,19 @@ fn key(row: &RegisterRow) -> RegisterKey {
     (row.starts_at, row.session_id, row.person_id)
 }
 
+/// The rows, each of which came with its own session.
+fn rows_of(page: Vec<Registered>) -> Vec<RegisterRow> {
+    assert!(
+        page.iter().all(|Registered { row, session }| row.session_id == session.id && row.starts_at < session.ends_at)
+    );
+    page.into_iter().map(|found| found.row).collect()
+}
+
 /// All pages.
 async fn all(store: &Store, scope: &Scope, filter: &RegisterFilter, limit: u32) -> Vec<RegisterRow> {
     let (mut rows, mut after) = (Vec::new(), None);
     loop {
-        let mut page = store.register(scope, filter, after.as_ref(), limit).await.unwrap();
+        let mut page = rows_of(store.register(scope, filter, after.as_ref(), limit).await.unwrap());
         let more = page.len() > limit as usize;
         page.truncate(limit as usize);
         rows.extend(page);
@@ -153,9 +161,13 @@ async fn pages_hold_every_row_once_and_statuses_add_up() {
         rows.iter().map(|row| row.local_date).collect::<BTreeSet<_>>(),
         BTreeSet::from([day, day.succ_opt().unwrap()])
     );
-    let record = store.record(&Scope::Everywhere, PersonId(people[0]), &RegisterFilter::default()).await.unwrap();
-    assert_eq!(record.as_ref().map(|record| record.standing.len()), Some(10), "{record:?}");
-    let nobody = store.record(&Scope::Everywhere, PersonId(Uuid::nil()), &RegisterFilter::default()).await.unwrap();
+    let everything = RegisterFilter::default();
+    let record = store.record(&Scope::Everywhere, PersonId(people[0]), &everything, None, 5).await.unwrap();
+    let (record, page) = record.unwrap();
+    assert_eq!(record.standing.len(), 10, "{record:?}");
+    let theirs = RegisterFilter { person: Some(PersonId(people[0])), ..everything.clone() };
+    assert_eq!(rows_of(page), all(&store, &Scope::Everywhere, &theirs, 50).await[..6], "five, and one more");
+    let nobody = store.record(&Scope::Everywhere, PersonId(Uuid::nil()), &everything, None, 5).await.unwrap();
     assert_eq!(nobody, None);
 }
 
@@ -208,8 +220,8 @@ async fn corrections_stand_over_marks_and_can_be_taken_back() {
     assert_eq!(before, ["late", "void", "late", "excused", "present"]);
     let mark = store.original_mark(session.id, PersonId(person)).await.unwrap().unwrap();
     assert_eq!((mark.status.as_str(), mark.event_id), ("late", first.id), "what the camera saw stays");
-    let row = store.register_row(&Scope::Everywhere, session.id, PersonId(person)).await.unwrap().unwrap();
-    assert_eq!((row.source.as_str(), row.version), ("camera", marked.version + 5));
+    let found = store.register_row(&Scope::Everywhere, session.id, PersonId(person)).await.unwrap().unwrap();
+    assert_eq!((found.row.source.as_str(), found.row.version), ("camera", marked.row.version + 5));
 }
 
 #[tokio::test]
@@ -224,7 +236,7 @@ async fn a_mark_and_a_correction_at_the_same_time_are_both_seen() {
             tokio::join!(store.write_events(&marking), correct(&store, session.id, *person, "excuse"));
         written.unwrap();
         assert_eq!(excused.as_deref(), Some("excused"));
-        let row = store.register_row(&Scope::Everywhere, session.id, PersonId(*person)).await.unwrap().unwrap();
+        let row = store.register_row(&Scope::Everywhere, session.id, PersonId(*person)).await.unwrap().unwrap().row;
         assert_eq!(
             (row.status.as_str(), row.arrived_at),
             ("excused", Some(session.starts_at)),

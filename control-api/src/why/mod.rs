@@ -128,7 +128,7 @@ async fn why(caller: Caller, State(api): State<Arc<Api>>, Params(params): Params
     };
     if let Some(session) = &session {
         facts.expected = store.is_expected(session.id, person).await?;
-        facts.row = store.register_row(&caller.scope, session.id, person).await?;
+        facts.row = store.register_row(&caller.scope, session.id, person).await?.map(|found| found.row);
         facts.finding = store.finding(session.id, person).await?;
         facts.correction = store.corrections(session.id, person).await?.pop().filter(|last| last.kind != "restore");
     }
