@@ -124,8 +124,7 @@ impl Letterbox {
     }
 }
 
-/// The loop over pixels at the detector's size, compiled for what the processor has: wide registers halve its time. A closure
-/// would not be: it is a function of its own, which the one with the wide registers calls.
+/// The loop over pixels at the detector's size, compiled for what the processor has: a type and no closure, as in [`super::shrink`].
 struct Convert<'a> {
     luma: &'a [u8],
     chroma: [&'a [u8]; 2],
