@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::caller::Caller;
 use crate::extract::{Params, PathOf, fits};
-use crate::json::Json;
+use crate::json::{self, Json};
 use crate::page::{self, Page};
 use crate::problem::{Answer, Problem, Problems};
 use crate::rights::Right;
@@ -81,8 +81,10 @@ pub(crate) struct AttendanceView {
     /// The course's name.
     pub course_name: Option<String>,
     /// Start of the session.
+    #[serde(serialize_with = "json::time")]
     pub starts_at: DateTime<Utc>,
     /// Its end.
+    #[serde(serialize_with = "json::time")]
     pub ends_at: DateTime<Utc>,
     /// The room's date at the start.
     pub local_date: NaiveDate,
@@ -93,8 +95,10 @@ pub(crate) struct AttendanceView {
     /// Of a correction: why. Of closing: what was found.
     pub reason: Option<String>,
     /// When they were first seen.
+    #[serde(serialize_with = "json::time")]
     pub arrived_at: Option<DateTime<Utc>>,
     /// When they were last seen at an exit.
+    #[serde(serialize_with = "json::time")]
     pub left_at: Option<DateTime<Utc>>,
     /// Minutes from the start to the arrival; negative: early.
     pub minutes_from_start: Option<f32>,
@@ -109,6 +113,7 @@ pub(crate) struct AttendanceView {
     /// Of an absence: the cameras that did not see all of the time in which one could come.
     pub gaps: Vec<WaitsFor>,
     /// When the row last changed.
+    #[serde(serialize_with = "json::time")]
     pub updated_at: DateTime<Utc>,
     /// For If-Match of a correction.
     pub version: i64,
@@ -315,7 +320,7 @@ async fn list(
     let (limit, after) = (page::limit(params.limit)?, page::after::<RegisterKey>(params.cursor.as_deref())?);
     fits("site_id", params.site_id.as_deref(), 40)?;
     fits("room_id", params.room_id.as_deref(), 200)?;
-    let rows = api.store.register(&caller.scope, &params.filter()?, after.as_ref(), limit).await?;
+    let rows = api.store.reading().await?.register(&caller.scope, &params.filter()?, after.as_ref(), limit).await?;
     Ok(Json(Page::of(rows, limit, key).map(AttendanceView::from)))
 }
 
@@ -359,7 +364,8 @@ async fn history(api: &Api, scope: &Scope, person: PersonId, params: &HistoryPar
     if *scope != Scope::Everywhere && !api.store.is_person_in(scope, person).await? {
         return Err(none());
     }
-    let (record, rows) = api.store.record(scope, person, &filter, after.as_ref(), limit).await?.ok_or_else(none)?;
+    let mut reading = api.store.reading().await?;
+    let (record, rows) = reading.record(scope, person, &filter, after.as_ref(), limit).await?.ok_or_else(none)?;
     let Page { items, next_cursor } = Page::of(rows, limit, key).map(AttendanceView::from);
     let (figures, RecordRow { name, external_id, .. }) = (PersonFigures::of(&record.standing), record);
     Ok(Json(HistoryView { person_id: person.0, name, external_id, figures, items, next_cursor }))

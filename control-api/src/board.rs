@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::caller::Caller;
 use crate::extract::{Params, PathOf};
-use crate::json::Json;
+use crate::json::{self, Json};
 use crate::problem::{Answer, FieldError, Problem, Problems};
 use crate::rights::Right;
 use crate::sessions::SessionView;
@@ -86,8 +86,10 @@ pub(crate) struct BoardPersonView {
     /// `camera`, `closing` or `correction`.
     pub source: Option<String>,
     /// When they were first seen.
+    #[serde(serialize_with = "json::time")]
     pub arrived_at: Option<DateTime<Utc>>,
     /// When they were last seen at an exit.
+    #[serde(serialize_with = "json::time")]
     pub left_at: Option<DateTime<Utc>>,
 }
 
@@ -143,7 +145,8 @@ async fn board(
     Params(params): Params<BoardParams>,
 ) -> Answer<Json<BoardView>> {
     caller.need(Right::AttendanceRead)?;
-    let room = api.store.room(&caller.scope, &id).await?.ok_or_else(|| Problem::not_found("room"))?;
+    let mut reading = api.store.reading().await?;
+    let room = reading.room(&caller.scope, &id).await?.ok_or_else(|| Problem::not_found("room"))?;
     let at = api.clock.wall();
     let zone: Tz = room.zone().parse().map_err(Problem::internal)?;
     let date = params.date.unwrap_or_else(|| at.with_timezone(&zone).date_naive());
@@ -151,12 +154,12 @@ async fn board(
         return Err(Problem::invalid(vec![FieldError::query("date", "must lie in the years 1970 to 9998")]));
     }
     let filter = SessionFilter { room: Some(room.id.clone()), date: Some(date), ..SessionFilter::default() };
-    let mut sessions = api.store.sessions(&caller.scope, &filter, None, MAX_SESSIONS).await?;
+    let mut sessions = reading.sessions(&caller.scope, &filter, None, MAX_SESSIONS).await?;
     let sessions_go_on = sessions.len() > MAX_SESSIONS as usize;
     sessions.truncate(MAX_SESSIONS as usize);
     let ids: Vec<Uuid> = sessions.iter().map(|session| session.id).collect();
     let mut people: HashMap<Uuid, Vec<BoardPersonView>> = HashMap::new();
-    for row in api.store.board_people(&ids, MAX_PEOPLE).await? {
+    for row in reading.board_people(&ids, MAX_PEOPLE).await? {
         people.entry(row.session_id).or_default().push(row.into());
     }
     let go_on = |people: &[BoardPersonView]| people.len() > MAX_PEOPLE as usize;
@@ -168,7 +171,7 @@ async fn board(
     }
     let large: Vec<Uuid> = people.iter().filter(|(_, people)| go_on(people)).map(|(session, _)| *session).collect();
     if !large.is_empty() {
-        for row in api.store.board_counts(&large).await? {
+        for row in reading.board_counts(&large).await? {
             counts.entry(row.session_id).or_default().add(row.expected, row.status.as_deref(), row.people);
         }
     }

@@ -6,7 +6,7 @@ use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use crate::row::{all, and_one, one, row};
-use crate::{Scope, Store, StoreError};
+use crate::{Reading, Scope, Store, StoreError};
 
 row! {
     /// A session with what belongs to it.
@@ -128,13 +128,13 @@ const WAITING: &str =
     "s.waits_for is not null and s.settled_at is null and s.released_at is null and s.state in ('planned', 'open')";
 pub(crate) const IN_SCOPE: &str = "($1::text[] is null or r.site_id = any($1) or r.id = any($2))";
 
-impl Store {
+impl Reading {
     /// The sessions in `scope`, by start.
     ///
     /// # Errors
     /// When the database is away.
     pub async fn sessions(
-        &self,
+        &mut self,
         scope: &Scope,
         filter: &SessionFilter,
         after: Option<&(WallTime, Uuid)>,
@@ -172,10 +172,12 @@ impl Store {
         }
         // Written out and not bound: a plan for whatever limit is one for many rows.
         q.push(" order by s.starts_at, s.id limit ").push(and_one(limit));
-        let rows = q.build().fetch_all(&self.pool).await?;
+        let rows = q.build().fetch_all(self.connection()).await?;
         all(&rows, SessionDetail::read)
     }
+}
 
+impl Store {
     /// One session.
     ///
     /// # Errors

@@ -39,6 +39,7 @@ mod people;
 mod people_import;
 mod places;
 mod planning;
+mod reading;
 mod record;
 mod register;
 mod review;
@@ -98,6 +99,7 @@ pub use people::{Attributes, GroupName, Person, PersonDetail, PersonFields, Pers
 pub use people_import::{ImportError, Imported, ImportedPerson, MAX_ATTRIBUTES, Misfit};
 pub use places::{PlaceChanges, PlaceEnrolment, PlaceRoom, PlaceSession, Places};
 pub use planning::{FileRoom, Origin, PlanChange, PlannedEntry, PlannedSession, Planning};
+pub use reading::Reading;
 pub use record::{CandidateRecord, EventRecord, MarkRecord, RECORD_VERSION, Scores, SessionRecord};
 pub use register::{
     BoardCount, BoardPerson, FindingRow, OriginalMark, RecordRow, RegisterFilter, RegisterKey, RegisterRow,

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use chrono::{NaiveDate, TimeDelta};
 use rollcall_pipeline::{PersonId, WallTime};
-use sqlx::{PgConnection, Postgres, QueryBuilder};
+use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use crate::row::{all, and_one, one, row};
-use crate::{Scope, Store, StoreError};
+use crate::{Reading, Scope, Store, StoreError};
 
 row! {
     /// A row of the register, and whose it is.
@@ -171,6 +171,8 @@ const EACH_SESSION: &str = "unnest((select $1::uuid[])) s(id) cross join lateral
 const ON_THE_BOARD: &str = "(select person_id from expected_people where session_id = s.id) e
     full join (select * from register where session_id = s.id and status <> 'void') g on g.person_id = e.person_id";
 const ORDER: &str = " order by g.starts_at desc, g.session_id, g.person_id limit ";
+/// The same where there is but one person, in whose index it is this: with the other, what comes in order is sorted again.
+const ORDER_OF_ONE: &str = " order by g.starts_at desc, g.session_id limit ";
 const ROW: &str =
     "select g.session_id, g.person_id, p.name, p.external_id, g.site_id, g.room_id, g.course_id, g.starts_at,
     g.local_date, g.status, g.source, g.reason, g.arrived_at, g.left_at, g.minutes_from_start, g.left_early, g.event_id,
@@ -237,34 +239,42 @@ impl RegisterFilter {
     }
 }
 
-impl Store {
-    /// Rows of the register in `scope`, latest session first.
+impl Reading {
+    /// Rows of the register in `scope`, latest session first. Each session is read, sent and decoded once, and not once for each of its
+    /// people, which takes twice as long.
     ///
     /// # Errors
     /// When the database is away.
     pub async fn register(
-        &self,
+        &mut self,
         scope: &Scope,
         filter: &RegisterFilter,
         after: Option<&RegisterKey>,
         limit: u32,
     ) -> Result<Vec<Registered>, StoreError> {
-        page(&mut *self.pool.acquire().await?, scope, filter, after, limit).await
-    }
-
-    /// The row of one person in one session.
-    ///
-    /// # Errors
-    /// When the database is away.
-    pub async fn register_row(
-        &self,
-        scope: &Scope,
-        session: Uuid,
-        person: PersonId,
-    ) -> Result<Option<Registered>, StoreError> {
-        let filter =
-            RegisterFilter { session: Some(session), person: Some(person), void: true, ..RegisterFilter::default() };
-        Ok(self.register(scope, &filter, None, 1).await?.into_iter().next())
+        let rows =
+            all(&rows(scope, filter, after, limit).build().fetch_all(self.connection()).await?, RegisterRow::read)?;
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut ids: Vec<Uuid> = rows.iter().map(|row| row.session_id).collect();
+        // Rows come session by session.
+        ids.dedup();
+        // The ids within a query of their own: seen by the planner, it would plan for their number anew each time, which takes
+        // longer than to find them.
+        let sessions = sqlx::query(
+            "select s.id, coalesce(s.name, c.name) as name, r.name as room_name, c.name as course_name, s.ends_at, s.waits_for
+             from sessions s join rooms r on r.id = s.room_id left join courses c on c.id = s.course_id
+             where s.id = any((select $1::uuid[])::uuid[])",
+        );
+        let sessions = all(&sessions.bind(ids).fetch_all(self.connection()).await?, RegisterSession::read)?;
+        let sessions: HashMap<_, _> = sessions.into_iter().map(|session| (session.id, Arc::new(session))).collect();
+        // No session goes that anybody has a row in. Where one is gone, whoever it was has been erased in between.
+        let with_session = |row: RegisterRow| {
+            let session = Arc::clone(sessions.get(&row.session_id)?);
+            Some(Registered { row, session })
+        };
+        Ok(rows.into_iter().filter_map(with_session).collect())
     }
 
     /// How a person's sessions count, and a page of their rows, latest session first; `None` where there is no such person.
@@ -272,7 +282,7 @@ impl Store {
     /// # Errors
     /// When the database is away.
     pub async fn record(
-        &self,
+        &mut self,
         scope: &Scope,
         person: PersonId,
         filter: &RegisterFilter,
@@ -286,17 +296,16 @@ impl Store {
         );
         filter.push(&mut q, scope, None);
         q.push(") as standing from people where id = ").push_bind(person.0);
-        let mut connection = self.pool.acquire().await?;
-        let record = one(q.build().fetch_optional(&mut *connection).await?, RecordRow::read)?;
+        let record = one(q.build().fetch_optional(self.connection()).await?, RecordRow::read)?;
         let Some(record) = record else { return Ok(None) };
-        Ok(Some((record, page(&mut connection, scope, &filter, after, limit).await?)))
+        Ok(Some((record, self.register(scope, &filter, after, limit).await?)))
     }
 
     /// Who is in these sessions, by name, at most `limit` of each and one more.
     ///
     /// # Errors
     /// When the database is away.
-    pub async fn board_people(&self, sessions: &[Uuid], limit: u32) -> Result<Vec<BoardPerson>, StoreError> {
+    pub async fn board_people(&mut self, sessions: &[Uuid], limit: u32) -> Result<Vec<BoardPerson>, StoreError> {
         let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
             "select s.id as session_id, b.* from {EACH_SESSION} (
                  select p.id as person_id, p.name, p.external_id, e.person_id is not null as expected, g.status, g.source,
@@ -307,7 +316,7 @@ impl Store {
             and_one(limit)
         )))
         .bind(sessions)
-        .fetch_all(&self.pool)
+        .fetch_all(self.connection())
         .await?;
         all(&rows, BoardPerson::read)
     }
@@ -316,16 +325,33 @@ impl Store {
     ///
     /// # Errors
     /// When the database is away.
-    pub async fn board_counts(&self, sessions: &[Uuid]) -> Result<Vec<BoardCount>, StoreError> {
+    pub async fn board_counts(&mut self, sessions: &[Uuid]) -> Result<Vec<BoardCount>, StoreError> {
         let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
             "select s.id as session_id, b.* from {EACH_SESSION} (
                  select e.person_id is not null as expected, g.status, count(*) as people from {ON_THE_BOARD}
                  group by 1, 2) b"
         )))
         .bind(sessions)
-        .fetch_all(&self.pool)
+        .fetch_all(self.connection())
         .await?;
         all(&rows, BoardCount::read)
+    }
+}
+
+impl Store {
+    /// The row of one person in one session.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn register_row(
+        &self,
+        scope: &Scope,
+        session: Uuid,
+        person: PersonId,
+    ) -> Result<Option<Registered>, StoreError> {
+        let filter =
+            RegisterFilter { session: Some(session), person: Some(person), void: true, ..RegisterFilter::default() };
+        Ok(self.reading().await?.register(scope, &filter, None, 1).await?.into_iter().next())
     }
 
     /// Whether somebody is expected in a session.
@@ -393,40 +419,11 @@ impl Store {
     }
 }
 
-/// Rows, and what they have in common: each session is read, sent and decoded once, and not once for each of its people, which
-/// takes twice as long.
-async fn page(
-    connection: &mut PgConnection,
-    scope: &Scope,
-    filter: &RegisterFilter,
-    after: Option<&RegisterKey>,
-    limit: u32,
-) -> Result<Vec<Registered>, StoreError> {
-    let rows = all(&rows(scope, filter, after, limit).build().fetch_all(&mut *connection).await?, RegisterRow::read)?;
-    if rows.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut ids: Vec<Uuid> = rows.iter().map(|row| row.session_id).collect();
-    // Rows come session by session.
-    ids.dedup();
-    let sessions = sqlx::query(
-        "select s.id, coalesce(s.name, c.name) as name, r.name as room_name, c.name as course_name, s.ends_at, s.waits_for
-         from sessions s join rooms r on r.id = s.room_id left join courses c on c.id = s.course_id where s.id = any($1)",
-    );
-    let sessions = all(&sessions.bind(ids).fetch_all(connection).await?, RegisterSession::read)?;
-    let sessions: HashMap<_, _> = sessions.into_iter().map(|session| (session.id, Arc::new(session))).collect();
-    // No session goes that anybody has a row in. Where one is gone, whoever it was has been erased in between.
-    let with_session = |row: RegisterRow| {
-        let session = Arc::clone(sessions.get(&row.session_id)?);
-        Some(Registered { row, session })
-    };
-    Ok(rows.into_iter().filter_map(with_session).collect())
-}
-
 fn rows(scope: &Scope, filter: &RegisterFilter, after: Option<&RegisterKey>, limit: u32) -> QueryBuilder<Postgres> {
     let mut q = QueryBuilder::new(ROW);
     // Written out and not bound: a plan for whatever limit is one for many rows, so none would ever be kept.
     let limit = and_one(limit);
+    let order = if filter.person.is_some() { ORDER_OF_ONE } else { ORDER };
     let (sites, rooms) = scope.places();
     // What is asked of some people or some places is asked of each of them, and put together: no index has all of
     // them in order, and walking through everybody else's rows to find them takes long.
@@ -454,15 +451,15 @@ fn rows(scope: &Scope, filter: &RegisterFilter, after: Option<&RegisterKey>, lim
         q.push_bind(group).push(")");
     }
     if let Some(each) = each {
-        q.push(each).push(ORDER).push(limit).push(") g");
+        q.push(each).push(order).push(limit).push(") g");
     }
-    q.push(ORDER).push(limit).push(") g join people p on p.id = ");
+    q.push(order).push(limit).push(") g join people p on p.id = ");
     match filter.person {
         // Found once, and not for each of their rows.
         Some(person) => q.push_bind(person.0),
         None => q.push("g.person_id"),
     };
-    q.push(ORDER).push(limit);
+    q.push(order).push(limit);
     q
 }
 

@@ -2,7 +2,7 @@
 
 use crate::change::Entry;
 use crate::row::{all, and_one, one, row};
-use crate::{Change, Scope, Store, StoreError};
+use crate::{Change, Reading, Scope, Store, StoreError};
 
 row! {
     /// A room.
@@ -67,12 +67,22 @@ impl Store {
     /// # Errors
     /// When the database is away.
     pub async fn room(&self, scope: &Scope, id: &str) -> Result<Option<Room>, StoreError> {
+        self.reading().await?.room(scope, id).await
+    }
+}
+
+impl Reading {
+    /// One room.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn room(&mut self, scope: &Scope, id: &str) -> Result<Option<Room>, StoreError> {
         let (sites, rooms) = scope.places();
         let row = sqlx::query(sqlx::AssertSqlSafe(format!("select {ROOM} where {IN_SCOPE} and r.id = $3")))
             .bind(sites)
             .bind(rooms)
             .bind(id)
-            .fetch_optional(&self.pool)
+            .fetch_optional(self.connection())
             .await?;
         one(row, Room::read)
     }

@@ -98,10 +98,10 @@ async fn lock(change: &mut Change<'_>, session: Uuid) -> SessionDetail {
 async fn a_roster_that_changes_later_changes_no_session_that_is_closed() {
     let (store, mut db) = seeded().await;
     settle(&store, FIRST, "planned").await;
-    let board = store.board_people(&[FIRST], 10).await.unwrap();
+    let board = store.reading().await.unwrap().board_people(&[FIRST], 10).await.unwrap();
     mary_for_ada(&mut db).await;
     assert_eq!(roster(&store, FIRST).await, [expected("Ada", "absent"), expected("Grace", "absent")]);
-    assert_eq!(store.board_people(&[FIRST], 10).await.unwrap(), board);
+    assert_eq!(store.reading().await.unwrap().board_people(&[FIRST], 10).await.unwrap(), board);
     assert_eq!(store.session(&Scope::Everywhere, FIRST).await.unwrap().unwrap().expected, 2);
     assert!(store.is_expected(FIRST, PersonId(ADA)).await.unwrap());
     assert!(!store.is_expected(FIRST, PersonId(MARY)).await.unwrap());

@@ -72,7 +72,8 @@ fn rows_of(page: Vec<Registered>) -> Vec<RegisterRow> {
 async fn all(store: &Store, scope: &Scope, filter: &RegisterFilter, limit: u32) -> Vec<RegisterRow> {
     let (mut rows, mut after) = (Vec::new(), None);
     loop {
-        let mut page = rows_of(store.register(scope, filter, after.as_ref(), limit).await.unwrap());
+        let mut page =
+            rows_of(store.reading().await.unwrap().register(scope, filter, after.as_ref(), limit).await.unwrap());
         let more = page.len() > limit as usize;
         page.truncate(limit as usize);
         rows.extend(page);
@@ -162,12 +163,24 @@ async fn pages_hold_every_row_once_and_statuses_add_up() {
         BTreeSet::from([day, day.succ_opt().unwrap()])
     );
     let everything = RegisterFilter::default();
-    let record = store.record(&Scope::Everywhere, PersonId(people[0]), &everything, None, 5).await.unwrap();
+    let record = store
+        .reading()
+        .await
+        .unwrap()
+        .record(&Scope::Everywhere, PersonId(people[0]), &everything, None, 5)
+        .await
+        .unwrap();
     let (record, page) = record.unwrap();
     assert_eq!(record.standing.len(), 10, "{record:?}");
     let theirs = RegisterFilter { person: Some(PersonId(people[0])), ..everything.clone() };
     assert_eq!(rows_of(page), all(&store, &Scope::Everywhere, &theirs, 50).await[..6], "five, and one more");
-    let nobody = store.record(&Scope::Everywhere, PersonId(Uuid::nil()), &everything, None, 5).await.unwrap();
+    let nobody = store
+        .reading()
+        .await
+        .unwrap()
+        .record(&Scope::Everywhere, PersonId(Uuid::nil()), &everything, None, 5)
+        .await
+        .unwrap();
     assert_eq!(nobody, None);
 }
 
@@ -290,9 +303,9 @@ async fn the_session_of_a_moment_is_that_which_expects_somebody() {
         assert_eq!(on.map(|s| s.id), found.then_some(session.id), "{minute}");
     }
     assert_eq!(store.session_at("west", at(0), who, 0).await.unwrap(), None);
-    let board = store.board_people(&[session.id], 5).await.unwrap();
+    let board = store.reading().await.unwrap().board_people(&[session.id], 5).await.unwrap();
     assert_eq!((board.len(), board[0].expected, board[0].status.as_deref()), (1, false, Some("present")));
-    assert_eq!(store.board_counts(&[session.id]).await.unwrap()[0].people, 1);
+    assert_eq!(store.reading().await.unwrap().board_counts(&[session.id]).await.unwrap()[0].people, 1);
     assert!(store.is_person_in(&Scope::Everywhere, PersonId(people[1])).await.unwrap());
     let east = Scope::Places { sites: vec![], rooms: vec!["east".into()] };
     assert!(store.is_person_in(&east, PersonId(people[0])).await.unwrap());

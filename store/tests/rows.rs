@@ -210,7 +210,7 @@ async fn a_batch_becomes_rows_and_a_repetition_changes_nothing() {
     assert_eq!(store.write_events(&batch).await.unwrap(), Written::default(), "nothing is new");
     check().await;
     let that_day = SessionFilter { date: Some(date(2026, 3, 2)), ..SessionFilter::default() };
-    let sessions = store.sessions(&Scope::Everywhere, &that_day, None, 10).await.unwrap();
+    let sessions = store.reading().await.unwrap().sessions(&Scope::Everywhere, &that_day, None, 10).await.unwrap();
     assert_eq!((sessions.len(), sessions[0].room_id.as_str()), (1, "room-1"));
     let restored = store.marks_to_restore(at(0)).await.unwrap();
     assert_eq!((restored.len(), restored[0].person.0, restored[0].ends_at), (1, ada, at(3600)));

@@ -361,7 +361,7 @@ async fn what_lies_elsewhere_is_not_there() {
         assert_eq!(store.course(scope, course.id).await.unwrap().is_some(), sees, "{scope:?}");
         assert_eq!(store.timetable_entry(scope, entry.id).await.unwrap().is_some(), sees, "{scope:?}");
         assert_eq!(store.session(scope, Uuid::from_u128(1)).await.unwrap().is_some(), sees, "{scope:?}");
-        let all = store.sessions(scope, &Default::default(), None, 10).await.unwrap();
+        let all = store.reading().await.unwrap().sessions(scope, &Default::default(), None, 10).await.unwrap();
         assert_eq!(all.len(), usize::from(sees), "{scope:?}");
         assert_eq!(change.lock_course(scope, course.id).await.unwrap().is_some(), owns, "{scope:?}");
         assert_eq!(change.lock_site(scope, "main").await.unwrap().is_some(), owns, "{scope:?}");

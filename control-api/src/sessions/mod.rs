@@ -134,7 +134,7 @@ async fn list(
         waiting: params.waiting,
     };
     let now = api.clock.wall();
-    let rows = api.store.sessions(&caller.scope, &filter, after.as_ref(), limit).await?;
+    let rows = api.store.reading().await?.sessions(&caller.scope, &filter, after.as_ref(), limit).await?;
     Ok(Json(Page::of(rows, limit, |s| (s.starts_at, s.id)).map(|session| SessionView::of(session, now))))
 }
 
