@@ -120,7 +120,7 @@ pub(crate) const SESSION: &str =
     s.course_id, c.name as course_name, s.entry_id, c.teacher_id, s.substitute_id, s.state, s.starts_at, s.ends_at,
     s.local_date, s.early_s, s.grace_s, s.leave_s, s.opened_at, s.closed_at, s.released_at, s.settled_at, s.waits_for,
     s.note, s.fixed, s.version, (select count(*) from expected_people e where e.session_id = s.id) as expected,
-    (select count(*) from register g where g.session_id = s.id and g.status in ('present', 'late')) as attended
+    coalesce((select t.present + t.late from session_tallies t where t.session_id = s.id), 0)::bigint as attended
     from sessions s join rooms r on r.id = s.room_id join sites i on i.id = r.site_id
     left join courses c on c.id = s.course_id";
 /// As in the index `sessions_waiting`.

@@ -12,7 +12,11 @@ macro_rules! row {
 
         impl $name {
             pub(crate) fn read(row: &sqlx::postgres::PgRow) -> Result<Self, sqlx::Error> {
-                let mut columns = $crate::row::Columns::of(row);
+                Self::next(&mut $crate::row::Columns::of(row))
+            }
+
+            /// Where it is but a part of a wider row.
+            pub(crate) fn next(columns: &mut $crate::row::Columns<'_>) -> Result<Self, sqlx::Error> {
                 Ok(Self { $($field: columns.next(stringify!($field))?,)* })
             }
         }
