@@ -127,7 +127,7 @@ impl From<Registered> for AttendanceView {
             person_id: row.person_id,
             name: row.name,
             external_id: row.external_id,
-            session_name: session.name.clone(),
+            session_name: session.session_name.clone(),
             site_id: row.site_id,
             room_name: session.room_name.as_ref().unwrap_or(&row.room_id).clone(),
             room_id: row.room_id,
@@ -320,7 +320,8 @@ async fn list(
     let (limit, after) = (page::limit(params.limit)?, page::after::<RegisterKey>(params.cursor.as_deref())?);
     fits("site_id", params.site_id.as_deref(), 40)?;
     fits("room_id", params.room_id.as_deref(), 200)?;
-    let rows = api.store.reading().await?.register(&caller.scope, &params.filter()?, after.as_ref(), limit).await?;
+    let filter = params.filter()?;
+    let rows = api.store.reading().await?.register(&caller.scope, &filter, after.as_ref(), limit).await?;
     Ok(Json(Page::of(rows, limit, key).map(AttendanceView::from)))
 }
 
@@ -364,8 +365,8 @@ async fn history(api: &Api, scope: &Scope, person: PersonId, params: &HistoryPar
     if *scope != Scope::Everywhere && !api.store.is_person_in(scope, person).await? {
         return Err(none());
     }
-    let mut reading = api.store.reading().await?;
-    let (record, rows) = reading.record(scope, person, &filter, after.as_ref(), limit).await?.ok_or_else(none)?;
+    let found = api.store.reading().await?.record(scope, person, &filter, after.as_ref(), limit).await?;
+    let (record, rows) = found.ok_or_else(none)?;
     let Page { items, next_cursor } = Page::of(rows, limit, key).map(AttendanceView::from);
     let (figures, RecordRow { name, external_id, .. }) = (PersonFigures::of(&record.standing), record);
     Ok(Json(HistoryView { person_id: person.0, name, external_id, figures, items, next_cursor }))

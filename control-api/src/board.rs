@@ -175,6 +175,7 @@ async fn board(
             counts.entry(row.session_id).or_default().add(row.expected, row.status.as_deref(), row.people);
         }
     }
+    drop(reading);
     let sessions = sessions.into_iter().map(|session| {
         let mut people = people.remove(&session.id).unwrap_or_default();
         let people_go_on = go_on(&people);

@@ -21,8 +21,8 @@ impl<T: Serialize> IntoResponse for Json<T> {
     }
 }
 
-/// A time, where there may be hundreds in an answer: the same text as without this, but written in one piece. On its own `serde_json`
-/// looks at each of its twenty pieces for what is to be escaped.
+/// A time, where there may be hundreds in an answer: the same text as without this, but written in one piece. On its own
+/// `serde_json` looks at each of its twenty pieces for what is to be escaped.
 pub(crate) fn time<T, S>(time: &T, serializer: S) -> Result<S::Ok, S::Error>
 where
     T: Copy + Into<Option<DateTime<Utc>>>,

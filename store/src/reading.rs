@@ -5,8 +5,9 @@ use sqlx::{PgConnection, Postgres};
 
 use crate::{Store, StoreError};
 
-/// A connection for all questions of one answer: to take one for each, and have it tested when it comes back, costs as much as a small
-/// question. Whoever has one asks the store for nothing else until it is dropped, as with a [`Change`](crate::Change).
+/// A connection for all questions of one answer: to take one for each, and have it tested when it comes back, costs as much
+/// as a small question. Whoever has one asks the store for nothing else until it is dropped, as with a
+/// [`Change`](crate::Change).
 #[derive(Debug)]
 pub struct Reading(PoolConnection<Postgres>);
 

@@ -65,7 +65,7 @@ row! {
         /// Which.
         pub id: Uuid,
         /// Its own name; else that of its course.
-        pub name: Option<String>,
+        pub session_name: Option<String>,
         /// The room's name.
         pub room_name: Option<String>,
         /// The course's name.
@@ -177,8 +177,7 @@ const ROW: &str = "g.session_id, g.person_id, p.name, p.external_id, g.site_id, 
     g.local_date, g.status, g.source, g.reason, g.arrived_at, g.left_at, g.minutes_from_start, g.left_early, g.event_id,
     g.camera, g.similarity, g.updated_at, g.version";
 /// A [`RegisterSession`] …
-const SESSION: &str =
-    "s.id, coalesce(s.name, c.name) as name, r.name as room_name, c.name as course_name, s.ends_at, s.waits_for";
+const SESSION_OF_ROW: &str = "s.id, coalesce(s.name, c.name) as session_name, r.name as room_name, c.name as course_name, s.ends_at, s.waits_for";
 /// … and where it is read.
 const SESSIONS: &str = "sessions s join rooms r on r.id = s.room_id left join courses c on c.id = s.course_id";
 
@@ -244,8 +243,8 @@ impl RegisterFilter {
 }
 
 impl Reading {
-    /// Rows of the register in `scope`, latest session first. A session is read, sent and decoded once, and not once for each of its
-    /// people, which takes twice as long; but with the rows of one person comes that of each.
+    /// Rows of the register in `scope`, latest session first. A session is read, sent and decoded once, and not once for each
+    /// of its people, which takes twice as long; but with the rows of one person comes that of each.
     ///
     /// # Errors
     /// When the database is away.
@@ -271,10 +270,10 @@ impl Reading {
         let mut ids: Vec<Uuid> = rows.iter().map(|row| row.session_id).collect();
         // Rows come session by session.
         ids.dedup();
-        // The ids within a query of their own: seen by the planner, it would plan for their number anew each time, which takes
-        // longer than to find them.
+        // The ids within a query of their own: seen by the planner, it would plan for their number anew each time, which
+        // takes longer than to find them.
         let sessions = sqlx::query(sqlx::AssertSqlSafe(format!(
-            "select {SESSION} from {SESSIONS} where s.id = any((select $1::uuid[])::uuid[])"
+            "select {SESSION_OF_ROW} from {SESSIONS} where s.id = any((select $1::uuid[])::uuid[])"
         )));
         let sessions = all(&sessions.bind(ids).fetch_all(self.connection()).await?, RegisterSession::read)?;
         let sessions: HashMap<_, _> = sessions.into_iter().map(|session| (session.id, Arc::new(session))).collect();
@@ -430,7 +429,7 @@ impl Store {
 
 fn rows(scope: &Scope, filter: &RegisterFilter, after: Option<&RegisterKey>, limit: u32) -> QueryBuilder<Postgres> {
     let (columns, sessions) = match filter.person {
-        Some(_) => (format!("{ROW}, {SESSION}"), format!(" join ({SESSIONS}) on s.id = g.session_id")),
+        Some(_) => (format!("{ROW}, {SESSION_OF_ROW}"), format!(" join ({SESSIONS}) on s.id = g.session_id")),
         None => (ROW.to_owned(), String::new()),
     };
     let mut q = QueryBuilder::new(format!("select {columns} from ("));

@@ -101,6 +101,28 @@ async fn seeded() -> (Store, Vec<Uuid>) {
 }
 
 #[tokio::test]
+async fn the_rows_of_one_person_are_those_that_everybody_s_page_has() {
+    let (store, people) = seeded().await;
+    let mut db = current_database(&store).await.connect().await.unwrap();
+    sqlx::raw_sql("update sessions set name = 'Session ' || id; update rooms set name = 'Room ' || id")
+        .execute(&mut db)
+        .await
+        .unwrap();
+    let mut reading = store.reading().await.unwrap();
+    let everybody = reading.register(&Scope::Everywhere, &RegisterFilter::default(), None, 500).await.unwrap();
+    for Registered { row, session } in &everybody {
+        assert_eq!(session.session_name, Some(format!("Session {}", row.session_id)));
+        assert_eq!(session.room_name, Some(format!("Room {}", row.room_id)));
+    }
+    for person in people {
+        let filter = RegisterFilter { person: Some(PersonId(person)), ..RegisterFilter::default() };
+        let theirs = reading.register(&Scope::Everywhere, &filter, None, 500).await.unwrap();
+        let expected: Vec<_> = everybody.iter().filter(|found| found.row.person_id == person).cloned().collect();
+        assert_eq!(theirs, expected);
+    }
+}
+
+#[tokio::test]
 async fn pages_hold_every_row_once_and_statuses_add_up() {
     let (store, people) = seeded().await;
     let everything = all(&store, &Scope::Everywhere, &RegisterFilter::default(), 500).await;

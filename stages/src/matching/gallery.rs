@@ -54,8 +54,8 @@ pub struct Gallery {
     people: Vec<PersonId>,
     /// The templates of `people[i]` are the rows `first_row[i]..first_row[i + 1]`.
     first_row: Vec<usize>,
-    /// Row-major, `dimension` values a row, unit length. From the beginning of a cache line on: a vector that lies across two takes
-    /// twice as long to come.
+    /// Row-major, `dimension` values a row, unit length. From the beginning of a cache line on, so that vectors of dimensions
+    /// that fill whole lines, as those of models do, lie in one: across two they take twice as long to come.
     rows: AVec<f32>,
     /// The same, rounded, and whose each row is (an index into `people`); for large galleries.
     codes: Option<(Codes, Vec<u32>)>,
@@ -151,7 +151,11 @@ impl Gallery {
 
     /// The most similar people, best first, at most `n`; nobody for a probe of another model.
     pub fn nearest(&self, probe: &Embedding, n: usize) -> Vec<Candidate> {
-        self.nearest_each(&[probe], n).pop().unwrap_or_default()
+        if !self.is_comparable(probe) {
+            return Vec::new();
+        }
+        // Where it lies: to copy it to a line's beginning takes as long as it saves.
+        self.best_of_all(&[probe.values()], n.min(self.people.len())).pop().unwrap_or_default()
     }
 
     /// As [`nearest`](Self::nearest), for many probes: a large gallery is read once for all of a batch.
@@ -230,7 +234,7 @@ impl fmt::Debug for Gallery {
 
 /// Sums that run beside each other: an addition takes as long as four vectors take to come.
 const SUMS: usize = 4;
-/// Probes that share a row while it is in registers.
+/// Probes that share a row while it is in registers, each with its own sums.
 const TOGETHER: usize = 4;
 
 /// The products of a row with vectors of its length, compiled for each kind of processor.
@@ -413,6 +417,22 @@ mod tests {
                 prop_assert_eq!(&gallery.rank(probe, None).all, &exact);
                 prop_assert_eq!(found, exact);
             }
+        }
+
+        #[test]
+        fn probes_that_share_rows_are_answered_as_each_alone(
+            (rows, probes) in prop::sample::select(vec![37usize, 64, 100]).prop_flat_map(|dimension| {
+                let vector = || prop::collection::vec(-1.0f32..1.0, dimension);
+                (prop::collection::vec((0u128..9, vector()), 1..CODES_FROM), prop::collection::vec(vector(), 1..2 * TOGETHER + 2))
+            }),
+        ) {
+            let some = |values| Embedding::normalized(model(), values);
+            let templates = rows.into_iter().filter_map(|(p, v)| Some((person(p), some(v)?)));
+            let gallery = Gallery::new(GalleryVersion(1), model(), templates).unwrap();
+            let probes: Vec<Embedding> = probes.into_iter().filter_map(some).collect();
+            let together = gallery.nearest_each(&probes.iter().collect::<Vec<_>>(), 3);
+            let alone: Vec<_> = probes.iter().map(|probe| gallery.nearest(probe, 3)).collect();
+            prop_assert_eq!(together, alone);
         }
 
         #[test]
