@@ -59,16 +59,13 @@ fn a_face_that_is_not_found_is_an_error_of_its_pair() {
     assert!(fs::read_to_string(dir.path().join("figures.svg")).unwrap().contains("<svg"), "the curve lies beside it");
 }
 
-#[test]
-fn a_door_counts_who_was_enrolled_marked_and_not_found() {
-    let dir = tempfile::tempdir().unwrap();
-    let video = demo_media("cap13_edit2.mp4");
-    // The man is labelled where he is tracked; a smaller face, far from him, is in no frame.
-    let others = people(dir.path(), &[("Audrey", &["audrey.jpg"])]);
-    let tracks = dir.path().join("tracks.csv");
-    let (video, others) = (video.to_str().unwrap(), others.to_str().unwrap());
-    let done =
-        run(dir.path(), &["replay", video, "--people", others, "--fps", "5", "--tracks", tracks.to_str().unwrap()]);
+/// A recording of a man, and its boxes: he is labelled where he is tracked; a smaller face, far from him, is in no frame.
+fn door(dir: &Path) -> (String, String) {
+    let video = demo_media("cap13_edit2.mp4").to_str().unwrap().to_owned();
+    let others = people(dir, &[("Audrey", &["audrey.jpg"])]);
+    let tracks = dir.join("tracks.csv");
+    let (others, written) = (others.to_str().unwrap(), tracks.to_str().unwrap());
+    let done = run(dir, &["replay", &video, "--people", others, "--fps", "5", "--tracks", written]);
     assert_eq!(done.status.code(), Some(0), "{}", stderr(&done));
     let mut boxes = "video_frame,id,x,y,w,h,is_single_face\n".to_owned();
     let mut labelled = 0;
@@ -81,16 +78,52 @@ fn a_door_counts_who_was_enrolled_marked_and_not_found() {
         labelled += 1;
     }
     assert!(labelled > 100, "{labelled}");
-    let file = dir.path().join("boxes.csv");
+    let file = dir.join("boxes.csv");
     fs::write(&file, boxes).unwrap();
+    (video, file.to_str().unwrap().to_owned())
+}
 
-    let (figures, told) =
-        eval(dir.path(), &["door", "--video", video, "--boxes", file.to_str().unwrap(), "--fps", "5"]);
+#[test]
+fn a_door_counts_who_was_enrolled_marked_and_not_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let (video, boxes) = door(dir.path());
+    let (figures, told) = eval(dir.path(), &["door", "--video", &video, "--boxes", &boxes, "--fps", "5"]);
     assert_eq!(figures["detection_recall"], 0.5, "{figures:#}");
     assert_eq!((&figures["enrolled"], &figures["marked_right"]), (&json!(["Alex"]), &json!(["Alex"])), "{figures:#}");
     assert_eq!((&figures["missed"], &figures["marked_wrong"]), (&json!([]), &json!([])), "{figures:#}");
     assert_eq!((&figures["identity_switches"], &figures["judged"]), (&json!(0), &json!(1)), "{figures:#}");
     assert!(told.contains("marked right Alex"), "{told}");
+}
+
+#[test]
+fn a_door_counts_whom_it_knows_and_leaves_for_review() {
+    let dir = tempfile::tempdir().unwrap();
+    let (video, boxes) = door(dir.path());
+    let config = dir.path().join("rollcall.toml");
+    fs::write(&config, "[liveness]\nenabled = false\n[decisions]\nidentified_undecided = \"review\"\n").unwrap();
+    let config = config.to_str().unwrap();
+    let door = ["door", "--config", config, "--video", &video, "--boxes", &boxes, "--fps", "5"];
+    let (figures, told) = eval(dir.path(), &door);
+    assert_eq!((&figures["marked_right"], &figures["review_right"]), (&json!([]), &json!(["Alex"])), "{figures:#}");
+    assert_eq!((&figures["missed"], &figures["marked_wrong"]), (&json!([]), &json!([])), "{figures:#}");
+    assert!(told.contains("for review with the right name first Alex"), "{told}");
+}
+
+#[test]
+fn a_door_says_how_near_whom_it_missed_came() {
+    let dir = tempfile::tempdir().unwrap();
+    let (video, boxes) = door(dir.path());
+    let config = dir.path().join("rollcall.toml");
+    let unreachable = "early_similarity = 0.95\nsettled_similarity = 0.95\nreview_similarity = 0.95\n";
+    fs::write(&config, format!("[recognition]\n{unreachable}")).unwrap();
+    let config = config.to_str().unwrap();
+    let door = ["door", "--config", config, "--video", &video, "--boxes", &boxes, "--fps", "5"];
+    let (figures, told) = eval(dir.path(), &door);
+    assert_eq!(figures["missed"][0]["name"], "Alex", "{figures:#}");
+    let nearest = &figures["missed"][0]["nearest"];
+    let (similarity, shots) = (nearest["similarity"].as_f64().unwrap(), nearest["shots"].as_u64().unwrap());
+    assert!(similarity > 0.5 && shots > 2, "{figures:#}");
+    assert!(told.contains("missed Alex (nearest 0."), "{told}");
 }
 
 #[test]

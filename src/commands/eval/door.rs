@@ -4,6 +4,7 @@
 //! the frames around these moments are left out, so that no frame is judged against itself. The other half are strangers.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::fmt;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -187,11 +188,38 @@ pub(super) struct Figures {
     pub(super) marked_right: Vec<String>,
     /// Left for review with the right person first, and not marked.
     pub(super) review_right: Vec<String>,
-    missed: Vec<String>,
+    missed: Vec<Missed>,
     pub(super) marked_wrong: Vec<Wrong>,
     /// Tracks of people that something was said about, and those of them that were taken for pictures.
     pub(super) judged: usize,
     pub(super) rejected: usize,
+}
+
+/// Somebody who was neither marked nor left for review with the right name first.
+#[derive(Debug, Serialize)]
+struct Missed {
+    name: String,
+    /// The most similar that a decision about a track of theirs found them; null where they never were among the best two.
+    nearest: Option<Nearest>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Nearest {
+    /// To their best template.
+    similarity: f32,
+    /// That the decision was made of.
+    shots: u32,
+}
+
+impl fmt::Display for Missed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.nearest {
+            Some(Nearest { similarity, shots }) => {
+                write!(f, "{} (nearest {similarity:.3}, of {shots} shots)", self.name)
+            }
+            None => write!(f, "{} (never among the best two)", self.name),
+        }
+    }
 }
 
 /// A mark for somebody who was not there.
@@ -211,7 +239,8 @@ fn judge(truth: &Truth, tracks: &Tracks, events: &[AttendanceEvent], enrolled: &
     let boxes = Boxes::of(truth, &frames, &rows);
     let said = Said::of(events, tracks, &rows, &boxes.owners, enrolled);
     let left = enrolled.people.keys().filter(|name| !said.right.contains(*name));
-    let (review_right, missed) = left.cloned().partition(|name| said.review.contains(name));
+    let (review_right, missed): (Vec<_>, Vec<_>) = left.cloned().partition(|name| said.review.contains(name));
+    let missed = missed.into_iter().map(|name| Missed { nearest: said.nearest.get(&name).copied(), name });
     Figures {
         frames: frames.len(),
         detection_recall: rate(boxes.found, boxes.found + boxes.missed),
@@ -223,7 +252,7 @@ fn judge(truth: &Truth, tracks: &Tracks, events: &[AttendanceEvent], enrolled: &
         pictures_refused: enrolled.refused.clone(),
         marked_right: said.right.into_iter().collect(),
         review_right,
-        missed,
+        missed: missed.collect(),
         marked_wrong: said.wrong,
         judged: said.judged.len(),
         rejected: said.judged.values().filter(|spoof| **spoof).count(),
@@ -293,6 +322,8 @@ struct Said {
     right: BTreeSet<String>,
     /// Left for review with the right name first.
     review: BTreeSet<String>,
+    /// How similar they were found to themselves at most.
+    nearest: HashMap<String, Nearest>,
     wrong: Vec<Wrong>,
     /// Tracks of people, and whether they were ever taken for pictures.
     judged: HashMap<u64, bool>,
@@ -316,6 +347,15 @@ impl Said {
                 let spoof = matches!(event.decision.liveness, LivenessVerdict::Spoof(_));
                 *said.judged.entry(track).or_default() |= spoof;
             }
+            for candidate in &event.decision.candidates {
+                if let Some(name) = name_of(candidate.person).filter(|name| of.as_ref() == Some(name)) {
+                    let found = Nearest { similarity: candidate.similarity, shots: event.decision.shots };
+                    let nearest = said.nearest.entry(name).or_insert(found);
+                    if found.similarity > nearest.similarity {
+                        *nearest = found;
+                    }
+                }
+            }
             match event.person() {
                 Some(person) if event.kind.names_somebody() => {
                     let named = name_of(person).unwrap_or_default();
@@ -326,7 +366,8 @@ impl Said {
                         said.wrong.push(Wrong { named, truth, track });
                     }
                 }
-                None if event.kind == EventKind::Ambiguous => {
+                // Also of whom it is sure, and not whether they are alive.
+                _ if event.kind == EventKind::Ambiguous => {
                     let first = event.decision.candidates.first().and_then(|c| name_of(c.person));
                     said.review.extend(first.filter(|name| of.as_ref() == Some(name)));
                 }
@@ -377,7 +418,7 @@ impl Figures {
             list(&self.enrolled),
             list(&self.marked_right),
             list(&self.review_right),
-            list(&self.missed),
+            list(&self.missed.iter().map(Missed::to_string).collect::<Vec<_>>()),
             list(&wrong.collect::<Vec<_>>()),
         );
         for refused in &self.pictures_refused {
