@@ -6,6 +6,7 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
+use crate::feed::hold_feed;
 use crate::row::{all, and_one, one};
 use crate::{Change, Entry, Grants, Store, StoreError};
 
@@ -215,7 +216,7 @@ impl Change<'_> {
     /// # Errors
     /// When the database is away.
     pub async fn lock_account(&mut self, id: Uuid) -> Result<Option<Account>, StoreError> {
-        let sql = format!("select {COLUMNS} from accounts a where a.id = $1 for update of a");
+        let sql = format!("select {COLUMNS} from accounts a where a.id = $1 for no key update of a");
         let row = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(id).fetch_optional(self.connection()).await?;
         one(row, account)
     }
@@ -289,6 +290,7 @@ impl Change<'_> {
     /// # Errors
     /// When the database is away.
     pub async fn delete_account(&mut self, before: &Account) -> Result<(), StoreError> {
+        hold_feed(self.connection()).await?;
         self.set_grants(before.id, &Grants::default()).await?;
         sqlx::query("delete from accounts where id = $1").bind(before.id).execute(self.connection()).await?;
         self.audit(entry("account.delete", before, Some(before.audited()), None)).await

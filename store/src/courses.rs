@@ -8,6 +8,7 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::change::Entry;
+use crate::feed::hold_feed;
 use crate::row::{all, and_one, one, row};
 use crate::{Change, Scope, Store, StoreError};
 
@@ -205,7 +206,9 @@ impl Change<'_> {
     /// When the database is away.
     pub async fn lock_course(&mut self, scope: &Scope, id: Uuid) -> Result<Option<Course>, StoreError> {
         let (sites, _) = scope.places();
-        let sql = format!("select {COURSE} where c.id = $2 and ($1::text[] is null or c.site_id = any($1)) for update");
+        let sql = format!(
+            "select {COURSE} where c.id = $2 and ($1::text[] is null or c.site_id = any($1)) for no key update"
+        );
         let row = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(sites).bind(id).fetch_optional(self.connection()).await?;
         one(row, Course::read)
     }
@@ -277,6 +280,7 @@ impl Change<'_> {
     /// # Errors
     /// When somebody was marked in one of its sessions (archive it instead), or the database is away.
     pub async fn remove_course(&mut self, course: &Course) -> Result<(), StoreError> {
+        hold_feed(self.connection()).await?;
         sqlx::query(
             "delete from sessions s where course_id = $1 and not exists (select from register g where g.session_id = s.id)
              and not exists (select from corrections k where k.session_id = s.id)",

@@ -321,6 +321,7 @@ impl Planning {
         Ok(PlanChange { made, changed, removed })
     }
 
+    /// Whoever removes a line takes the feed before: one that is still there now stays until this is done.
     async fn insert(&mut self, origin: Origin, new: &[&PlannedSession]) -> Result<u64, StoreError> {
         if new.is_empty() {
             return Ok(0);
@@ -330,7 +331,8 @@ impl Planning {
                  leave_s, kind, origin)
              select n.*, 'timetabled', $12
              from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[],
-                 $8::date[], $9::integer[], $10::integer[], $11::integer[]) as n
+                 $8::date[], $9::integer[], $10::integer[], $11::integer[]) as n (id, c, e)
+             where n.e is null or exists (select from timetable_entries t where t.id = n.e)
              on conflict (id) do nothing",
         );
         Ok(bind(done, new).bind(origin.as_str()).execute(&mut *self.tx).await?.rows_affected())

@@ -95,7 +95,7 @@ impl Change<'_> {
     /// When the database is away.
     pub async fn lock_room(&mut self, scope: &Scope, id: &str) -> Result<Option<Room>, StoreError> {
         let (sites, rooms) = scope.places();
-        let sql = format!("select {ROOM} where {IN_SCOPE} and r.id = $3 for update of r");
+        let sql = format!("select {ROOM} where {IN_SCOPE} and r.id = $3 for no key update of r");
         let row = sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(sites)
             .bind(rooms)

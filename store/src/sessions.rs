@@ -59,6 +59,7 @@ impl Change<'_> {
     /// # Errors
     /// When there is no such room, course or person, or the database is away.
     pub async fn add_session(&mut self, session: &SessionDetail, people: &[Uuid]) -> Result<SessionDetail, StoreError> {
+        hold_feed(self.connection()).await?;
         sqlx::query(
             "insert into sessions (id, room_id, kind, origin, starts_at, ends_at, local_date, name, course_id,
                  substitute_id, early_s, grace_s, leave_s, note, fixed)

@@ -110,7 +110,7 @@ impl Change<'_> {
         let (sites, _) = scope.places();
         let row = sqlx::query(
             "select id, name, time_zone, managed_by, version from sites
-             where id = $2 and ($1::text[] is null or id = any($1)) for update",
+             where id = $2 and ($1::text[] is null or id = any($1)) for no key update",
         )
         .bind(sites)
         .bind(id)

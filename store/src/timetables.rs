@@ -4,6 +4,7 @@ use chrono::{NaiveDate, NaiveTime};
 use uuid::Uuid;
 
 use crate::change::Entry;
+use crate::feed::hold_feed;
 use crate::row::{all, and_one, one, row};
 use crate::{Change, Scope, Store, StoreError};
 
@@ -133,7 +134,7 @@ impl Change<'_> {
         let (sites, _) = scope.places();
         let row = sqlx::query(sqlx::AssertSqlSafe(format!(
             "select {ENTRY} from timetable_entries t join courses c on c.id = t.course_id
-             where t.id = $2 and ($1::text[] is null or c.site_id = any($1)) for update of t"
+             where t.id = $2 and ($1::text[] is null or c.site_id = any($1)) for no key update of t"
         )))
         .bind(sites)
         .bind(id)
@@ -208,6 +209,7 @@ impl Change<'_> {
     /// # Errors
     /// When the database is away.
     pub async fn remove_timetable_entry(&mut self, entry: &TimetableEntry) -> Result<(), StoreError> {
+        hold_feed(self.connection()).await?;
         sqlx::query("delete from timetable_entries where id = $1").bind(entry.id).execute(self.connection()).await?;
         self.audit(Entry::removed("timetable.delete", "timetable_entry", entry.id, entry)).await
     }
