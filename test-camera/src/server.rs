@@ -260,6 +260,10 @@ impl Running {
         let mounts = rtsp::RTSPMountPoints::new();
         mounts.add_factory("/stream", factory);
         server.set_mount_points(Some(&mounts));
+        // Clients are served on this thread, too: it may close them while nobody reads from them, and holds them when it stands.
+        if let Some(pool) = server.thread_pool() {
+            pool.set_max_threads(0);
+        }
         let calls = Arc::clone(&camera.calls);
         server.connect_client_connected(move |_, _| {
             calls.fetch_add(1, Ordering::Relaxed);
