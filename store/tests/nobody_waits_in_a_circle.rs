@@ -5,7 +5,8 @@ use chrono::{NaiveDate, TimeZone, Utc};
 use rollcall_pipeline::{EventId, WallTime};
 use rollcall_store::testing::{current_database, event_of_nobody, store, until_somebody_waits};
 use rollcall_store::{
-    Actor, CandidateRecord, EventRecord, MarkRecord, NewCorrection, Retention, Scope, SessionRecord, Store,
+    Actor, CandidateRecord, EventRecord, MarkRecord, NewCorrection, Retention, Scope, SessionDetail, SessionRecord,
+    Store,
 };
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use uuid::Uuid;
@@ -14,6 +15,9 @@ const SESSION: Uuid = Uuid::from_u128(1);
 const MARKED: u128 = 2;
 const STRANGER: Uuid = Uuid::from_u128(3);
 const VISITOR: Uuid = Uuid::from_u128(4);
+const COURSE: Uuid = Uuid::from_u128(5);
+const ENTRY: Uuid = Uuid::from_u128(6);
+const TEACHER: Uuid = Uuid::from_u128(7);
 
 fn at(second: i64) -> WallTime {
     Utc.with_ymd_and_hms(2026, 3, 2, 8, 0, 0).unwrap() + chrono::Duration::seconds(second)
@@ -40,9 +44,11 @@ fn event(id: u128, kind: &str, person: Uuid) -> EventRecord {
     }
 }
 
-/// What `work` has locked of these rows while somebody else has the feed; then it goes on.
+/// What `work` keeps from others of these rows while somebody else has the feed, of those who want them for `what`; then
+/// it goes on.
 async fn locked_before_the_feed(
     store: &Store,
+    what: &str,
     rows: &[String],
     work: impl Future<Output = ()> + Send + 'static,
 ) -> Vec<String> {
@@ -56,7 +62,7 @@ async fn locked_before_the_feed(
     let mut locked = Vec::new();
     for row in rows {
         let mut step = tx.begin().await.unwrap();
-        let sql = AssertSqlSafe(format!("select from {row} for update nowait"));
+        let sql = AssertSqlSafe(format!("select from {row} for {what} nowait"));
         if sqlx::query(sql).execute(&mut *step).await.is_err() {
             locked.push(row.clone());
         }
@@ -92,7 +98,7 @@ async fn whoever_waits_for_the_feed_has_locked_nothing() {
     let marking = async move {
         at_work.write_events(&[event(9, "recorded", ada.0)]).await.unwrap();
     };
-    assert_eq!(locked_before_the_feed(&store, &rows, marking).await, nothing, "a mark");
+    assert_eq!(locked_before_the_feed(&store, "update", &rows, marking).await, nothing, "a mark");
 
     let at_work = store.clone();
     let correcting = async move {
@@ -102,7 +108,7 @@ async fn whoever_waits_for_the_feed_has_locked_nothing() {
         change.correct(&before, &correct).await.unwrap();
         change.commit().await.unwrap();
     };
-    assert_eq!(locked_before_the_feed(&store, &rows, correcting).await, nothing, "a correction");
+    assert_eq!(locked_before_the_feed(&store, "update", &rows, correcting).await, nothing, "a correction");
 
     let at_work = store.clone();
     let rejecting = async move {
@@ -111,7 +117,7 @@ async fn whoever_waits_for_the_feed_has_locked_nothing() {
         change.settle_review(&item, "rejected", None, None, at(9)).await.unwrap();
         change.commit().await.unwrap();
     };
-    assert_eq!(locked_before_the_feed(&store, &rows, rejecting).await, nothing, "a decision");
+    assert_eq!(locked_before_the_feed(&store, "update", &rows, rejecting).await, nothing, "a decision");
 
     let at_work = store.clone();
     let forgetting = async move {
@@ -119,7 +125,11 @@ async fn whoever_waits_for_the_feed_has_locked_nothing() {
         assert!(change.forget_visitor(VISITOR).await.unwrap());
         change.commit().await.unwrap();
     };
-    assert_eq!(locked_before_the_feed(&store, &rows, forgetting).await, nothing, "a stranger who is forgotten");
+    assert_eq!(
+        locked_before_the_feed(&store, "update", &rows, forgetting).await,
+        nothing,
+        "a stranger who is forgotten"
+    );
 
     let at_work = store.clone();
     let retaining = async move {
@@ -127,10 +137,84 @@ async fn whoever_waits_for_the_feed_has_locked_nothing() {
         let retention = Retention { crops_from: from, reviews_from: from, ..Retention::default() };
         at_work.apply_retention(&retention).await.unwrap();
     };
-    assert_eq!(locked_before_the_feed(&store, &rows, retaining).await, nothing, "retention");
+    assert_eq!(locked_before_the_feed(&store, "update", &rows, retaining).await, nothing, "retention");
 
     // The person is locked before, but against those alone who would change them.
     let at_work = store.clone();
     let erasing = async move { assert!(at_work.delete_person(ada).await.unwrap()) };
-    assert_eq!(locked_before_the_feed(&store, &rows[1..], erasing).await, nothing, "an erasure");
+    assert_eq!(locked_before_the_feed(&store, "update", &rows[1..], erasing).await, nothing, "an erasure");
+}
+
+#[tokio::test]
+async fn whoever_waits_for_the_feed_lets_others_refer_to_places_courses_and_accounts() {
+    let store = store().await;
+    let mut change = store.change(Actor::system("test")).await.unwrap();
+    change.add_room("room-1", "main", None, None).await.unwrap();
+    change.commit().await.unwrap();
+    let mut db = current_database(&store).await.connect().await.unwrap();
+    for sql in [
+        format!("insert into accounts (id, login, name, role) values ('{TEACHER}', 't', 'T', 'teacher')"),
+        format!("insert into courses (id, site_id, name) values ('{COURSE}', 'main', 'Physics')"),
+        format!(
+            "insert into timetable_entries (id, course_id, room_id, weekdays, starts, ends)
+             values ('{ENTRY}', '{COURSE}', 'room-1', '{{1}}', '08:00', '09:00')"
+        ),
+        format!(
+            "insert into sessions (id, room_id, kind, origin, starts_at, ends_at, local_date, course_id, entry_id, substitute_id)
+             values ('{SESSION}', 'room-1', 'timetabled', 'timetable', '{}', '{}', '2026-03-02', '{COURSE}', '{ENTRY}', '{TEACHER}')",
+            at(0),
+            at(3600)
+        ),
+    ] {
+        sqlx::query(AssertSqlSafe(sql)).execute(&mut db).await.unwrap();
+    }
+    let rows = [
+        "sites where id = 'main'".to_owned(),
+        "rooms where id = 'room-1'".to_owned(),
+        format!("courses where id = '{COURSE}'"),
+        format!("timetable_entries where id = '{ENTRY}'"),
+        format!("accounts where id = '{TEACHER}'"),
+    ];
+    let nothing: [String; 0] = [];
+
+    let planned = store.session(&Scope::Everywhere, SESSION).await.unwrap().unwrap();
+    let at_work = store.clone();
+    let holding_once = async move {
+        let mut change = at_work.change(Actor::system("test")).await.unwrap();
+        change.lock_site(&Scope::Everywhere, "main").await.unwrap().unwrap();
+        change.lock_room(&Scope::Everywhere, "room-1").await.unwrap().unwrap();
+        change.lock_course(&Scope::Everywhere, COURSE).await.unwrap().unwrap();
+        let once_more = SessionDetail { id: Uuid::now_v7(), ..planned };
+        change.add_session(&once_more, &[]).await.unwrap();
+        change.commit().await.unwrap();
+    };
+    assert_eq!(locked_before_the_feed(&store, "key share", &rows, holding_once).await, nothing, "a session by hand");
+
+    let at_work = store.clone();
+    let removing_a_line = async move {
+        let mut change = at_work.change(Actor::system("test")).await.unwrap();
+        change.lock_course(&Scope::Everywhere, COURSE).await.unwrap().unwrap();
+        let entry = change.lock_timetable_entry(&Scope::Everywhere, ENTRY).await.unwrap().unwrap();
+        change.remove_timetable_entry(&entry).await.unwrap();
+        drop(change);
+    };
+    assert_eq!(locked_before_the_feed(&store, "key share", &rows, removing_a_line).await, nothing, "a line that goes");
+
+    let at_work = store.clone();
+    let removing_a_teacher = async move {
+        let mut change = at_work.change(Actor::system("test")).await.unwrap();
+        let teacher = change.lock_account(TEACHER).await.unwrap().unwrap();
+        change.delete_account(&teacher).await.unwrap();
+        change.commit().await.unwrap();
+    };
+    assert_eq!(locked_before_the_feed(&store, "key share", &rows, removing_a_teacher).await, nothing, "an account");
+
+    let at_work = store.clone();
+    let removing_a_course = async move {
+        let mut change = at_work.change(Actor::system("test")).await.unwrap();
+        let course = change.lock_course(&Scope::Everywhere, COURSE).await.unwrap().unwrap();
+        change.remove_course(&course).await.unwrap();
+        change.commit().await.unwrap();
+    };
+    assert_eq!(locked_before_the_feed(&store, "key share", &rows, removing_a_course).await, nothing, "a course");
 }
