@@ -7,6 +7,7 @@
 
 #![expect(clippy::print_stderr, reason = "used by commands that report")]
 
+pub mod bare;
 pub mod cameras;
 pub mod daemon;
 pub mod exposition;

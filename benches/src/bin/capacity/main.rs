@@ -1,7 +1,8 @@
 //! How many live cameras one machine carries while whoever comes is in the database within a second.
 //!
 //! One process serves the cameras, with pictures that were encoded before; what it costs is told apart. For each number of
-//! cameras a new daemon watches that many of them. People come to the cameras at different moments.
+//! cameras a new daemon watches that many of them, after something that only decodes them. People come to the cameras at
+//! different moments.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command that reports")]
 
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
+use rollcall_benches::live::bare;
 use rollcall_benches::live::cameras::{Cameras, serve};
 use rollcall_benches::live::daemon::{Daemon, Setup};
 use rollcall_benches::live::latencies::Latencies;
@@ -27,6 +29,8 @@ const START_UP: Duration = Duration::from_secs(120);
 const STAGGER: Duration = Duration::from_millis(6700);
 /// Connections, first key frames and the first template search are over by then.
 const WARM_UP: Duration = Duration::from_secs(5);
+/// What only decodes does the same all the time.
+const BARE: Duration = Duration::from_secs(15);
 
 /// What the cameras show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -145,7 +149,10 @@ fn measure(options: &Options, cameras: &Cameras, count: u16) -> anyhow::Result<R
     let clock = SystemClock;
     let Options { rollcall, people, fps, tuning, .. } = options.clone();
     let setup = Setup { rollcall, people, fps, tuning };
-    let mut daemon = Daemon::start(&setup, &cameras.urls()[..usize::from(count)])?;
+    let urls = &cameras.urls()[..usize::from(count)];
+    let watched = Duration::from_secs(options.seconds);
+    let bare_cores = bare::decode_cores(&clock, urls, options.format().codec, watched.min(BARE))?;
+    let mut daemon = Daemon::start(&setup, urls)?;
     daemon.wait_until_ready(&clock, START_UP)?;
     std::thread::park_timeout(WARM_UP);
 
@@ -153,7 +160,7 @@ fn measure(options: &Options, cameras: &Cameras, count: u16) -> anyhow::Result<R
     let mut latencies = Latencies::new(&first);
     let (began, before, served) = (clock.mono(), daemon.usage()?, cameras.usage()?);
     let database = daemon.database_cpu()?;
-    while clock.mono().since(began) < Duration::from_secs(options.seconds) {
+    while clock.mono().since(began) < watched {
         std::thread::park_timeout(POLL);
         latencies.take(&daemon.metrics()?);
     }
@@ -168,6 +175,7 @@ fn measure(options: &Options, cameras: &Cameras, count: u16) -> anyhow::Result<R
     let row = Row {
         cameras: count,
         seconds,
+        bare_cores,
         daemon_cores: cores(after.cpu, before.cpu),
         database_cores: cores(daemon.database_cpu()?, database),
         camera_cores: cores(cameras.usage()?.cpu, served.cpu),
