@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use rollcall_attendance::{DecisionPolicy, MadeMark, Register, RoomPlan, Roster, Schedule, SessionPlan, SitePlan};
 use rollcall_pipeline::config::{Config, ReviewOrMark};
 use rollcall_pipeline::ports::{Expectations, Judge};
-use rollcall_pipeline::{AttendanceEvent, Decision, EventId, PersonId, RoomId, Session, SessionId, WallTime};
+use rollcall_pipeline::{AttendanceEvent, Decision, EventId, Mark, PersonId, RoomId, SessionId, WallTime};
 
 /// The rules of the moment. Cloning shares them.
 #[derive(Clone)]
@@ -62,9 +62,11 @@ impl Rules {
         self.names.store(Arc::new(names));
     }
 
-    /// The session of a moment in a room, for somebody who has no mark yet.
-    pub(crate) fn session_of(&self, room: &RoomId, person: PersonId, at: WallTime) -> Session {
-        self.current.load().schedule.occasion_for(room, at, person).session
+    /// The mark of a moment in a room, for somebody who has none yet and was first seen at `seen`.
+    pub(crate) fn mark_of(&self, room: &RoomId, person: PersonId, at: WallTime, seen: WallTime) -> Mark {
+        let occasion = self.current.load().schedule.occasion_for(room, at, person);
+        let status = occasion.status(person, seen);
+        Mark { person, session: occasion.session, status }
     }
 
     /// Who somebody is.

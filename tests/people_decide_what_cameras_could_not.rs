@@ -5,13 +5,18 @@ mod kit;
 
 use std::sync::LazyLock;
 
-use kit::Site;
-use kit::register::{event, id, person, session, write};
+use kit::register::{event, id, mark, person, session, write};
+use kit::{Site, until};
 use rollcall_store::EventRecord;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-static SITE: LazyLock<Site> = LazyLock::new(|| Site::start("[[rooms]]\nid = \"hall\"\n[[rooms]]\nid = \"gate\"\n"));
+static SITE: LazyLock<Site> = LazyLock::new(|| {
+    // Where there is a timetable, though of other days.
+    let lab = "[[rooms]]\nid = \"lab\"\n[[rooms.sessions]]\nname = \"Shift\"\ndays = [\"mon\"]\nstart = \"08:00\"\nend = \"09:00\"\n";
+    let rooms = "[[rooms]]\nid = \"hall\"\n[[rooms]]\nid = \"gate\"\n";
+    Site::start(&format!("{rooms}{lab}valid_to = \"2020-01-01\"\n"))
+});
 
 #[test]
 fn what_cameras_could_not_decide_people_decide_once() {
@@ -94,4 +99,45 @@ fn candidates_who_belong_to_other_rooms_are_neither_named_nor_confirmed() {
     }
     let decided = hall.post(&format!("{path}/confirm"), &json!({ "person_id": ann })).expect(200);
     assert_eq!(named(&decided["item"]), hidden);
+}
+
+#[test]
+fn whom_nobody_expected_counts_no_more_for_having_been_confirmed() {
+    // From then on it knows its timetables.
+    until("the daemon is ready", || SITE.get("/health/ready").status == 200);
+    let (ann, ben, cid) = (person(&SITE), person(&SITE), person(&SITE));
+    let (lesson, talk) = (session(&SITE, "lab", &[&ann]), session(&SITE, "hall", &[&ann]));
+    let item = |of: &Value, minutes, who: &str| {
+        let alike = json!([{ "person": who, "similarity": 0.55 }]);
+        event(of, None, minutes, json!({ "kind": "ambiguous", "candidates": alike, "review": true }))
+    };
+    let (inside, before) = (item(&lesson, 3, &ben), item(&lesson, -120, &ben));
+    let (again, talking) = (item(&lesson, 4, &cid), item(&talk, 3, &cid));
+    let marked = mark(&lesson, &cid, 2, "off_roster");
+    write(&SITE, &[inside.clone(), before.clone(), marked, again.clone(), talking.clone()]);
+    let confirm = |event: &EventRecord| {
+        let decided = SITE.post(&format!("/api/v1/review/{}/confirm", event.id), &json!({})).expect(200);
+        let row = &decided["attendance"];
+        (row["status"].clone(), row["session_id"].clone(), decided["changed"].clone())
+    };
+    assert_eq!(confirm(&inside), (json!("off_roster"), lesson["id"].clone(), json!(true)));
+    let (status, outside, changed) = confirm(&before);
+    assert_eq!((status, changed), (json!("off_schedule"), json!(true)));
+    assert_ne!(outside, lesson["id"]);
+    assert_eq!(confirm(&again), (json!("off_roster"), lesson["id"].clone(), json!(false)), "as the camera said");
+    let figures = SITE.get(&format!("/api/v1/people/{ben}/attendance")).expect(200)["figures"].clone();
+    assert_eq!((&figures["unexpected"], &figures["expected"], &figures["attended"]), (&json!(2), &json!(0), &json!(0)));
+
+    // A room without timetable has its day beside a session by hand.
+    let (status, day, _) = confirm(&talking);
+    assert_eq!(status, "present");
+    assert_ne!(day, talk["id"]);
+
+    // Whoever corrects the register may say more.
+    let correction = json!({ "session_id": lesson["id"], "person_id": ben, "kind": "present", "reason": "a guest" });
+    let record = SITE.post_over("/api/v1/attendance/corrections", &correction).expect(201);
+    assert_eq!(
+        (&record["now"]["status"], &record["corrections"][0]["kind"]),
+        (&json!("present"), &json!("off_roster"))
+    );
 }

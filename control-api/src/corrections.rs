@@ -100,7 +100,7 @@ pub(crate) struct NewCorrection {
 pub(crate) struct CorrectionView {
     /// Id.
     pub id: Uuid,
-    /// `excuse`, `present`, `late`, `absent`, `void` or `restore`.
+    /// `excuse`, `present`, `late`, `absent`, `void` or `restore`; of a review also `off_roster` or `off_schedule`.
     pub kind: String,
     /// Why.
     pub reason: String,

@@ -68,7 +68,7 @@ use axum::http::HeaderName;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::IntoResponse;
 use chrono::TimeDelta;
-use rollcall_pipeline::{PersonId, RoomId, Session, WallTime};
+use rollcall_pipeline::{Mark, PersonId, RoomId, WallTime};
 use tokio::net::TcpListener;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
@@ -145,8 +145,9 @@ pub trait Daemon: Send + Sync + 'static {
         Recognition::default()
     }
 
-    /// The session of a moment in a room, for a person, as the rules in force have it.
-    fn session_of(&self, _room: &RoomId, _person: PersonId, _at: WallTime) -> Option<Session> {
+    /// The mark that a camera would have made at a moment in a room, of a person who has none there and was first seen at
+    /// the last of these times, as the rules in force have it.
+    fn mark_of(&self, _room: &RoomId, _person: PersonId, _at: WallTime, _seen: WallTime) -> Option<Mark> {
         None
     }
 }

@@ -13,7 +13,7 @@ use rollcall_attendance::{MadeMark, Register};
 use rollcall_pipeline::config::Config;
 use rollcall_pipeline::metrics::record_gallery;
 use rollcall_pipeline::{
-    Clock, ErrorClass, GalleryVersion, MarkStatus, ModelId, PersonId, RoomId, Session, SystemClock, WallTime,
+    Clock, ErrorClass, GalleryVersion, Mark, MarkStatus, ModelId, PersonId, RoomId, SystemClock, WallTime,
 };
 use rollcall_stages::matching::{Gallery, GalleryHandle};
 use rollcall_store::{Places, RestoredMark, Store, StoreError};
@@ -99,9 +99,9 @@ impl People {
         Ok(())
     }
 
-    /// The session of a moment in a room, as the rules in force have it.
-    pub(super) fn session_of(&self, room: &RoomId, person: PersonId, at: WallTime) -> Session {
-        self.rules.session_of(room, person, at)
+    /// The mark of a moment in a room, as the rules in force have it.
+    pub(super) fn mark_of(&self, room: &RoomId, person: PersonId, at: WallTime, seen: WallTime) -> Mark {
+        self.rules.mark_of(room, person, at, seen)
     }
 
     /// Why the database cannot be followed now.

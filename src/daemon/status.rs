@@ -8,7 +8,7 @@ use rollcall_control_api as api;
 use rollcall_control_api::{Part, Readiness, Recognition, VersionView, Windows};
 use rollcall_models::SFACE_ID;
 use rollcall_pipeline::lane::{Lane, LaneState};
-use rollcall_pipeline::{PersonId, RoomId, Session, WallTime};
+use rollcall_pipeline::{Mark, PersonId, RoomId, WallTime};
 use rollcall_sinks::SinkMonitor;
 use rollcall_stages::decode::CameraState;
 use rollcall_stages::matching::RecognitionSettings;
@@ -107,8 +107,8 @@ impl api::Daemon for Status {
         }
     }
 
-    fn session_of(&self, room: &RoomId, person: PersonId, at: WallTime) -> Option<Session> {
+    fn mark_of(&self, room: &RoomId, person: PersonId, at: WallTime, seen: WallTime) -> Option<Mark> {
         // Before the timetables are there every session would be a day.
-        self.people.is_loaded().then(|| self.people.session_of(room, person, at))
+        self.people.is_loaded().then(|| self.people.mark_of(room, person, at, seen))
     }
 }

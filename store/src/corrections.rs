@@ -18,7 +18,7 @@ row! {
         pub session_id: Uuid,
         /// Whose row.
         pub person_id: Uuid,
-        /// `excuse`, `present`, `late`, `absent`, `void` or `restore`.
+        /// `excuse`, `present`, `late`, `absent`, `void` or `restore`; of a review also `off_roster` or `off_schedule`.
         pub kind: String,
         /// Why.
         pub reason: String,
@@ -57,7 +57,7 @@ pub struct NewCorrection<'a> {
     pub session: Uuid,
     /// Whose row.
     pub person: PersonId,
-    /// `excuse`, `present`, `late`, `absent`, `void` or `restore`.
+    /// `excuse`, `present`, `late`, `absent`, `void` or `restore`; of a review also `off_roster` or `off_schedule`.
     pub kind: &'a str,
     /// Why.
     pub reason: &'a str,

@@ -7,7 +7,7 @@ use sqlx::{Acquire, SqlSafeStr};
 
 use crate::{Store, StoreError};
 
-const MIGRATIONS: [(&str, &str); 25] = [
+const MIGRATIONS: [(&str, &str); 26] = [
     ("people", include_str!("../../migrations/0001_people.sql")),
     ("attendance", include_str!("../../migrations/0002_attendance.sql")),
     ("events", include_str!("../../migrations/0003_events.sql")),
@@ -33,6 +33,7 @@ const MIGRATIONS: [(&str, &str); 25] = [
     ("marks_gone", include_str!("../../migrations/0023_marks_gone.sql")),
     ("lives", include_str!("../../migrations/0024_lives.sql")),
     ("decided", include_str!("../../migrations/0025_decided.sql")),
+    ("unexpected", include_str!("../../migrations/0026_unexpected.sql")),
 ];
 
 fn migrator() -> Migrator {

@@ -15,6 +15,8 @@ row! {
         pub starts_at: WallTime,
         /// Its own grace period or its course's, in seconds.
         pub grace_s: Option<i32>,
+        /// Whether it expects the person, or welcomes everybody.
+        pub expects: bool,
     }
 }
 
@@ -32,14 +34,16 @@ impl Store {
         early_s: i32,
     ) -> Result<Option<SessionAt>, StoreError> {
         let row = sqlx::query(
-            "select s.id, s.starts_at, coalesce(s.grace_s, c.grace_s) as grace_s
+            "select s.id, s.starts_at, coalesce(s.grace_s, c.grace_s) as grace_s,
+                    exists (select from expected_people e where e.session_id = s.id and e.person_id = $3)
+                    or (s.course_id is null and not s.listed
+                        and not exists (select from session_people p where p.session_id = s.id)) as expects
              from sessions s left join courses c on c.id = s.course_id
              where s.room_id = $1 and s.kind = 'timetabled' and s.state <> 'cancelled'
                and s.starts_at <= $2 + interval '12 hours' and s.ends_at > $2
                and (s.closed_at is null or s.closed_at > $2)
                and (s.starts_at - make_interval(secs => coalesce(s.early_s, c.early_s, $4)) <= $2 or s.opened_at <= $2)
-             order by exists (select from expected_people e where e.session_id = s.id and e.person_id = $3) desc,
-                      s.starts_at <= $2 desc, abs(extract(epoch from s.starts_at - $2)), s.id
+             order by expects desc, s.starts_at <= $2 desc, abs(extract(epoch from s.starts_at - $2)), s.id
              limit 1",
         )
         .bind(room)

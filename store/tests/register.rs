@@ -335,6 +335,13 @@ async fn the_session_of_a_moment_is_that_which_expects_somebody() {
     assert!(store.session_of(&Scope::Person(who), session.id, who).await.unwrap().is_some());
     let other = Scope::Person(PersonId(people[1]));
     assert!(store.session_of(&other, session.id, who).await.unwrap().is_none());
+    // One that has no list welcomes everybody; else it expects those on it.
+    let expects = async |who| store.session_at("east", at(0), who, 0).await.unwrap().unwrap().expects;
+    assert!(expects(who).await);
+    let mut change = store.change(Actor::system("test")).await.unwrap();
+    change.put_session_people(session.id, &[people[1]]).await.unwrap();
+    change.commit().await.unwrap();
+    assert!(!expects(who).await && expects(PersonId(people[1])).await);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use chrono::TimeDelta;
-use rollcall_pipeline::{EventId, PersonId, RoomId};
+use rollcall_pipeline::{EventId, Mark, MarkStatus, PersonId, RoomId, SessionKind};
 use rollcall_store::{NewCorrection as Wanted, ReviewItem, Standing};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -60,8 +60,8 @@ pub(crate) struct DecisionView {
     pub item: ReviewView,
     /// The row of the register; null after a rejection.
     pub attendance: Option<AttendanceView>,
-    /// Whether the decision changed it. Not where the person was marked in time already, or where somebody had corrected
-    /// the row by hand.
+    /// Whether the decision changed it. Not where the person was marked in time already, where somebody had corrected the
+    /// row by hand, or where they have one and nobody expects them.
     pub changed: bool,
 }
 
@@ -156,24 +156,30 @@ async fn decide(
         return Err(Problem::not_found("person"));
     }
     let seen = api.store.review(&caller.scope, EventId(event)).await?.ok_or_else(no_item)?;
-    let first = api.store.first_usable_at(EventId(event), seen.captured_at).await?.unwrap_or(seen.captured_at);
+    let first = api.store.first_usable_at(EventId(event), seen.captured_at).await?;
+    let first = first.map_or(seen.captured_at, |first| first.min(seen.captured_at));
     let windows = api.daemon.windows();
     let known = api.store.session_at(&seen.room_id, seen.captured_at, person, seconds(windows.early)).await?;
-    let (session, late, to_make) = match known {
-        Some(session) => {
+    let by_rules = api.daemon.mark_of(&RoomId::new(seen.room_id.as_str()), person, seen.captured_at, first);
+    // As a camera would have marked them: whom nobody expected counts in no figure for having been confirmed.
+    let (session, kind, to_make) = match known {
+        Some(session) if session.expects => {
             let grace = session.grace_s.map_or(windows.grace, |s| TimeDelta::seconds(s.into()));
-            (session.id, first.min(seen.captured_at) > session.starts_at + grace, None)
+            let late = first > session.starts_at + grace;
+            (session.id, if late { MarkStatus::Late } else { MarkStatus::Present }, None)
         }
-        // No session was on: the day of the room, which nobody is late for.
-        None => {
-            let session = api.daemon.session_of(&RoomId::new(seen.room_id.as_str()), person, seen.captured_at);
-            let session = session.ok_or_else(|| {
+        // A single session in a room without timetable is not their business: they have the day's mark.
+        Some(session) if by_rules.as_ref().is_none_or(|mark| !counts_for_the_day(mark)) => {
+            (session.id, MarkStatus::OffRoster, None)
+        }
+        // No session was on: the day of the room.
+        _ => {
+            let mark = by_rules.ok_or_else(|| {
                 Problem::conflict("no session was on at that time: reject it, or correct the register by hand")
             })?;
-            (session.id.0, false, Some(session))
+            (mark.session.id.0, mark.status, Some(mark.session))
         }
     };
-    let kind = if late { "late" } else { "present" };
     let reason =
         note.clone().unwrap_or_else(|| format!("{status} from the review queue ({}, {})", seen.kind, seen.camera));
 
@@ -189,7 +195,7 @@ async fn decide(
     }
     let changed = betters(kind, &standing);
     if changed {
-        let wanted = Wanted { session, person, kind, reason: &reason, review: Some(event) };
+        let wanted = Wanted { session, person, kind: kind.as_str(), reason: &reason, review: Some(event) };
         change.correct(&standing, &wanted).await?;
     }
     let item = change.settle_review(&item, status, Some(person), note.as_deref(), api.clock.wall()).await?;
@@ -198,13 +204,21 @@ async fn decide(
     Ok(Json(DecisionView { item: shown(api, caller, item).await?, attendance, changed }))
 }
 
-/// Whether a sighting counts more than what stands there: what a camera or closing says, but no decision of a human.
-fn betters(kind: &str, standing: &Standing) -> bool {
+fn counts_for_the_day(mark: &Mark) -> bool {
+    mark.session.kind == SessionKind::Day && mark.status == MarkStatus::Present
+}
+
+/// Whether a sighting counts more than what stands there: what a camera or closing says, but no decision of a human. Being
+/// seen where nobody expects them counts more than nothing, and less than all else.
+fn betters(kind: MarkStatus, standing: &Standing) -> bool {
     let corrected = standing.source.as_deref() == Some("correction");
+    let counts = matches!(kind, MarkStatus::Present | MarkStatus::Late);
     match standing.status.as_deref() {
         Some("present") => false,
-        Some("late") => !corrected && kind == "present",
-        Some(_) => !corrected,
+        Some("late") => !corrected && kind == MarkStatus::Present,
+        // Nobody corrects a row to that: it is a sighting too, also where it was confirmed.
+        Some("off_roster" | "off_schedule") => counts,
+        Some(_) => !corrected && counts,
         None => true,
     }
 }
@@ -220,11 +234,21 @@ mod tests {
             source: status.map(|_| source.to_owned()),
             ..Standing::default()
         };
-        assert!(betters("late", &of(None, "")));
-        assert!(betters("late", &of(Some("absent"), "closing")));
-        assert!(betters("present", &of(Some("late"), "camera")));
-        assert!(!betters("late", &of(Some("present"), "camera")));
-        assert!(!betters("present", &of(Some("excused"), "correction")));
-        assert!(!betters("present", &of(Some("void"), "correction")));
+        let (present, late) = (MarkStatus::Present, MarkStatus::Late);
+        assert!(betters(late, &of(None, "")));
+        assert!(betters(late, &of(Some("absent"), "closing")));
+        assert!(betters(present, &of(Some("late"), "camera")));
+        assert!(!betters(late, &of(Some("present"), "camera")));
+        assert!(!betters(present, &of(Some("excused"), "correction")));
+        assert!(!betters(present, &of(Some("void"), "correction")));
+        // Whoever came to the roster meanwhile counts, and nobody else.
+        assert!(betters(late, &of(Some("off_roster"), "camera")));
+        assert!(betters(present, &of(Some("off_roster"), "correction")));
+        for unexpected in [MarkStatus::OffRoster, MarkStatus::OffSchedule] {
+            assert!(betters(unexpected, &of(None, "")));
+            for status in ["present", "late", "absent", "excused", "off_roster", "off_schedule", "void"] {
+                assert!(!betters(unexpected, &of(Some(status), "camera")), "{unexpected:?} {status}");
+            }
+        }
     }
 }
