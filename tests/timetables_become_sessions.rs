@@ -389,6 +389,16 @@ fn what_makes_no_sense_is_told_all_at_once() {
     let pointers = told(client.post("/api/v1/courses", &json!({ "name": " ", "rules": rules })));
     assert_eq!(pointers, ["#/name", "#/rules/early_s", "#/rules/min_presence_percent", "#/rules/absent_after_s"]);
     let (course, room) = (course(&SITE), room("UTC"));
+    // Against the grace time of the installation, where it has none of its own.
+    let path = format!("/api/v1/courses/{course}");
+    for rules in [json!({ "absent_after_s": 299 }), json!({ "grace_s": null, "absent_after_s": 0 })] {
+        let new = json!({ "name": "Strict", "rules": rules });
+        assert_eq!(told(client.post("/api/v1/courses", &new)), ["#/rules/absent_after_s"]);
+        assert_eq!(told(client.patch(&path, &json!({ "rules": rules }))), ["#/rules/absent_after_s"]);
+    }
+    for rules in [json!({ "absent_after_s": 300 }), json!({ "grace_s": 30, "absent_after_s": 60 })] {
+        client.patch(&path, &json!({ "rules": rules })).expect(200);
+    }
     let path = format!("/api/v1/courses/{course}/timetable");
     let bad = json!({ "room_id": "nowhere", "weekdays": [0, 3, 3], "starts": "24:00", "ends": "9:00",
         "valid_from": "2026-09-02", "valid_to": "2026-09-01" });

@@ -23,6 +23,7 @@ use crate::rights::Right;
 use crate::sites::ListParams;
 use crate::state::Api;
 use crate::validate::{Checks, MAX_NAME};
+use crate::{Windows, seconds};
 
 /// Most people on the roster of a course.
 const MAX_ROSTER: usize = 10_000;
@@ -48,13 +49,15 @@ pub(crate) struct RulesView {
     /// Who was there for less of the session counts as absent although they were seen.
     #[schema(minimum = 1, maximum = 100)]
     pub min_presence_percent: Option<i32>,
-    /// Who comes later than this after the start counts as absent although they were seen.
+    /// Who comes later than this after the start counts as absent although they were seen. At least the grace time, `grace_s`
+    /// or that of the installation.
     #[schema(minimum = 0, maximum = 43200)]
     pub absent_after_s: Option<i32>,
 }
 
 impl RulesView {
-    fn check(&self, checks: &mut Checks) {
+    /// Where they have no grace time of their own, the installation's counts.
+    fn check(&self, default: Windows, checks: &mut Checks) {
         let windows = [
             ("early_s", self.early_s),
             ("grace_s", self.grace_s),
@@ -68,8 +71,10 @@ impl RulesView {
         if self.min_presence_percent.is_some_and(|share| !(1..=100).contains(&share)) {
             checks.add("/rules/min_presence_percent", "must be 1 to 100, or null");
         }
-        if self.absent_after_s.zip(self.grace_s).is_some_and(|(after, grace)| after < grace) {
-            checks.add("/rules/absent_after_s", "must be at least grace_s: who is not late cannot be absent");
+        let grace = self.grace_s.unwrap_or_else(|| seconds(default.grace));
+        if self.absent_after_s.is_some_and(|after| after < grace) {
+            let detail = format!("must be at least grace_s, which is {grace}: who is not late cannot be absent");
+            checks.add("/rules/absent_after_s", detail);
         }
     }
 }
@@ -301,7 +306,7 @@ async fn create(
     let mut checks = Checks::default();
     checks.line("/name", &new.name, MAX_NAME);
     checks.maybe_line("/code", new.code.as_deref(), MAX_NAME);
-    new.rules.check(&mut checks);
+    new.rules.check(api.daemon.windows(), &mut checks);
     check_teacher(&api, "/teacher_id", new.teacher_id, &mut checks).await?;
     let mut change = api.store.change(caller.actor()).await?;
     let site = change.lock_site(&caller.scope, new.site_id.as_deref().unwrap_or(MAIN_SITE)).await?;
@@ -382,7 +387,7 @@ async fn change(
     let mut checks = Checks::default();
     checks.maybe_line("/name", patch.name.as_deref(), MAX_NAME);
     checks.maybe_line("/code", patch.code.as_ref().and_then(Option::as_deref), MAX_NAME);
-    patch.rules.inspect(|rules| rules.check(&mut checks));
+    patch.rules.inspect(|rules| rules.check(api.daemon.windows(), &mut checks));
     check_teacher(&api, "/teacher_id", patch.teacher_id.flatten(), &mut checks).await?;
     checks.done()?;
     let mut change = api.store.change(caller.actor()).await?;

@@ -345,12 +345,66 @@ fn waits_for(session: &EndedSession, cameras: &OfRoom, config: &AttendanceConfig
 
 fn course_rules(session: &EndedSession, config: &AttendanceConfig) -> CourseRules {
     let seconds = |value: i32| Duration::from_secs(value.unsigned_abs().into());
+    let grace = session.grace_s.map_or(config.grace, seconds);
     CourseRules {
         early: session.early_s.map_or(config.early, seconds),
-        grace: session.grace_s.map_or(config.grace, seconds),
+        grace,
         leave: session.leave_s.map_or(config.leave, seconds),
         early_exit: session.early_exit_s.map(seconds),
         min_presence: session.min_presence_percent.and_then(|p| u8::try_from(p).ok()).map(MinPresence::Percent),
-        absent_after: session.absent_after_s.map(seconds),
+        // Less is refused of a course, but a session may have a grace time of its own, and the configuration another by now.
+        absent_after: session.absent_after_s.map(|after| seconds(after).max(grace)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{TimeZone, Utc};
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn who_is_not_late_is_not_absent_for_having_come_too_late() {
+        let at = |minute| Utc.with_ymd_and_hms(2026, 3, 2, 8, minute, 0).unwrap();
+        let config = AttendanceConfig {
+            debounce: Duration::ZERO,
+            early: Duration::ZERO,
+            grace: Duration::from_secs(300),
+            leave: Duration::ZERO,
+            absences_wait: Duration::ZERO,
+        };
+        let session = |grace_s| EndedSession {
+            id: Uuid::nil(),
+            room_id: "r".to_owned(),
+            time_zone: "UTC".to_owned(),
+            starts_at: at(0),
+            ends_at: at(50),
+            opened_at: None,
+            closed_at: None,
+            released_at: None,
+            known_since: None,
+            state: "planned".to_owned(),
+            waits_for: None,
+            early_s: None,
+            grace_s,
+            leave_s: None,
+            early_exit_s: None,
+            min_presence_percent: None,
+            absent_after_s: Some(60),
+        };
+        let seen = |minute| Seen {
+            person_id: Uuid::nil(),
+            status: "present".to_owned(),
+            first_seen_at: at(minute),
+            last_seen_at: at(40),
+            last_exit_at: None,
+        };
+        for (grace_s, last_in_time) in [(None, 5), (Some(600), 10), (Some(0), 1)] {
+            let rules = course_rules(&session(grace_s), &config);
+            assert!(rules.problems().is_empty());
+            let found = [last_in_time, last_in_time + 1].map(|minute| finding(&seen(minute), &(at(0)..at(50)), &rules));
+            assert_eq!(found.map(|found| found.map(|found| found.reason)), [None, Some("too_late")], "{grace_s:?}");
+        }
     }
 }
