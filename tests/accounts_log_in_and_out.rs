@@ -18,6 +18,7 @@ static SITE: LazyLock<Site> = LazyLock::new(|| Site::start(""));
 const ME: &str = "/api/v1/auth/me";
 const LOGIN: &str = "/api/v1/auth/login";
 const REFRESH: &str = "/api/v1/auth/refresh";
+const LOGOUT: &str = "/api/v1/auth/logout";
 
 /// A new account that waits for its link: id, login and token of the link.
 fn made(name: &str, role: &str) -> (String, String, String) {
@@ -96,12 +97,45 @@ fn a_logout_is_at_once() {
     let viewer = bearer(first);
     let other = bearer(log_in(&login, PASSWORD));
     viewer.get(ME).expect(200);
-    let out = viewer.post("/api/v1/auth/logout", &json!({}));
+    let out = viewer.post(LOGOUT, &json!({}));
     assert!(out.header("set-cookie").contains("Max-Age=0"));
     out.expect(204);
     viewer.get(ME).expect(401);
     SITE.guest().send("POST", REFRESH, &[("cookie", &refresh)], b"").expect(401);
     other.get(ME).expect(200);
+}
+
+#[test]
+fn who_was_away_for_long_logs_out_by_the_cookie_alone() {
+    let (id, login, token) = made("Radia", "viewer");
+    set_up(&token).expect(200);
+    let first = log_in(&login, PASSWORD);
+    let refresh = cookie(&first);
+    let radia = bearer(first);
+    let elsewhere = bearer(log_in(&login, PASSWORD));
+    // Whatever it sends, its answer takes the cookie away.
+    let log_out = |client: &Client, cookie: &str| {
+        let out = client.send("POST", LOGOUT, &[("cookie", cookie)], b"");
+        assert!(out.header("set-cookie").starts_with("rollcall_refresh=;"), "{cookie}: {out:?}");
+        assert!(out.header("set-cookie").contains("Max-Age=0"), "{cookie}: {out:?}");
+        let request = out.header("x-request-id").to_owned();
+        out.expect(204);
+        request
+    };
+    let over = SITE.guest().with("authorization", "Bearer rca_of_an_hour_ago");
+    let request = log_out(&over, &refresh);
+    radia.get(ME).expect(401);
+    SITE.guest().send("POST", REFRESH, &[("cookie", &refresh)], b"").expect(401);
+    elsewhere.get(ME).expect(200);
+    let log = SITE.get(&format!("/api/v1/audit?action=login.revoke&actor={id}")).expect(200)["items"].clone();
+    let [entry] = log.as_array().unwrap().as_slice() else { panic!("{log}") };
+    assert_eq!((&entry["actor_name"], &entry["request_id"]), (&json!("Radia"), &json!(request)));
+    assert_eq!((&entry["address"], &entry["after"]["why"]), (&json!("127.0.0.1"), &json!("logout")));
+    let long = format!("rollcall_refresh={}", "x".repeat(5_000));
+    for cookie in [refresh.as_str(), "rollcall_refresh=rcr_forged", "rollcall_refresh=", "theme=dark", long.as_str()] {
+        log_out(&SITE.guest(), cookie);
+    }
+    elsewhere.get(ME).expect(200);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 static SITE: LazyLock<Site> = LazyLock::new(|| Site::start(""));
 
 /// Open to everybody, each for a reason.
-const OPEN: [&str; 6] = [
+const OPEN: [&str; 7] = [
     "GET /health/live",
     "GET /health/ready",
     // What is running is no secret; a load balancer and a bug report want it.
@@ -22,6 +22,8 @@ const OPEN: [&str; 6] = [
     "POST /api/v1/auth/login",
     "POST /api/v1/auth/refresh",
     "POST /api/v1/auth/setup",
+    // The way out, also of whoever is out already.
+    "POST /api/v1/auth/logout",
 ];
 /// Nothing that is there.
 const NOBODY: &str = "0197a3d4-0000-7000-8000-000000000000";

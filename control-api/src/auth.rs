@@ -9,7 +9,7 @@ use axum::response::{AppendHeaders, IntoResponse, Response};
 use chrono::Duration;
 use rollcall_pipeline::WallTime;
 use rollcall_store::{
-    Account, AccountFields, ActorKind, Change, Credentials, Grants, PasswordLink, Refreshed, Scope, TokenPair,
+    Account, AccountFields, Actor, ActorKind, Change, Credentials, Grants, PasswordLink, Refreshed, Scope, TokenPair,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -182,7 +182,7 @@ async fn refuse(mut change: Change<'_>, login: Option<&str>) -> Answer<Response>
     responses((status = 200, body = TokenView), Problems))]
 async fn refresh(visitor: Visitor, State(api): State<Arc<Api>>, headers: HeaderMap) -> Answer<Response> {
     let refused = || Problem::unauthorized("this login is over: log in again");
-    let token = cookie(&headers).filter(|token| token.len() <= MAX_TOKEN).ok_or_else(refused)?;
+    let token = cookie(&headers).ok_or_else(refused)?;
     let now = api.clock.wall();
     let (pair, access, refresh) = new_tokens(now)?;
     let address = visitor.address.map(|address| address.to_string());
@@ -202,18 +202,40 @@ async fn refresh(visitor: Visitor, State(api): State<Arc<Api>>, headers: HeaderM
 
 /// Log out
 ///
-/// All tokens of this login are void at once.
-#[utoipa::path(post, path = "/auth/logout", tag = "access", security(("token" = [])),
+/// All tokens of this login are void at once. Where the access token is over, the cookie says which login it is. Whoever is
+/// logged in no more is told the same.
+#[utoipa::path(post, path = "/auth/logout", tag = "access", security(("token" = []), ()),
+    params(("rollcall_refresh" = Option<String>, Cookie, max_length = 200, description = "As the login set it")),
     responses((status = 204), Problems))]
-async fn log_out(caller: Caller, State(api): State<Arc<Api>>) -> Answer<Response> {
-    let Some(login) = caller.login else {
-        return Err(Problem::forbidden("a key does not log out: revoke it"));
+async fn log_out(
+    visitor: Visitor,
+    caller: Result<Caller, Problem>,
+    State(api): State<Arc<Api>>,
+    headers: HeaderMap,
+) -> Answer<Response> {
+    let now = api.clock.wall();
+    let ended = match caller {
+        Ok(caller) => {
+            let key = || Problem::forbidden("a key does not log out: revoke it");
+            Some((caller.login.ok_or_else(key)?, caller.actor()))
+        }
+        Err(refused) if refused.status() == StatusCode::UNAUTHORIZED => login_of(&api, &visitor, &headers, now).await?,
+        Err(refused) => return Err(refused),
     };
-    let mut change = api.store.change(caller.actor()).await?;
-    change.revoke_login(login, api.clock.wall(), "logout").await?;
-    change.commit().await?;
+    if let Some((login, actor)) = ended {
+        let mut change = api.store.change(actor).await?;
+        change.revoke_login(login, now, "logout").await?;
+        change.commit().await?;
+    }
     let gone = set_cookie(&api, "", 0);
     Ok((StatusCode::NO_CONTENT, AppendHeaders([(SET_COOKIE, gone)])).into_response())
+}
+
+/// The login that a cookie belongs to, and whoever ends it.
+async fn login_of(api: &Api, visitor: &Visitor, headers: &HeaderMap, now: WallTime) -> Answer<Option<(Uuid, Actor)>> {
+    let Some(token) = cookie(headers) else { return Ok(None) };
+    let login = api.store.login_by_refresh_token(&digest(token), now).await?;
+    Ok(login.map(|login| (login.id, visitor.actor(ActorKind::Account, Some(login.account_id), &login.account_name))))
 }
 
 /// Who one is, and what one may do
@@ -377,5 +399,5 @@ fn set_cookie(api: &Api, value: &str, max_age: i64) -> HeaderValue {
 fn cookie(headers: &HeaderMap) -> Option<&str> {
     let pairs = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(';'));
     let mut values = pairs.filter_map(|pair| pair.trim().split_once('=')).filter(|(name, _)| *name == REFRESH_COOKIE);
-    values.next().map(|(_, value)| value.trim())
+    values.next().map(|(_, value)| value.trim()).filter(|token| token.len() <= MAX_TOKEN)
 }

@@ -91,7 +91,7 @@ pub use grants::{Grants, Missing};
 pub use groups::Group;
 pub use idempotency::Claim;
 pub use keys::{ApiKey, ApiKeyFields};
-pub use logins::{LOGIN_AT_MOST, Refreshed, TokenPair};
+pub use logins::{LOGIN_AT_MOST, Login, Refreshed, TokenPair};
 pub use marks::{MarkRow, RestoredMark};
 pub use moments::SessionAt;
 pub use partitions::Retention;

@@ -5,6 +5,7 @@ use rollcall_pipeline::WallTime;
 use sqlx::Row;
 use uuid::Uuid;
 
+use crate::row::{one, row};
 use crate::{Actor, ActorKind, Change, Entry, Store, StoreError};
 
 /// How long a login may be refreshed, however busy it is; then the password is asked for again.
@@ -51,7 +52,36 @@ pub enum Refreshed {
     Reused,
 }
 
+row! {
+    /// A login that goes on.
+    pub struct Login {
+        /// Which.
+        pub id: Uuid,
+        /// Whose.
+        pub account_id: Uuid,
+        /// Their name.
+        pub account_name: String,
+    }
+}
+
 impl Store {
+    /// The login that a refresh token (its sha256) belongs to; `None` if there is none, or not any more.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn login_by_refresh_token(&self, sha256: &[u8; 32], now: WallTime) -> Result<Option<Login>, StoreError> {
+        let row = sqlx::query(
+            "select l.id, l.account_id, a.name as account_name
+             from refresh_tokens t join logins l on l.id = t.login_id join accounts a on a.id = l.account_id
+             where t.sha256 = $1 and t.expires_at > $2 and l.expires_at > $2 and l.revoked_at is null",
+        )
+        .bind(&sha256[..])
+        .bind(now)
+        .fetch_optional(&self.pool)
+        .await?;
+        one(row, Login::read)
+    }
+
     /// Turns a refresh token (its sha256) in for a new pair.
     ///
     /// # Errors
