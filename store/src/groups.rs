@@ -109,7 +109,8 @@ impl Change<'_> {
     /// When the database is away.
     pub async fn lock_group(&mut self, scope: &Scope, id: Uuid) -> Result<Option<Group>, StoreError> {
         let (sites, rooms, own) = scope.bounds();
-        sqlx::query("select from groups where id = $1 for update").bind(id).execute(self.connection()).await?;
+        // Not for update: whoever adds somebody to it has the gallery's state, for which this change may still wait.
+        sqlx::query("select from groups where id = $1 for no key update").bind(id).execute(self.connection()).await?;
         let row = sqlx::query(sqlx::AssertSqlSafe(format!("{} and id = $4", group_sql())))
             .bind(sites)
             .bind(rooms)

@@ -1,4 +1,5 @@
 //! The feed comes before the rows that others lock with it in their hands: nobody who waits for it keeps them from going on.
+//! Nor does whoever waits for the gallery's state.
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use chrono::{NaiveDate, TimeZone, Utc};
@@ -18,6 +19,10 @@ const VISITOR: Uuid = Uuid::from_u128(4);
 const COURSE: Uuid = Uuid::from_u128(5);
 const ENTRY: Uuid = Uuid::from_u128(6);
 const TEACHER: Uuid = Uuid::from_u128(7);
+/// Whoever tells the feed holds this …
+const FEED: &str = "select pg_advisory_xact_lock(hashtextextended('rollcall.feed', 0))";
+/// … and whoever writes a person or a template this.
+const GALLERY: &str = "update gallery_state set version = version + 1";
 
 fn at(second: i64) -> WallTime {
     Utc.with_ymd_and_hms(2026, 3, 2, 8, 0, 0).unwrap() + chrono::Duration::seconds(second)
@@ -52,11 +57,21 @@ async fn locked_before_the_feed(
     rows: &[String],
     work: impl Future<Output = ()> + Send + 'static,
 ) -> Vec<String> {
+    locked_before(FEED, store, what, rows, work).await
+}
+
+/// The same while somebody else `holds` something.
+async fn locked_before(
+    holds: &'static str,
+    store: &Store,
+    what: &str,
+    rows: &[String],
+    work: impl Future<Output = ()> + Send + 'static,
+) -> Vec<String> {
     let options = current_database(store).await;
     let (mut db, mut watch) = (options.connect().await.unwrap(), options.connect().await.unwrap());
     let mut tx = db.begin().await.unwrap();
-    let hold = "select pg_advisory_xact_lock(hashtextextended('rollcall.feed', 0))";
-    sqlx::query(hold).execute(&mut *tx).await.unwrap();
+    sqlx::query(holds).execute(&mut *tx).await.unwrap();
     let work = tokio::spawn(work);
     until_somebody_waits(&mut watch).await;
     let mut locked = Vec::new();
@@ -217,4 +232,28 @@ async fn whoever_waits_for_the_feed_lets_others_refer_to_places_courses_and_acco
         change.commit().await.unwrap();
     };
     assert_eq!(locked_before_the_feed(&store, "key share", &rows, removing_a_course).await, nothing, "a course");
+}
+
+#[tokio::test]
+async fn whoever_is_taken_into_a_group_or_out_of_it_lets_others_refer_to_it() {
+    let store = store().await;
+    let ada = store.upsert_person_by_name("Ada").await.unwrap().0;
+    let mut change = store.change(Actor::system("test")).await.unwrap();
+    let group = change.add_group("7b").await.unwrap().id;
+    change.commit().await.unwrap();
+    let rows = [format!("groups where id = '{group}'")];
+    let nothing: [String; 0] = [];
+    for joins in [true, false] {
+        let at_work = store.clone();
+        let moving = async move {
+            let mut change = at_work.change(Actor::system("test")).await.unwrap();
+            let group = change.lock_group(&Scope::Everywhere, group).await.unwrap().unwrap();
+            change.lock_person(&Scope::Everywhere, ada).await.unwrap().unwrap();
+            let moved =
+                if joins { change.join_group(&group, ada).await } else { change.leave_group(&group, ada).await };
+            assert!(moved.unwrap());
+            change.commit().await.unwrap();
+        };
+        assert_eq!(locked_before(GALLERY, &store, "key share", &rows, moving).await, nothing, "{joins}");
+    }
 }
