@@ -310,6 +310,7 @@ async fn remove(
     need(&caller)?;
     let mut change = api.store.change(caller.actor()).await?;
     change.hold_admins().await?;
+    change.hold_feed().await?;
     let before = lock(&mut change, &caller, id, Some(version)).await?;
     change.delete_account(&before).await?;
     keep_an_admin(&mut change, &before).await?;

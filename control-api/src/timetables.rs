@@ -340,6 +340,7 @@ async fn remove(
 ) -> Answer<StatusCode> {
     caller.need(Right::PlacesWrite)?;
     let mut change = api.store.change(caller.actor()).await?;
+    change.hold_feed().await?;
     let entry = change.lock_timetable_entry(&caller.scope, id).await?.ok_or_else(no_line)?;
     if_match.check(entry.version)?;
     change.remove_timetable_entry(&entry).await?;

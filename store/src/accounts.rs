@@ -285,7 +285,8 @@ impl Change<'_> {
         Ok(after)
     }
 
-    /// Removes an account with its logins and grants.
+    /// Removes an account with its logins and grants. Since it goes with its person, too, whoever locks it for this holds the
+    /// feed before.
     ///
     /// # Errors
     /// When the database is away.

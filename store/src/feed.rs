@@ -7,7 +7,7 @@ use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
 use crate::row::all;
-use crate::{Scope, Store, StoreError};
+use crate::{Change, Scope, Store, StoreError};
 
 /// The channel on which the trigger of `feed` tells of new rows.
 const CHANNEL: &str = "rollcall_feed";
@@ -17,10 +17,21 @@ pub const KINDS: [&str; 5] = ["mark", "sighting", "review", "camera", "session"]
 /// Takes the lock that whoever tells the feed has until their commit. It comes before the rows that others lock with it in
 /// their hands: first the feed, then people, sessions, register and reviews, so that nobody waits in a circle. What those
 /// refer to (a person, a place, a course, an account) may be locked before, `for no key update`, which keeps nobody from
-/// referring to it; whoever removes it takes the feed before they do.
+/// referring to it; whoever removes it takes the feed before they do. They take it before they lock it where it goes with
+/// something else, too: a line of a timetable with its course, an account with its person.
 pub(crate) async fn hold_feed(connection: &mut PgConnection) -> Result<(), StoreError> {
     sqlx::query("select pg_advisory_xact_lock(hashtextextended('rollcall.feed', 0))").execute(connection).await?;
     Ok(())
+}
+
+impl Change<'_> {
+    /// Waits for everybody else who tells the feed. Until the end of the change nobody else does.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn hold_feed(&mut self) -> Result<(), StoreError> {
+        hold_feed(self.connection()).await
+    }
 }
 
 /// Something that happened.

@@ -204,7 +204,8 @@ impl Change<'_> {
         Ok(entry)
     }
 
-    /// Removes a locked entry. Its sessions to come go with the next planning.
+    /// Removes a locked entry. Its sessions to come go with the next planning. Since it goes with its course, too, whoever
+    /// locks it for this holds the feed before.
     ///
     /// # Errors
     /// When the database is away.

@@ -160,13 +160,12 @@ async fn whoever_waits_for_the_feed_has_locked_nothing() {
     assert_eq!(locked_before_the_feed(&store, "update", &rows[1..], erasing).await, nothing, "an erasure");
 }
 
-#[tokio::test]
-async fn whoever_waits_for_the_feed_lets_others_refer_to_places_courses_and_accounts() {
-    let store = store().await;
+/// A session of a course, in a room, by a line of its timetable, and an account that teaches in it.
+async fn course_with_a_session(store: &Store) {
     let mut change = store.change(Actor::system("test")).await.unwrap();
     change.add_room("room-1", "main", None, None).await.unwrap();
     change.commit().await.unwrap();
-    let mut db = current_database(&store).await.connect().await.unwrap();
+    let mut db = current_database(store).await.connect().await.unwrap();
     for sql in [
         format!("insert into accounts (id, login, name, role) values ('{TEACHER}', 't', 'T', 'teacher')"),
         format!("insert into courses (id, site_id, name) values ('{COURSE}', 'main', 'Physics')"),
@@ -183,6 +182,12 @@ async fn whoever_waits_for_the_feed_lets_others_refer_to_places_courses_and_acco
     ] {
         sqlx::query(AssertSqlSafe(sql)).execute(&mut db).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn whoever_waits_for_the_feed_lets_others_refer_to_places_courses_and_accounts() {
+    let store = store().await;
+    course_with_a_session(&store).await;
     let rows = [
         "sites where id = 'main'".to_owned(),
         "rooms where id = 'room-1'".to_owned(),
@@ -206,25 +211,6 @@ async fn whoever_waits_for_the_feed_lets_others_refer_to_places_courses_and_acco
     assert_eq!(locked_before_the_feed(&store, "key share", &rows, holding_once).await, nothing, "a session by hand");
 
     let at_work = store.clone();
-    let removing_a_line = async move {
-        let mut change = at_work.change(Actor::system("test")).await.unwrap();
-        change.lock_course(&Scope::Everywhere, COURSE).await.unwrap().unwrap();
-        let entry = change.lock_timetable_entry(&Scope::Everywhere, ENTRY).await.unwrap().unwrap();
-        change.remove_timetable_entry(&entry).await.unwrap();
-        drop(change);
-    };
-    assert_eq!(locked_before_the_feed(&store, "key share", &rows, removing_a_line).await, nothing, "a line that goes");
-
-    let at_work = store.clone();
-    let removing_a_teacher = async move {
-        let mut change = at_work.change(Actor::system("test")).await.unwrap();
-        let teacher = change.lock_account(TEACHER).await.unwrap().unwrap();
-        change.delete_account(&teacher).await.unwrap();
-        change.commit().await.unwrap();
-    };
-    assert_eq!(locked_before_the_feed(&store, "key share", &rows, removing_a_teacher).await, nothing, "an account");
-
-    let at_work = store.clone();
     let removing_a_course = async move {
         let mut change = at_work.change(Actor::system("test")).await.unwrap();
         let course = change.lock_course(&Scope::Everywhere, COURSE).await.unwrap().unwrap();
@@ -232,6 +218,38 @@ async fn whoever_waits_for_the_feed_lets_others_refer_to_places_courses_and_acco
         change.commit().await.unwrap();
     };
     assert_eq!(locked_before_the_feed(&store, "key share", &rows, removing_a_course).await, nothing, "a course");
+}
+
+#[tokio::test]
+async fn whoever_removes_what_goes_with_something_else_waits_for_the_feed_before_they_lock_it() {
+    let store = store().await;
+    course_with_a_session(&store).await;
+    let nothing: [String; 0] = [];
+
+    // Whoever removes its course has the feed, and removes it, too.
+    let at_work = store.clone();
+    let removing_a_line = async move {
+        let mut change = at_work.change(Actor::system("test")).await.unwrap();
+        change.hold_feed().await.unwrap();
+        let entry = change.lock_timetable_entry(&Scope::Everywhere, ENTRY).await.unwrap().unwrap();
+        change.remove_timetable_entry(&entry).await.unwrap();
+        change.commit().await.unwrap();
+    };
+    let line = [format!("timetable_entries where id = '{ENTRY}'")];
+    assert_eq!(locked_before_the_feed(&store, "update", &line, removing_a_line).await, nothing, "a line");
+
+    // And so does whoever erases its person.
+    let at_work = store.clone();
+    let removing_an_account = async move {
+        let mut change = at_work.change(Actor::system("test")).await.unwrap();
+        change.hold_admins().await.unwrap();
+        change.hold_feed().await.unwrap();
+        let account = change.lock_account(TEACHER).await.unwrap().unwrap();
+        change.delete_account(&account).await.unwrap();
+        change.commit().await.unwrap();
+    };
+    let account = [format!("accounts where id = '{TEACHER}'")];
+    assert_eq!(locked_before_the_feed(&store, "update", &account, removing_an_account).await, nothing, "an account");
 }
 
 #[tokio::test]
