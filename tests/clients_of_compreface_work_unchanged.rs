@@ -119,6 +119,11 @@ fn faces_are_detected_and_verified_and_errors_have_their_shape() {
     failed(writer.post("/api/v1/recognition/subjects", &json!({ "subject": "a\u{0}b" })), 400, 26);
     failed(writer.post("/api/v1/recognition/subjects", &json!({})), 400, 26);
     failed(writer.delete("/api/v1/recognition/subjects/'%20or%201=1"), 404, 0);
+    // What cannot be read of path and query, too.
+    failed(writer.delete("/api/v1/recognition/faces/not-an-id"), 400, 26);
+    failed(writer.delete("/api/v1/recognition/subjects/%ff"), 400, 26);
+    failed(writer.delete("/api/v1/recognition/faces?subject=a&subject=b"), 400, 26);
+    failed(send(&client, "/api/v1/detection/detect?limit=1&limit=2", &[("file", "obama.jpg")]), 400, 26);
 }
 
 #[test]

@@ -284,11 +284,11 @@ fn similarity(likeness: Likeness) -> f32 {
 async fn recognize(
     client: Client,
     State(api): State<Arc<Api>>,
-    Params(params): Params<LookParams>,
+    params: Result<Params<LookParams>, Problem>,
     request: Request,
 ) -> Reply<Json<SeenFaces>> {
     client.need_people(&[Right::FacesUse, Right::PeopleRead])?;
-    let look = Look::read(&client, params)?;
+    let look = Look::read(&client, params?.0)?;
     let (picture, _held) = picture(&api, request).await?;
     let looked = look.faces(&api, picture).await?;
     let probes: Vec<Embedding> = looked.faces.iter().map(|(_, embedding)| embedding.clone()).collect();
@@ -316,11 +316,11 @@ async fn recognize(
 async fn detect(
     client: Client,
     State(api): State<Arc<Api>>,
-    Params(params): Params<LookParams>,
+    params: Result<Params<LookParams>, Problem>,
     request: Request,
 ) -> Reply<Json<SeenFaces>> {
     client.need(&[Right::FacesUse])?;
-    let look = Look::read(&client, params)?;
+    let look = Look::read(&client, params?.0)?;
     let (picture, _held) = picture(&api, request).await?;
     let looked = look.faces(&api, picture).await?;
     let result = looked.faces.iter().map(|(face, embedding)| look.face(face, embedding, looked.took_ms)).collect();
@@ -336,12 +336,13 @@ async fn detect(
 async fn verify_saved(
     client: Client,
     State(api): State<Arc<Api>>,
-    PathOf(id): PathOf<Uuid>,
-    Params(params): Params<LookParams>,
+    id: Result<PathOf<Uuid>, Problem>,
+    params: Result<Params<LookParams>, Problem>,
     request: Request,
 ) -> Reply<Json<SeenFaces>> {
     client.need_people(&[Right::FacesUse, Right::PeopleRead])?;
-    let look = Look::read(&client, params)?;
+    let look = Look::read(&client, params?.0)?;
+    let PathOf(id) = id?;
     let saved = api.store.subject_face(id, &api.faces.model()).await?;
     let (saved, face) = saved.ok_or_else(|| Failure::not_found(code::NO_IMAGE, "Image not found"))?;
     let face = face.ok_or_else(|| Failure::bad(code::INVALID, "the saved face was made by another model"))?;
@@ -363,11 +364,11 @@ async fn verify_saved(
 async fn verify(
     client: Client,
     State(api): State<Arc<Api>>,
-    Params(params): Params<LookParams>,
+    params: Result<Params<LookParams>, Problem>,
     request: Request,
 ) -> Reply<Json<ComparedFaces>> {
     client.need(&[Right::FacesUse])?;
-    let look = Look::read(&client, params)?;
+    let look = Look::read(&client, params?.0)?;
     let mut upload: Upload<Anything> = upload::read(&api, request, PAIR).await?;
     let mut part = |name: &str| {
         let missing = |_| Failure::bad(code::MISSING, format!("Required part '{name}' is not present"));

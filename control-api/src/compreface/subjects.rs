@@ -180,10 +180,11 @@ async fn make(change: &mut Change<'_>, subject: &str) -> Reply<PersonDetail> {
 async fn rename(
     client: Client,
     State(api): State<Arc<Api>>,
-    PathOf(old): PathOf<String>,
+    old: Result<PathOf<String>, Problem>,
     body: Result<Body<Subject>, Problem>,
 ) -> Reply<Json<Updated>> {
     client.need_people(&[Right::PeopleWrite])?;
+    let PathOf(old) = old?;
     let Body(Subject { subject: new }) = body?;
     let person = known(&api, &old).await?;
     if api.store.subject(valid(&new)?).await?.is_some_and(|other| other != person) {
@@ -208,8 +209,13 @@ async fn rename(
     security(("key" = []), ("token" = [])),
     params(("subject" = String, Path, description = "The subject", min_length = 1, max_length = 100)),
     responses((status = 200, body = Subject), Failures))]
-async fn delete(client: Client, State(api): State<Arc<Api>>, PathOf(subject): PathOf<String>) -> Reply<Json<Subject>> {
+async fn delete(
+    client: Client,
+    State(api): State<Arc<Api>>,
+    subject: Result<PathOf<String>, Problem>,
+) -> Reply<Json<Subject>> {
     client.need_people(&[Right::PeopleWrite])?;
+    let PathOf(subject) = subject?;
     let person = known(&api, &subject).await?;
     let mut change = api.store.change(client.0.actor()).await?;
     let locked = change.lock_person(&client.0.scope, person).await?.ok_or_else(no_subject)?;
@@ -269,10 +275,11 @@ async fn list_faces(
 async fn add_face(
     client: Client,
     State(api): State<Arc<Api>>,
-    Params(params): Params<SubjectParams>,
+    params: Result<Params<SubjectParams>, Problem>,
     request: Request,
 ) -> Reply<(StatusCode, Json<SavedFace>)> {
     client.need_people(&[Right::PeopleWrite])?;
+    let Params(params) = params?;
     let missing = || Failure::bad(code::MISSING, "Required parameter 'subject' is not present");
     let subject = params.subject.ok_or_else(missing)?;
     let known = api.store.subject(valid(&subject)?).await?;
@@ -359,9 +366,10 @@ async fn store(
 async fn delete_faces(
     client: Client,
     State(api): State<Arc<Api>>,
-    Params(params): Params<SubjectParams>,
+    params: Result<Params<SubjectParams>, Problem>,
 ) -> Reply<Json<Deleted>> {
     client.need_people(&[Right::PeopleWrite])?;
+    let Params(params) = params?;
     let everybody =
         || Failure::new(StatusCode::CONFLICT, code::OTHER, "name a subject: nothing deletes everybody's faces");
     let person = known(&api, &params.subject.ok_or_else(everybody)?).await?;
@@ -376,8 +384,13 @@ async fn delete_faces(
 #[utoipa::path(delete, path = "/recognition/faces/{image_id}", tag = "compreface", security(("key" = []), ("token" = [])),
     params(("image_id" = Uuid, Path, description = "The saved face")),
     responses((status = 200, body = SavedFace), Failures))]
-async fn delete_face(client: Client, State(api): State<Arc<Api>>, PathOf(id): PathOf<Uuid>) -> Reply<Json<SavedFace>> {
+async fn delete_face(
+    client: Client,
+    State(api): State<Arc<Api>>,
+    id: Result<PathOf<Uuid>, Problem>,
+) -> Reply<Json<SavedFace>> {
     client.need_people(&[Right::PeopleWrite])?;
+    let PathOf(id) = id?;
     let gone = remove(&client, &api, id).await?;
     gone.map(Json).ok_or_else(|| Failure::not_found(code::NO_IMAGE, "Image not found"))
 }
