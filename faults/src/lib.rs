@@ -25,7 +25,8 @@
 //! - **right people**: a row names whom the camera showed then, and everybody who was shown for a whole visit, to a camera and
 //!   a daemon that were well, has a row;
 //! - **back in time**: three seconds after a camera is back it is live;
-//! - **memory back**: resident memory, threads and open files are where they were.
+//! - **holdings back**: resident memory, threads and open files are where they were; asked only of a process that had all its
+//!   cameras before the fault and is still the same after it.
 //!
 //! A scenario excuses only what its fault makes impossible: whoever stands before a camera that is dead is not recognised.
 

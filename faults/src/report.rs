@@ -93,8 +93,11 @@ impl Report {
     /// A page in Markdown.
     pub fn markdown(&self, command: &str, machine: &str) -> String {
         let kept = self.outcomes.iter().filter(|outcome| outcome.passed).count();
+        let compared = self.outcomes.iter().filter(|outcome| outcome.checked.contains(&Promise::HoldingsBack)).count();
         let mut page = format!(
-            "# Faults\n\n`{command}`, seed {}, on {machine}: {kept} of {} scenarios kept every promise (–: not put to the test).\n\n| scenario | what happened |",
+            "# Faults\n\n`{command}`, seed {}, on {machine}: {kept} of {} scenarios kept every promise (–: not put to the test).\n\
+             What the daemon holds was compared in {compared} of them: not where it was started anew, which makes it another\n\
+             process, nor where it began without all of its cameras.\n\n| scenario | what happened |",
             self.seed,
             self.outcomes.len()
         );
@@ -129,13 +132,14 @@ mod tests {
     #[test]
     fn a_broken_promise_stands_in_the_table_and_below_it() {
         let broken = vec![Broken { promise: Promise::OrderKept, what: "two before one".to_owned() }];
-        let checked = BTreeSet::from([Promise::OrderKept, Promise::NothingLost]);
+        let checked = BTreeSet::from([Promise::OrderKept, Promise::NothingLost, Promise::HoldingsBack]);
         let figures = vec![("a".to_owned(), "b".to_owned())];
         let outcome = Outcome::new(&SCENARIOS[0], Duration::from_secs(3), checked, broken, figures);
         let other = Outcome::new(&SCENARIOS[1], Duration::ZERO, BTreeSet::new(), vec![], vec![]);
         let report = Report::new(7, vec![outcome, other]);
         let page = report.markdown("make faults", "a machine");
         assert!(!report.passed && page.contains("seed 7") && page.contains("1 of 2 scenarios"), "{page}");
+        assert!(page.contains("was compared in 1 of them"), "{page}");
         assert!(page.contains("| **no** |") && page.contains("- order kept: two before one"), "{page}");
         let rows: Vec<_> = page.lines().filter(|line| line.starts_with('|')).collect();
         assert!(rows[2].contains("| yes | – | **no** | – |"), "{page}");

@@ -107,7 +107,8 @@ pub(crate) struct Trial<'a> {
     broken: Vec<Broken>,
     facts: Vec<(String, String)>,
     slowest_back: Option<Duration>,
-    before: Option<Holdings>,
+    /// What the daemon held, in which of its lives.
+    before: Option<(usize, Holdings)>,
 }
 
 impl<'a> Trial<'a> {
@@ -158,8 +159,13 @@ impl<'a> Trial<'a> {
 
     /// What the daemon holds now is what it has to come back to.
     pub(crate) fn hold_to_now(&mut self) -> anyhow::Result<()> {
-        self.before = Some(self.holdings()?);
+        self.before = Some((self.life()?, self.holdings()?));
         Ok(())
+    }
+
+    /// Which process of the daemon it is, counted from one.
+    fn life(&mut self) -> anyhow::Result<usize> {
+        Ok(self.site()?.ledger.read(|said| said.lives.len()))
     }
 
     /// Starts the daemon (again) and waits until all cameras are live.
@@ -327,14 +333,24 @@ impl<'a> Trial<'a> {
         Ok(looks[LOOKS / 2])
     }
 
-    /// All is well again: more events come, nothing waits, and what the daemon holds is what it held.
+    /// All is well again: more events come, nothing waits, and what the daemon holds is what it held, if it is the same one.
     fn settle(&mut self) -> anyhow::Result<()> {
         self.until_events_of_all(EVENTS_EACH)?;
         self.until_metric("rollcall_spool_depth", |depth| depth == 0.0)?;
         // Somebody comes whom nothing excuses; the short form has no time for that.
         self.pass(ROUND.min(self.matrix.options.hold))?;
         let after = self.holdings()?;
-        let Some(before) = self.before else { return Ok(()) };
+        let life = self.life()?;
+        // A new process holds nothing of what the one before it may have leaked, and a camera that comes later costs what it
+        // costs: neither says anything about the promise.
+        let before = match self.before {
+            Some((of, before)) if of == life => before,
+            other => {
+                let why = if other.is_some() { "another process" } else { "without all cameras at first" };
+                self.fact("memory MB", format!("{:.0} ({why})", after.resident_mb));
+                return Ok(());
+            }
+        };
         self.checked.insert(Promise::HoldingsBack);
         self.fact("memory MB", format!("{:.0} → {:.0}", before.resident_mb, after.resident_mb));
         self.fact("threads", format!("{} → {}", before.threads, after.threads));
