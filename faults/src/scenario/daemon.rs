@@ -22,14 +22,21 @@ const RELOADS: u32 = 20;
 /// A stage works a tenth of its time or more.
 const LOOKS: u32 = 5_000;
 const LOOK_EVERY: Duration = Duration::from_millis(7);
-/// Among so many lives one at least is long enough for an event.
-const MANY_KILLS: u32 = 10;
 
 pub(super) fn killed(trial: &mut Trial<'_>) -> anyhow::Result<()> {
     trial.begin(Plan { own_database: true, ..Plan::default() })?;
-    let kills = trial.matrix.options.kills;
-    for _ in 0..kills {
-        let moment = Duration::from_millis(trial.chance.random_range(0..LIFE_MS));
+    let (kills, patience) = (trial.matrix.options.kills, trial.patience());
+    for number in 0..kills {
+        // Every second one first has an event, however long that takes: how many are killed under load is left neither to
+        // chance nor to the speed of the machine. The others are killed at any moment, most of them while they start.
+        let under_load = number % 2 == 1;
+        if under_load {
+            trial.site()?.ledger.wait("an event of this life", patience, |said| {
+                said.lives.last().is_some_and(|life| !life.accepted.is_empty()).then_some(())
+            })?;
+        }
+        let latest = if under_load { LIFE_MS / 3 } else { LIFE_MS };
+        let moment = Duration::from_millis(trial.chance.random_range(0..latest));
         trial.pass(moment)?;
         trial.kill()?;
         trial.site()?.start()?;
@@ -39,10 +46,7 @@ pub(super) fn killed(trial: &mut Trial<'_>) -> anyhow::Result<()> {
     // The first life has had its events before anything was broken.
     let loaded = |said: &Said| said.lives.iter().skip(1).filter(|life| !life.accepted.is_empty()).count();
     let loaded = trial.site()?.ledger.read(loaded);
-    trial.fact("killed after an event", loaded);
-    if loaded == 0 && kills >= MANY_KILLS {
-        trial.tell(Promise::Behaves, "no life was long enough for an event: none was killed under load".to_owned());
-    }
+    trial.fact("killed after an event", format!("{loaded} of {kills}"));
     trial.start()
 }
 
