@@ -25,6 +25,10 @@ const POLL: Duration = Duration::from_millis(20);
 /// After a crash it reads its log first.
 const START_WITHIN: Duration = Duration::from_secs(60);
 const SOCKETS: &str = "unix_socket_directories=";
+/// The setting with which each line of its log begins with the SQLSTATE.
+pub(crate) const CODES_FIRST: &str = "log_line_prefix=%e ";
+/// The SQLSTATE of a client for whom there is no connection left.
+const TOO_MANY_CONNECTIONS: &str = "53300";
 
 /// The server. Dropping it kills it: its files are thrown away.
 #[derive(Debug)]
@@ -166,6 +170,12 @@ impl Server {
             signal(child.id(), how);
             descendants(child.id()).into_iter().for_each(|pid| signal(pid, how));
         }
+    }
+
+    /// How often it has refused somebody because others have all connections; it has to run with [`CODES_FIRST`].
+    pub(crate) fn refused(&self) -> anyhow::Result<usize> {
+        let said = fs::read_to_string(&self.log)?;
+        Ok(said.lines().filter(|line| line.starts_with(TOO_MANY_CONNECTIONS)).count())
     }
 
     /// The directory of its socket.

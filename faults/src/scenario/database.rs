@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use anyhow::bail;
+use rollcall_pipeline::{Clock, SystemClock};
+
+use crate::postgres::CODES_FIRST;
 use crate::site::{Others, Plan};
 use crate::trial::Trial;
 
@@ -80,14 +84,26 @@ pub(super) fn full_of_clients(trial: &mut Trial<'_>) -> anyhow::Result<()> {
     server.start_with(&[
         format!("unix_socket_directories=\"{}\"", hidden.display()),
         format!("max_connections={CONNECTIONS}"),
+        CODES_FIRST.to_owned(),
     ])?;
     let others = Others::take(&hidden, CONNECTIONS - 1)?;
     trial.fact("taken by others", others.count());
+    let before = trial.site()?.server()?.refused()?;
     let link = usual.join(".s.PGSQL.5432");
     std::os::unix::fs::symlink(hidden.join(".s.PGSQL.5432"), &link)?;
-    trial.until_metric("rollcall_sink_retries_total", |retries| retries >= 1.0)?;
+    // Only the daemon asks from here on. Events wait since the stop, so their number does not tell that it was refused, and its
+    // pool asks again by itself before anybody hears why.
+    let linked = SystemClock.mono();
+    while trial.site()?.server()?.refused()? == before {
+        if SystemClock.mono().since(linked) > trial.patience() {
+            bail!("nobody was refused for want of connections");
+        }
+        trial.pass(Duration::from_millis(100))?;
+    }
     trial.until_metric("rollcall_spool_depth", |depth| depth >= 1.0)?;
     trial.hold(4)?;
+    let refused = trial.site()?.server()?.refused()? - before;
+    trial.fact("refused for want of connections", refused);
     drop(others);
     trial.until_metric("rollcall_spool_depth", |depth| depth == 0.0)?;
     trial.until_events_of_all(2)?;
