@@ -15,7 +15,7 @@ use clap::{Parser, ValueEnum};
 use rollcall_benches::live::bare;
 use rollcall_benches::live::cameras::{Cameras, serve};
 use rollcall_benches::live::daemon::{Daemon, Setup};
-use rollcall_benches::live::latencies::Latencies;
+use rollcall_benches::live::latencies::{Latencies, spooled};
 use rollcall_benches::live::scene::Scene;
 use rollcall_pipeline::{Clock, SystemClock};
 use rollcall_test_camera::{BitRate, Codec, Format};
@@ -181,6 +181,8 @@ fn measure(options: &Options, cameras: &Cameras, count: u16) -> anyhow::Result<R
         camera_cores: cores(cameras.usage()?.cpu, served.cpu),
         resident_mb: after.resident_mb,
         named: latencies.named(),
+        bounds: latencies.bounds(),
+        spooled: spooled(&last) - spooled(&first),
         decoded: grown("rollcall_camera_frames_decoded_total"),
         received: grown("rollcall_camera_frames_received_total"),
         evicted: grown("rollcall_camera_frames_evicted_total"),

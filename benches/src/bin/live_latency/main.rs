@@ -16,7 +16,7 @@ use anyhow::bail;
 use clap::Parser;
 use rollcall_benches::live::cameras::{Cameras, serve};
 use rollcall_benches::live::daemon::{Daemon, Setup};
-use rollcall_benches::live::latencies::Latencies;
+use rollcall_benches::live::latencies::{Latencies, spooled};
 use rollcall_benches::live::process::Usage;
 use rollcall_benches::live::scene::Scene;
 use rollcall_pipeline::{Clock, SystemClock};
@@ -109,6 +109,12 @@ fn measure(options: &Options) -> anyhow::Result<()> {
         options.cameras, options.fps
     );
     println!("rows: {}", latencies.kinds());
+    if latencies.bounds() > 0 {
+        println!(
+            "{} of them were committed between the same two readings as another: each counts with the longest that it may have taken",
+            latencies.bounds()
+        );
+    }
     println!("first usable face to committed row, rows with a name: {}", latencies.named());
     println!("the same from their first face of any size: {}", latencies.named_from_any_size(&leads));
     println!("first usable face to committed row, other rows (decided when somebody has left): {}", latencies.others());
@@ -123,6 +129,12 @@ fn measure(options: &Options) -> anyhow::Result<()> {
         count("rollcall_camera_frames_analysed_total") / seconds,
         count("rollcall_camera_frames_evicted_total")
     );
+    let spooled = spooled(&last) - spooled(&first);
+    if spooled > 0.0 {
+        bail!(
+            "{spooled} rows went through the spool, and what these took is not in the figures: see the log of the daemon"
+        );
+    }
     if latencies.is_empty() {
         bail!("nobody was named: see the log of the daemon with RUST_LOG=debug, or watch for longer");
     }
