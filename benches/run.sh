@@ -8,6 +8,7 @@
 #   ROLLCALL_BENCH_ROUNDS       rounds of each comparison (3)
 #   ROLLCALL_BENCH_API_SECONDS  how long each path of the API is asked (5)
 #   ROLLCALL_BENCH_CLIP         another clip to hold against the limit, see benches/limit.py
+#   ROLLCALL_BENCH_MODELS       the whole path of a folder into which both files of the optional liveness model were installed
 #   ROLLCALL_EVAL_DATA, ROLLCALL_PEER_PYTHON    see benches/peers/compare.py
 #   ROLLCALL_DOOR_CASE          a folder with probe.mp4 and people/: for the peers, and for a live camera with people from afar
 set -euo pipefail
@@ -42,7 +43,7 @@ machine() {
     echo "- load before the start: $(cut -d' ' -f1-3 /proc/loadavg)${QUICK:+; a quick run: the figures are rough}"
 }
 
-# Criterion's short lines as a table.
+# Criterion's short lines as a table, and below it what says that it is not measured.
 table() {
     echo "| part | time | ± |"
     echo "| --- | ---: | ---: |"
@@ -50,7 +51,9 @@ table() {
         function human(ns) {
             return ns < 1e3 ? sprintf("%d ns", ns) : ns < 1e6 ? sprintf("%.1f µs", ns / 1e3) : sprintf("%.2f ms", ns / 1e6)
         }
-        / ns\/iter / { gsub(",", ""); sub("^test ", "", $1); printf "| %s | %s | %s |\n", $1, human($2), human($3); fflush() }'
+        / ns\/iter / { gsub(",", ""); sub("^test ", "", $1); printf "| %s | %s | %s |\n", $1, human($2), human($3); fflush() }
+        /: not measured: / { left = left "\n- " $0 }
+        END { if (left) print left }'
 }
 
 parts() {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use criterion::{BatchSize, BenchmarkId, Criterion};
 use ndarray::Array4;
 use rollcall_benches::{Numbers, face, models, picture};
-use rollcall_models::{FaceMesh, FrLiveness, Models, Provider, SFACE_ID, SFace, YuNet};
+use rollcall_models::{FaceMesh, FrLiveness, MiniFas, Models, Provider, SFACE_ID, SFace, YuNet};
 use rollcall_pipeline::ports::{Embedder, LivenessModel};
 use rollcall_pipeline::{
     Attention, CameraId, CameraTuning, Detection, Epoch, FaceChip, Frame, FrameTime, Image, MediaTime, MonoTime,
@@ -18,7 +18,7 @@ use rollcall_stages::chip;
 use rollcall_stages::detect::motion::{Grids, MotionGate};
 use rollcall_stages::detect::{Letterbox, NMS_IOU, YuNetDetector, decode, suppress};
 use rollcall_stages::embed::SFaceEmbedder;
-use rollcall_stages::liveness::{EyeModel, FrLivenessModel, MeshEyes};
+use rollcall_stages::liveness::{EyeModel, FrLivenessModel, MeshEyes, MiniFasModel};
 use uuid::Uuid;
 
 /// Longest side that the detector sees by default.
@@ -159,4 +159,13 @@ fn chips(criterion: &mut Criterion, models: &Models) {
     let mut mesh = MeshEyes::new(FaceMesh::load(models, 1).expect(LOADED));
     let eyes = chip::eyes(&view, &face.bbox, &face.landmarks);
     criterion.bench_function("mesh/1 face", |bench| bench.iter(|| mesh.openness(&eyes).expect(RUNS)));
+    // Set-up does not fetch these weights.
+    if MiniFas::is_installed(models) {
+        let mut minifas = MiniFasModel::new(MiniFas::load(models, 1).expect(LOADED));
+        let context = minifas.crops().iter().map(|crop| chip::context(&view, &face.bbox, crop)).collect();
+        let chip = FaceChip { context, ..chip };
+        criterion.bench_function("minifas/1 face", |bench| bench.iter(|| minifas.score(&[&chip]).expect(RUNS)));
+    } else {
+        println!("minifas: not measured: ROLLCALL_BENCH_MODELS names no folder with both networks");
+    }
 }

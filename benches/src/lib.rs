@@ -31,12 +31,16 @@ pub fn thread_cpu() -> nix::Result<Duration> {
     Ok(of(usage.user_time()) + of(usage.system_time()))
 }
 
-/// The default models.
+/// The default models, and those that operators supply, from the folder that ROLLCALL_BENCH_MODELS names.
 ///
 /// # Panics
-/// When they are not there or not whole.
+/// When the default ones are not there or not whole.
 pub fn models() -> Models {
-    Models::open(cache()).unwrap_or_else(|error| panic!("{error}: run `make setup`"))
+    let models = Models::open(cache()).unwrap_or_else(|error| panic!("{error}: run `make setup`"));
+    match std::env::var_os("ROLLCALL_BENCH_MODELS") {
+        Some(dir) => models.with_operator_dir(dir),
+        None => models,
+    }
 }
 
 /// Numbers that look random and are always the same (xorshift64*), 0 to 1.
