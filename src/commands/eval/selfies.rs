@@ -69,15 +69,15 @@ pub(super) fn enrol(vision: &Vision, people: &[Person]) -> anyhow::Result<Enroll
 #[derive(Debug)]
 pub(super) struct Shown {
     pub(super) video: String,
-    /// The person of the video has the name of its folder.
+    /// Somebody was marked by the name of the folder.
     pub(super) identified: bool,
     /// Somebody was marked present, whoever.
     pub(super) marked: bool,
     /// A track was taken for a picture.
     pub(super) spoof: bool,
-    /// Somebody was named who is not in the video.
+    /// Somebody was named who is not in the video, also where that was left for review.
     pub(super) named_wrongly: bool,
-    /// Seconds of the video until the name.
+    /// Seconds of the video until the mark.
     pub(super) after_s: Option<f64>,
 }
 
@@ -101,14 +101,81 @@ pub(super) fn show(
     let (fed, _) = offline.run(feed, Box::new(Collect(Arc::clone(&events))), clock)?;
     fed.whole(video)?;
     let events: Vec<AttendanceEvent> = std::mem::take(&mut events.lock());
-    let shown = person_of(name);
-    let right = events.iter().find(|event| event.person() == Some(shown));
-    Ok(Shown {
-        video: video.display().to_string(),
-        identified: right.is_some(),
-        marked: events.iter().any(|event| event.kind.names_somebody()),
-        spoof: events.iter().any(|event| matches!(event.decision.liveness, LivenessVerdict::Spoof(_))),
-        named_wrongly: events.iter().any(|event| event.person().is_some_and(|person| person != shown)),
-        after_s: right.map(|event| event.decision.decided.media.0 as f64 / 1e9),
-    })
+    Ok(Shown::of(video, person_of(name), &events))
+}
+
+impl Shown {
+    fn of(video: &Path, shown: PersonId, events: &[AttendanceEvent]) -> Self {
+        let marks = || events.iter().filter(|event| event.kind.names_somebody());
+        // Whom a human has to decide about is named, but not identified.
+        let right = marks().find(|event| event.person() == Some(shown));
+        Self {
+            video: video.display().to_string(),
+            identified: right.is_some(),
+            marked: marks().next().is_some(),
+            spoof: events.iter().any(|event| matches!(event.decision.liveness, LivenessVerdict::Spoof(_))),
+            named_wrongly: events.iter().any(|event| event.person().is_some_and(|person| person != shown)),
+            after_s: right.map(|event| event.decision.decided.media.0 as f64 / 1e9),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rollcall_pipeline::{
+        CameraId, Decision, Epoch, EventId, EventKind, FrameTime, Grounds, Match, MatchOutcome, MediaTime, MonoTime,
+        StreamKey, TimeSource, TrackId, WallTime,
+    };
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn named(who: &str, kind: EventKind, second: u64) -> AttendanceEvent {
+        let media = MediaTime(second * 1_000_000_000);
+        let (received, captured) = (MonoTime(Duration::ZERO), WallTime::UNIX_EPOCH);
+        let time = FrameTime { media, received, captured, source: TimeSource::File };
+        let person = person_of(who);
+        let live = if kind == EventKind::Spoof { LivenessVerdict::Spoof(0.1) } else { LivenessVerdict::Live(0.9) };
+        let decision = Decision {
+            key: StreamKey { camera: CameraId::new("replay"), epoch: Epoch(Uuid::nil()) },
+            track: TrackId(1),
+            first_seen: time,
+            first_usable: time,
+            decided: time,
+            tuning: Arc::new(tuning(5.0, 640, 24.0)),
+            outcome: MatchOutcome::Identified(Match { person, similarity: 0.7, margin: 0.5 }),
+            grounds: Grounds::default(),
+            candidates: Vec::new(),
+            liveness: live,
+            shots: 3,
+            gallery: GalleryVersion(1),
+            best: None,
+            face: None,
+        };
+        AttendanceEvent { id: EventId(Uuid::nil()), kind, mark: None, repeats: None, decision }
+    }
+
+    fn shown(events: &[AttendanceEvent]) -> Shown {
+        Shown::of(Path::new("ada.mp4"), person_of("Ada"), events)
+    }
+
+    #[test]
+    fn only_a_mark_identifies() {
+        for kind in [EventKind::Spoof, EventKind::Ambiguous] {
+            let told = shown(&[named("Ada", kind, 1)]);
+            assert!(!told.identified && !told.marked && told.after_s.is_none(), "{told:?}");
+        }
+        let told = shown(&[named("Ada", EventKind::Ambiguous, 1), named("Ada", EventKind::Recorded, 2)]);
+        assert!(told.identified && told.marked && !told.spoof && told.after_s == Some(2.0), "{told:?}");
+    }
+
+    #[test]
+    fn another_name_is_wrong_also_for_review() {
+        let told = shown(&[named("Bob", EventKind::Recorded, 1)]);
+        assert!(told.named_wrongly && told.marked && !told.identified, "{told:?}");
+        let told = shown(&[named("Bob", EventKind::Spoof, 1)]);
+        assert!(told.named_wrongly && told.spoof && !told.marked, "{told:?}");
+    }
 }
