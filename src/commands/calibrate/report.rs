@@ -30,6 +30,8 @@ pub(super) struct Question {
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     people: usize,
+    /// Of whom so many were held against all others: fewer than all where they are a sample.
+    compared: usize,
     /// Of whom so many are expected at one door.
     roster: usize,
     templates: usize,
@@ -134,6 +136,7 @@ impl Report {
         let closest = closest(left_out, who);
         let mut report = Self {
             people,
+            compared: left_out.probes,
             roster: traffic.people,
             templates,
             pairs: left_out.strangers.pairs(),
@@ -204,8 +207,13 @@ impl Report {
 
     pub(super) fn text(&self) -> String {
         let pairs = if self.pairs == 1 { "1 pair".to_owned() } else { format!("{} pairs", self.pairs) };
+        let sample = if self.compared < self.people {
+            format!(", those of a sample of {} of {} people", self.compared, self.people)
+        } else {
+            String::new()
+        };
         let mut lines = vec![
-            format!("{} people with {} templates, {pairs} of people compared", self.people, self.templates),
+            format!("{} people with {} templates, {pairs} of people compared{sample}", self.people, self.templates),
             format!(
                 "different people: median {:.2}, highest stranger score {:.2}",
                 self.strangers.median, self.strangers.highest
@@ -297,6 +305,10 @@ mod tests {
 
     /// People at so many degrees.
     fn report(people: &[(&str, &[f32])], visitors_per_day: f64) -> Report {
+        sampled(people, visitors_per_day, usize::MAX)
+    }
+
+    fn sampled(people: &[(&str, &[f32])], visitors_per_day: f64, probes: usize) -> Report {
         let id = |name: &str| PersonId(Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()));
         let template = |degrees: &f32| {
             let (sin, cos) = degrees.to_radians().sin_cos();
@@ -311,7 +323,7 @@ mod tests {
             traffic: Traffic { people: people.len(), visitors_per_day, decisions: 2.0 },
             false_names_per_year: 1.0,
         };
-        Report::new(&gallery.leave_one_out(usize::MAX, || ()), gallery.templates(), &names, &question)
+        Report::new(&gallery.leave_one_out(probes, || ()), gallery.templates(), &names, &question)
     }
 
     #[test]
@@ -332,6 +344,17 @@ mod tests {
         assert!(advice.contains("enrolled under two names") && advice.contains("Nobody has two templates"), "{advice}");
         let apart = report(&[("Ada", &[0.0]), ("Bob", &[90.0])], 1.0);
         assert!((told.model.mean - apart.model.mean).abs() < 0.02);
+    }
+
+    #[test]
+    fn a_sample_says_that_it_is_one() {
+        let people: [(&str, &[f32]); 3] = [("Ada", &[0.0]), ("Bob", &[90.0]), ("Eve", &[180.0])];
+        let told = sampled(&people, 1.0, 1);
+        assert_eq!((told.compared, told.people, told.pairs), (1, 3, 2));
+        let first = "3 people with 3 templates, 2 pairs of people compared, those of a sample of 1 of 3 people\n";
+        assert!(told.text().starts_with(first), "{}", told.text());
+        let all = sampled(&people, 1.0, 3);
+        assert!(all.compared == 3 && !all.text().contains("sample"), "{}", all.text());
     }
 
     #[test]

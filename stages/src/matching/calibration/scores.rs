@@ -80,6 +80,8 @@ fn step(similarity: f32) -> usize {
 /// A gallery held against itself.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LeftOut {
+    /// So many people were held against all others: everybody, or a sample.
+    pub probes: usize,
     /// Each two people once: the similarity of those of their templates that are most alike.
     pub strangers: StrangerScores,
     /// For each person (in the order of their ids) who of all others is most like them; `None` where they were not compared.
@@ -108,6 +110,7 @@ impl Gallery {
                     }
                 }
             }
+            told.probes += 1;
             done();
         }
         for (person, id) in self.ids().iter().enumerate() {
@@ -203,6 +206,7 @@ mod tests {
             let mut heard = 0;
             let told = gallery.leave_one_out(probes, || heard += 1);
             prop_assert!(heard <= probes.min(people));
+            prop_assert_eq!(told.probes, heard);
             let expected = heard * (people - heard) + heard * heard.saturating_sub(1) / 2;
             prop_assert_eq!(told.strangers.pairs(), expected as u64);
         }
