@@ -340,14 +340,87 @@ impl Report {
 mod tests {
     use super::*;
 
+    fn nothing_yet() -> Part {
+        Part { name: "selfies", command: "rollcall replay", rows: Vec::new(), trouble: Vec::new(), not_measured: None }
+    }
+
+    /// What the rows that miss their target are about, and how many have a target.
+    fn missed(part: &Part) -> (Vec<&str>, usize) {
+        let aimed = part.rows.iter().filter(|row| row.met.is_some());
+        (aimed.clone().filter(|row| row.met == Some(false)).map(|row| row.what.as_str()).collect(), aimed.count())
+    }
+
+    /// At the very edge of every target.
+    fn door_that_just_does() -> door::Figures {
+        let names = |of: std::ops::Range<u32>| of.map(|n| n.to_string()).collect::<Vec<_>>();
+        let mut figures = door::Figures::default();
+        (figures.detection_recall, figures.idf1) = (0.99, 0.90);
+        (figures.enrolled, figures.marked_right, figures.review_right) = (names(0..10), names(0..9), names(9..10));
+        (figures.judged, figures.rejected) = (20, 1);
+        figures
+    }
+
+    #[track_caller]
+    fn check_door(change: impl FnOnce(&mut door::Figures), missed_by: &[&str]) {
+        let mut changed = door_that_just_does();
+        change(&mut changed);
+        let mut part = nothing_yet();
+        // A better half does not make up for one that misses what each has to reach.
+        let mut better = door_that_just_does();
+        (better.detection_recall, better.idf1) = (1.0, 1.0);
+        add_door(&mut part, "every frame", &[better, changed]);
+        let expected: Vec<String> = missed_by.iter().map(|what| format!("{what}, every frame")).collect();
+        let (missed, aimed) = missed(&part);
+        assert_eq!(missed, expected, "{}", part.markdown());
+        assert_eq!(aimed, 7, "{}", part.markdown());
+    }
+
+    #[test]
+    fn a_door_meets_its_targets_up_to_their_edge() {
+        let named =
+            |truth: Option<&str>| door::Wrong { named: "0".to_owned(), truth: truth.map(str::to_owned), track: 1 };
+        check_door(|_| {}, &[]);
+        check_door(|f| f.detection_recall = 0.9899, &["faces of 24 px or more that are found"]);
+        check_door(|f| f.idf1 = 0.8999, &["IDF1"]);
+        check_door(|f| f.review_right.extend(f.marked_right.pop()), &["enrolled people marked"]);
+        check_door(|f| f.review_right.clear(), &["the others in review with the right name first"]);
+        check_door(|f| f.marked_wrong.push(named(Some("1"))), &["given another's name"]);
+        check_door(|f| f.marked_wrong.push(named(None)), &["strangers named"]);
+        check_door(|f| f.rejected += 1, &["living people taken for pictures"]);
+    }
+
+    /// Tracks of living people and of attacks, of each those taken for living and those taken for pictures.
+    #[track_caller]
+    fn check_liveness(living: (usize, usize), attacks: (usize, usize), missed_by: &[&str]) {
+        let file = |(live, spoof): (usize, usize)| {
+            let mut told = FileVerdicts::default();
+            (told.live, told.spoof) = (live, spoof);
+            vec![told]
+        };
+        let figures = Liveness::new(file(living), file(attacks));
+        let mut part = nothing_yet();
+        add_liveness(&mut part, "videos", &figures, true);
+        let (missed, aimed) = missed(&part);
+        assert_eq!(missed, missed_by, "{}", part.markdown());
+        assert_eq!(aimed, 2, "{}", part.markdown());
+    }
+
+    #[test]
+    fn liveness_meets_its_targets_up_to_their_edge() {
+        let (rejects, takes) = ("videos: living people rejected", "videos: attacks taken for living");
+        check_liveness((19, 1), (0, 3), &[]);
+        check_liveness((18, 1), (0, 3), &[rejects]);
+        check_liveness((19, 1), (1, 2), &[takes]);
+        // Of nothing nothing is known.
+        check_liveness((0, 0), (0, 0), &[rejects, takes]);
+    }
+
     #[test]
     fn table_trouble_and_what_was_not_measured_stand_apart() {
         let mut part = Part {
-            name: "selfies",
-            command: "rollcall replay",
-            rows: Vec::new(),
             trouble: vec!["Ada: no face".to_owned(), "Bob: blurred".to_owned()],
             not_measured: Some("attack_replay is missing".to_owned()),
+            ..nothing_yet()
         };
         part.add("identified", "1 of 1", Some(("all", true)));
         let text = Report { parts: vec![part] }.markdown();

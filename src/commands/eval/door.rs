@@ -174,7 +174,7 @@ fn cut(image: &Image, bbox: &Rect) -> Image {
     Image::new(I420::from_rgb(chip.side, chip.side, &chip.rgb))
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(super) struct Figures {
     frames: usize,
     /// Of true faces of at least 24 pixels.
@@ -225,9 +225,9 @@ impl fmt::Display for Missed {
 /// A mark for somebody who was not there.
 #[derive(Debug, Serialize)]
 pub(super) struct Wrong {
-    named: String,
-    truth: Option<String>,
-    track: u64,
+    pub(super) named: String,
+    pub(super) truth: Option<String>,
+    pub(super) track: u64,
 }
 
 /// Who each track was on, frame by frame.

@@ -52,9 +52,9 @@ pub(super) struct Bench {
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct FileVerdicts {
     file: String,
-    live: usize,
-    spoof: usize,
-    undecided: usize,
+    pub(super) live: usize,
+    pub(super) spoof: usize,
+    pub(super) undecided: usize,
     /// Scores of the tracks that have one.
     scores: Vec<f32>,
     /// Every shot that the model was asked about.
