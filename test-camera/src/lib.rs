@@ -2,8 +2,8 @@
 //!
 //! A [`TestCamera`] serves a [`Clip`] (video, still pictures, pauses, or a generated pattern, encoded once into memory) as
 //! H.264, H.265 or MJPEG at its own rate, over and over, for about one per cent of a core. It fails on demand in the ways
-//! real cameras do: it goes away, freezes, talks nonsense, sends what nobody can decode, changes its resolution, sets its
-//! clock.
+//! real cameras do: it goes away, freezes, talks nonsense, answers before it has a stream, sends what nobody can decode,
+//! changes its resolution, sets its clock.
 
 mod clip;
 mod feeder;

@@ -155,8 +155,20 @@ impl TestCamera {
     /// # Errors
     /// When the port is taken or GStreamer's RTSP server fails.
     pub fn restart(&mut self) -> Result<(), TestCameraError> {
+        self.serve(true)
+    }
+
+    /// The camera answers, and has no stream (yet): "not found".
+    ///
+    /// # Errors
+    /// When the port is taken or GStreamer's RTSP server fails.
+    pub fn without_stream(&mut self) -> Result<(), TestCameraError> {
+        self.serve(false)
+    }
+
+    fn serve(&mut self, has_stream: bool) -> Result<(), TestCameraError> {
         self.kill();
-        let (running, port) = Running::start(self)?;
+        let (running, port) = Running::start(self, has_stream)?;
         self.port = port;
         self.running = Some(running);
         Ok(())
@@ -243,7 +255,7 @@ impl Running {
         source.attach(Some(&self.context));
     }
 
-    fn start(camera: &TestCamera) -> Result<(Self, u16), TestCameraError> {
+    fn start(camera: &TestCamera, has_stream: bool) -> Result<(Self, u16), TestCameraError> {
         let server = rtsp::RTSPServer::new();
         server.set_address("127.0.0.1");
         server.set_service(&camera.port.to_string());
@@ -258,7 +270,9 @@ impl Running {
             );
         }
         let mounts = rtsp::RTSPMountPoints::new();
-        mounts.add_factory("/stream", factory);
+        if has_stream {
+            mounts.add_factory("/stream", factory);
+        }
         server.set_mount_points(Some(&mounts));
         // Clients are served on this thread, too: it may close them while nobody reads from them, and holds them when it stands.
         if let Some(pool) = server.thread_pool() {
