@@ -199,6 +199,23 @@ fn a_camera_that_comes_up_later_is_found() {
     check_stream(&rig, 5);
 }
 
+#[test]
+fn a_camera_that_answers_before_it_has_its_stream_is_tried_when_it_has() {
+    let mut camera = camera(Options::default());
+    camera.without_stream().unwrap();
+    // By this clock no wait is ever over: only what is heard by knocking ends one.
+    let clock = Arc::new(ManualClock::default());
+    let rig = Rig::start_by(&config(rtsp(camera.url(), RtspTransport::Tcp)), clock);
+    rig.wait_for_error("not_found");
+    rig.wait(|s| s.retry_at.is_some());
+    let attempt = camera.calls();
+    while camera.calls() == attempt {
+        std::thread::yield_now();
+    }
+    camera.restart().unwrap();
+    rig.wait(|s| s.state == CameraState::Live);
+}
+
 /// Whatever goes wrong: the epoch ends, the reason is told, and once the camera is well there is video again. (How soon is
 /// measured by `make faults`.)
 #[track_caller]

@@ -170,10 +170,10 @@ impl Camera {
             }
             // What never gave a picture over UDP is tried over TCP again.
             self.over_udp &= self.live.is_some();
-            let wait = backoff.after(reason.class(), self.live.take(), now, rand::random());
+            let wait = backoff.after(&reason, self.live.take(), now, rand::random());
             // A link that comes and goes must not have a wrong password tried again each time.
             let knock = wait > knock::EVERY && reason != DisconnectReason::Unauthorized;
-            match self.wait(wait, knock.then(|| Door::of(&self.source)).flatten()) {
+            match self.wait(wait, knock.then(|| Door::of(&self.source, &reason)).flatten()) {
                 Waited::Over => {}
                 Waited::Answered => backoff.answered(self.clock.mono()),
                 Waited::Stopped => {

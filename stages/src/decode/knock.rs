@@ -1,7 +1,8 @@
 //! Whether an RTSP camera is there, asked for the price of a packet while the next attempt is waited for.
 //!
 //! An attempt builds a pipeline, so a camera that stays away is tried ever less. One that comes back is not to wait for that:
-//! it is knocked at every second, and tried at once when it answers after it had not. A camera that answers all the time and
+//! it is knocked at every second, and tried at once when it answers after it had not. One that said "not found" (it starts, or
+//! is the channel of a recorder that has lost its camera) is asked for its stream. A camera that answers all the time and
 //! still gives no video (a wrong password, another codec) is left to its waits, and so is one whose name nobody knows.
 
 use std::io::{Read, Write};
@@ -12,14 +13,17 @@ use std::time::Duration;
 use rollcall_pipeline::config::CameraSource;
 use url::{Host, Url};
 
+use super::failure::DisconnectReason;
+
 /// How often one knocks.
 pub(super) const EVERY: Duration = Duration::from_secs(1);
 /// For the connection, and again for the answer: a local network needs some milliseconds, and whoever tells the camera to
 /// stop waits for so long.
 const ANSWER_WITHIN: Duration = Duration::from_millis(400);
-/// What every server answers, without a password (RFC 2326, section 10.1).
-const QUESTION: &[u8] = b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\nUser-Agent: rollcall\r\n\r\n";
-const ANSWER: &[u8] = b"RTSP/";
+/// What is read of an answer: `RTSP/1.0 404`.
+type Beginning = [u8; 12];
+/// The one status of which GStreamer makes [`DisconnectReason::NotFound`].
+const NOT_FOUND: u16 = 404;
 
 /// The door of a camera.
 #[derive(Debug)]
@@ -27,6 +31,40 @@ pub(super) struct Door {
     place: Place,
     /// Nothing can be asked without a handshake: that somebody opens has to do.
     encrypted: bool,
+    question: Question,
+}
+
+/// What is asked there.
+#[derive(Debug)]
+enum Question {
+    /// Whether anybody is there: every server answers, without a password (RFC 2326, section 10.1).
+    Anybody,
+    /// Whether this stream is there. Also without a password, as every client asks first, so it locks no account.
+    Stream(Url),
+}
+
+impl Question {
+    fn text(&self) -> String {
+        let (asked, accept) = match self {
+            Self::Anybody => ("OPTIONS *".to_owned(), ""),
+            Self::Stream(url) => (format!("DESCRIBE {url}"), "Accept: application/sdp\r\n"),
+        };
+        format!("{asked} RTSP/1.0\r\nCSeq: 1\r\nUser-Agent: rollcall\r\n{accept}\r\n")
+    }
+
+    /// Whether what is asked for is there, by the answer.
+    fn is_affirmed_by(&self, answer: &Beginning) -> bool {
+        match self {
+            Self::Anybody => answer.starts_with(b"RTSP/"),
+            // Who asks for the password before it looks for the stream says no more without it.
+            Self::Stream(_) => status(answer).is_some_and(|status| status != NOT_FOUND),
+        }
+    }
+}
+
+fn status(answer: &Beginning) -> Option<u16> {
+    let (_, status) = std::str::from_utf8(answer).ok()?.strip_prefix("RTSP/")?.split_once(' ')?;
+    status.parse().ok().filter(|status| (100..1000).contains(status))
 }
 
 /// Where it is.
@@ -39,7 +77,17 @@ enum Place {
     Nowhere,
 }
 
-/// Where a source says that its door is.
+/// Where a camera's stream is, without user and password: it is sent to whoever is there.
+fn address(source: &CameraSource) -> Option<Url> {
+    let CameraSource::Rtsp { url, .. } = source else { return None };
+    let mut url = Url::parse(url).ok()?;
+    url.set_username("").ok()?;
+    url.set_password(None).ok()?;
+    url.set_fragment(None);
+    Some(url)
+}
+
+/// Where an address says that its door is.
 #[derive(Debug, PartialEq, Eq)]
 enum Sign {
     Address(SocketAddr),
@@ -48,9 +96,7 @@ enum Sign {
 
 impl Sign {
     /// The sign, and whether it is a door that takes no plain word.
-    fn of(source: &CameraSource) -> Option<(Self, bool)> {
-        let CameraSource::Rtsp { url, .. } = source else { return None };
-        let url = Url::parse(url).ok()?;
+    fn of(url: &Url) -> Option<(Self, bool)> {
         let encrypted = url.scheme() == "rtsps";
         let port = url.port().unwrap_or(if encrypted { 322 } else { 554 });
         let sign = match url.host()? {
@@ -67,17 +113,24 @@ impl Sign {
 }
 
 impl Door {
-    /// The door of a source, if it has one. A name is looked up meanwhile, anew for each door: addresses change.
-    pub(super) fn of(source: &CameraSource) -> Option<Self> {
-        let (sign, encrypted) = Sign::of(source)?;
+    /// The door of a source that failed for this reason, if it has one. A name is looked up meanwhile, anew for each door:
+    /// addresses change.
+    pub(super) fn of(source: &CameraSource, reason: &DisconnectReason) -> Option<Self> {
+        let url = address(source)?;
+        let (sign, encrypted) = Sign::of(&url)?;
         let place = match sign {
             Sign::Address(address) => Place::Known(address),
             Sign::Name(name, port) => look_up(name, port),
         };
-        Some(Self { place, encrypted })
+        let question = match reason {
+            DisconnectReason::NotFound(_) => Question::Stream(url),
+            _ => Question::Anybody,
+        };
+        Some(Self { place, encrypted, question })
     }
 
-    /// Whether a camera answers there; `None` while nobody knows where it is. Blocks for less than a second.
+    /// Whether what failed is there again, a camera or its stream; `None` while nobody knows where. Blocks for less than a
+    /// second.
     pub(super) fn answers(&mut self) -> Option<bool> {
         if let Place::Asked(answer) = &self.place {
             self.place = match answer.try_recv() {
@@ -95,12 +148,12 @@ impl Door {
         if self.encrypted {
             return true;
         }
-        let mut answer = [0; ANSWER.len()];
+        let mut answer = Beginning::default();
         stream
             .set_read_timeout(Some(ANSWER_WITHIN))
-            .and_then(|()| stream.write_all(QUESTION))
+            .and_then(|()| stream.write_all(self.question.text().as_bytes()))
             .and_then(|()| stream.read_exact(&mut answer))
-            .is_ok_and(|()| answer == ANSWER)
+            .is_ok_and(|()| self.question.is_affirmed_by(&answer))
     }
 }
 
@@ -123,6 +176,8 @@ fn look_up(name: String, port: u16) -> Place {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use proptest::prelude::*;
     use rollcall_pipeline::config::RtspTransport;
     use rollcall_test_camera::{Clip, Codec, Format, Options, TestCamera};
@@ -134,7 +189,16 @@ mod tests {
     }
 
     fn sign(url: &str) -> Option<(Sign, bool)> {
-        Sign::of(&source(url))
+        Sign::of(&address(&source(url))?)
+    }
+
+    /// After a failure that says nothing of the stream.
+    fn door(url: &str) -> Door {
+        Door::of(&source(url), &DisconnectReason::Eos).unwrap()
+    }
+
+    fn door_of_a_missing_stream(url: &str) -> Door {
+        Door::of(&source(url), &DisconnectReason::NotFound(String::new())).unwrap()
     }
 
     #[test]
@@ -157,6 +221,11 @@ mod tests {
         fn any_address_is_survived(url in "(rtsps?://)?[ -~]{0,60}") {
             sign(&url);
         }
+
+        #[test]
+        fn any_answer_is_survived(answer in any::<Beginning>()) {
+            status(&answer);
+        }
     }
 
     #[test]
@@ -164,7 +233,7 @@ mod tests {
         let clip = Clip::pattern(Format { width: 320, height: 240, fps: 5, codec: Codec::H264 }).unwrap();
         let credentials = Some(("me".to_owned(), "secret".to_owned()));
         let mut camera = TestCamera::start(clip, Options { credentials, ..Options::default() }).unwrap();
-        let mut door = Door::of(&source(&camera.url())).unwrap();
+        let mut door = door(&camera.url());
         assert_eq!(door.answers(), Some(true), "without a password, too");
         camera.kill();
         assert_eq!(door.answers(), Some(false), "refused");
@@ -177,10 +246,54 @@ mod tests {
     }
 
     #[test]
+    fn a_camera_without_its_stream_does_not_answer_whoever_misses_that() {
+        let clip = Clip::pattern(Format { width: 320, height: 240, fps: 5, codec: Codec::H264 }).unwrap();
+        let credentials = Some(("me".to_owned(), "secret".to_owned()));
+        let mut camera = TestCamera::start(clip, Options { credentials, ..Options::default() }).unwrap();
+        let (mut anybody, mut stream) = (door(&camera.url()), door_of_a_missing_stream(&camera.url()));
+        camera.without_stream().unwrap();
+        assert_eq!((anybody.answers(), stream.answers()), (Some(true), Some(false)));
+        camera.garbage().unwrap();
+        assert_eq!((anybody.answers(), stream.answers()), (Some(false), Some(false)), "noise");
+        camera.restart().unwrap();
+        assert_eq!((anybody.answers(), stream.answers()), (Some(true), Some(true)), "it asks for the password");
+    }
+
+    #[test]
+    fn a_stream_is_asked_for_without_the_password_and_is_there_unless_it_is_not_found() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let at = listener.local_addr().unwrap();
+        let mut door = door_of_a_missing_stream(&format!("rtsp://me:pass@{at}/a b?channel=1#here"));
+        for (answer, answers) in [
+            ("RTSP/1.0 404 Not Found\r\n\r\n", false),
+            ("RTSP/1.0 401 Unauthorized\r\n\r\n", true),
+            ("RTSP/1.0 200 OK\r\n\r\n", true),
+            ("RTSP/1.0 20", false),
+            ("", false),
+            ("RTSP/1.0 two hundred\r\n\r\n", false),
+            ("HTTP/1.0 200 OK\r\n\r\n", false),
+        ] {
+            let asked = std::thread::scope(|scope| {
+                let camera = scope.spawn(|| {
+                    let (mut peer, _) = listener.accept().unwrap();
+                    let mut asked = [0; 512];
+                    let read = peer.read(&mut asked).unwrap();
+                    peer.write_all(answer.as_bytes()).unwrap();
+                    String::from_utf8_lossy(&asked[..read]).into_owned()
+                });
+                assert_eq!(door.answers(), Some(answers), "{answer}");
+                camera.join().unwrap()
+            });
+            assert!(asked.starts_with(&format!("DESCRIBE rtsp://{at}/a%20b?channel=1 RTSP/1.0\r\n")), "{asked}");
+            assert!(asked.ends_with("\r\nAccept: application/sdp\r\n\r\n"), "{asked}");
+        }
+    }
+
+    #[test]
     fn a_camera_is_found_by_its_name() {
         let clip = Clip::pattern(Format { width: 320, height: 240, fps: 5, codec: Codec::H264 }).unwrap();
         let camera = TestCamera::start(clip, Options::default()).unwrap();
-        let mut door = Door::of(&source(&camera.url().replace("127.0.0.1", "localhost"))).unwrap();
+        let mut door = door(&camera.url().replace("127.0.0.1", "localhost"));
         let Place::Asked(answer) = &door.place else { panic!("{door:?}") };
         door.place = Place::Known(answer.recv().unwrap().unwrap());
         assert_eq!(door.answers(), Some(true));
