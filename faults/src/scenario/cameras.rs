@@ -104,6 +104,20 @@ pub(super) fn garbage(trial: &mut Trial<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
+pub(super) fn without_stream(trial: &mut Trial<'_>) -> anyhow::Result<()> {
+    trial.begin(two())?;
+    for lasts in lengths(trial) {
+        broken(trial, lasts, TestCamera::without_stream, TestCamera::restart)?;
+    }
+    let missed = |said: &Said| said.cameras.iter().filter(|word| word.what == "not_found").count();
+    let missed = trial.site()?.ledger.read(missed);
+    trial.fact("not found", missed);
+    if missed == 0 {
+        trial.tell(Promise::Behaves, "it did not say that the stream was not found".to_owned());
+    }
+    Ok(())
+}
+
 pub(super) fn refusing(trial: &mut Trial<'_>) -> anyhow::Result<()> {
     trial.open(two())?;
     trial.excuse(Some(0));

@@ -36,6 +36,7 @@ scenarios! {
     "camera-frozen", "a camera keeps its connection and sends nothing", cameras::frozen;
     "camera-refusing", "a camera is not there when the daemon starts, and comes later", cameras::refusing;
     "camera-silent", "the camera's port is open, and nobody answers there", cameras::silent;
+    "camera-without-stream", "a camera answers and has no stream, as while it starts, for seconds and for longer", cameras::without_stream;
     "camera-wrong-password", "the configured password is wrong, and is corrected by a reload", cameras::wrong_password;
     "camera-garbage", "something else than a camera sends noise at its port", cameras::garbage;
     "camera-resolution", "a camera changes its resolution in the running connection, and back", cameras::resolution;
