@@ -7,10 +7,12 @@ use std::time::Duration;
 use rollcall_pipeline::config::{CameraConfig, Config, LaneConfig, Reload};
 use rollcall_pipeline::metrics::CameraMetrics;
 use rollcall_pipeline::supervisor::{Exit, Supervisor, Worker};
-use rollcall_pipeline::{CameraId, Clock, FrameMux, RoomId};
+use rollcall_pipeline::{CameraId, Clock, FrameMux, MonoTime, RoomId};
 use rollcall_stages::decode::{Camera, CameraControl, CameraSnapshot};
 
-/// A camera that is told to stop does within a fraction of a second.
+/// A camera that is told to stop does within a second.
+pub(super) const STOP_SOON: Duration = Duration::from_secs(1);
+/// One that hangs is waited for so long.
 pub(super) const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A camera of the database that is to be opened.
@@ -41,6 +43,8 @@ pub(super) struct Cameras {
     wanted: Vec<CameraConfig>,
     refused: Vec<Refused>,
     running: Vec<Running>,
+    /// They take their time to end: only their successors wait for them.
+    late: Vec<Leaver>,
 }
 
 struct Running {
@@ -52,27 +56,67 @@ struct Running {
 /// Cameras that were told to stop.
 #[must_use = "their threads are to be joined"]
 pub(super) struct Leaving {
-    cameras: Vec<Running>,
+    leavers: Vec<Leaver>,
     clock: Arc<dyn Clock>,
 }
 
+/// The thread of a camera that was told to stop.
+struct Leaver {
+    id: CameraId,
+    worker: Worker,
+    /// From then on it hangs.
+    until: MonoTime,
+}
+
 impl Leaving {
-    /// Waits for their ends. Not while [`Cameras`] are locked.
-    pub(super) fn join(self, patience: Duration) {
-        let begun = self.clock.mono();
-        for running in self.cameras {
-            let left = patience.saturating_sub(self.clock.mono().since(begun));
-            if running.worker.is_some_and(|worker| worker.join_within(left).is_err()) {
-                tracing::warn!(camera = %running.config.id, "did not stop in time; its thread is left behind");
-            }
+    /// Waits for their ends at most so long, and returns those that still run. Not while [`Cameras`] are locked.
+    pub(super) fn join(self, patience: Duration) -> Self {
+        let Self { leavers, clock } = self;
+        let begun = clock.mono();
+        let still_runs = |Leaver { id, worker, until }| {
+            let left = patience.saturating_sub(clock.mono().since(begun));
+            Some(Leaver { id, worker: worker.join_within(left).err()?, until })
+        };
+        let leavers = leavers.into_iter().filter_map(still_runs).collect();
+        Self { leavers, clock }
+    }
+
+    /// Nobody waits for them any more.
+    pub(super) fn leave_behind(self) {
+        self.leavers.iter().for_each(Leaver::left_behind);
+    }
+}
+
+impl Leaver {
+    /// Whether its successor has to wait.
+    fn is_waited_for(&self, now: MonoTime) -> bool {
+        let runs = self.worker.health().is_some_and(|health| health.exit.is_none());
+        let hangs = runs && now >= self.until;
+        if hangs {
+            self.left_behind();
         }
+        runs && !hangs
+    }
+
+    fn left_behind(&self) {
+        tracing::warn!(camera = %self.id, "did not stop in time; its thread is left behind");
     }
 }
 
 impl Cameras {
     pub(super) fn new(mux: FrameMux, supervisor: Supervisor, config: &Config) -> Self {
         let (lane, of_file, wanted) = (config.lane.clone(), config.cameras.clone(), config.cameras.clone());
-        Self { mux, supervisor, lane, of_file, stored: Vec::new(), wanted, refused: Vec::new(), running: Vec::new() }
+        Self {
+            mux,
+            supervisor,
+            lane,
+            of_file,
+            stored: Vec::new(),
+            wanted,
+            refused: Vec::new(),
+            running: Vec::new(),
+            late: Vec::new(),
+        }
     }
 
     /// Those of the configuration file.
@@ -165,15 +209,28 @@ impl Cameras {
     }
 
     fn stop(&mut self, leaves: impl Fn(&CameraId) -> bool) -> Leaving {
-        let cameras: Vec<Running> = self.running.extract_if(.., |r| leaves(&r.config.id)).collect();
-        cameras.iter().for_each(|r| r.control.stop());
-        Leaving { cameras, clock: Arc::clone(self.supervisor.clock()) }
+        let clock = Arc::clone(self.supervisor.clock());
+        let until = MonoTime(clock.mono().0 + STOP_PATIENCE);
+        let leaving = self.running.extract_if(.., |r| leaves(&r.config.id));
+        let told = leaving.filter_map(|Running { config, control, worker }| {
+            control.stop();
+            Some(Leaver { id: config.id, worker: worker?, until })
+        });
+        Leaving { leavers: told.collect(), clock }
     }
 
-    /// Starts and retunes cameras until they are as wanted, but for those of `later`.
+    /// Has the successors of these wait until they have ended, or hang.
+    pub(super) fn wait_for(&mut self, late: Leaving) {
+        self.late.extend(late.leavers);
+    }
+
+    /// Starts and retunes cameras until they are as wanted, but for those of `later`, and those of which a thread still runs.
     pub(super) fn apply(&mut self, later: &[CameraId]) {
+        let now = self.supervisor.clock().mono();
+        self.late.retain(|leaver| leaver.is_waited_for(now));
+        let waits = |id: &CameraId| later.contains(id) || self.late.iter().any(|leaver| leaver.id == *id);
         let wanted = std::mem::take(&mut self.wanted);
-        for camera in wanted.iter().filter(|camera| !later.contains(&camera.id)) {
+        for camera in wanted.iter().filter(|camera| !waits(&camera.id)) {
             match self.running.iter_mut().find(|r| r.config.id == camera.id) {
                 Some(running) if running.config.tuning != camera.tuning => {
                     running.control.retune(camera.tuning.clone());
@@ -194,8 +251,11 @@ impl Cameras {
         self.wanted = wanted;
     }
 
-    /// Starts cameras again whose thread panicked, or for which there was no thread.
+    /// Starts cameras again whose thread panicked, or for which there was no thread, and those whose predecessor has ended.
     pub(super) fn look_after(&mut self) {
+        if !self.late.is_empty() {
+            self.apply(&[]);
+        }
         for at in 0..self.running.len() {
             let Running { config, worker, .. } = &self.running[at];
             match worker.as_ref().map(|worker| worker.health().and_then(|health| health.exit)) {
@@ -213,5 +273,101 @@ impl Cameras {
     /// Every camera and how it is.
     pub(super) fn snapshots(&self) -> Vec<(CameraConfig, CameraSnapshot)> {
         self.running.iter().map(|r| (r.config.clone(), r.control.snapshot())).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::num::NonZeroUsize;
+    use std::path::Path;
+    use std::sync::mpsc::{Sender, channel};
+
+    use rollcall_pipeline::{ManualClock, MuxMode};
+
+    use super::*;
+
+    /// Two cameras that were told to connect anew; one of them hangs.
+    struct Doors {
+        cameras: Cameras,
+        clock: Arc<ManualClock>,
+        supervisor: Supervisor,
+        /// Ends what hangs.
+        hold: Sender<()>,
+    }
+
+    impl Doors {
+        fn new() -> Self {
+            let text = "[[rooms]]\nid = \"hall\"\n\
+                        [[cameras]]\nid = \"hung\"\nroom = \"hall\"\nstreams.detect = \"rtsp://127.0.0.1:1/\"\n\
+                        [[cameras]]\nid = \"well\"\nroom = \"hall\"\nstreams.detect = \"rtsp://127.0.0.1:1/\"\n";
+            let config = Config::parse(text, Path::new("rollcall.toml"), HashMap::new()).expect("a configuration");
+            let clock = Arc::new(ManualClock::default());
+            let supervisor = Supervisor::new(Arc::clone(&clock) as Arc<dyn Clock>);
+            let mux = FrameMux::new(MuxMode::Evict, NonZeroUsize::MIN);
+            let mut cameras = Cameras::new(mux.clone(), supervisor.clone(), &config);
+            let (hold, held) = channel::<()>();
+            let mut held = Some(held);
+            for config in config.cameras {
+                let control = Camera::new(&config, mux.clone(), Arc::clone(&clock) as Arc<dyn Clock>).control();
+                let hangs = held.take();
+                let worker = supervisor.spawn("before", move |_| {
+                    if let Some(held) = hangs {
+                        held.recv().unwrap_or(());
+                    }
+                    Ok(())
+                });
+                cameras.running.push(Running { config, control, worker: worker.ok() });
+            }
+            let ids = vec![CameraId::new("hung"), CameraId::new("well")];
+            let leaving = cameras.leave(&Reload { restart: ids.clone(), ..Reload::default() });
+            cameras.apply(&ids);
+            assert!(cameras.running.is_empty(), "they wait for those before them");
+            until(&supervisor, 1);
+            cameras.wait_for(leaving.join(Duration::ZERO));
+            cameras.apply(&[]);
+            Self { cameras, clock, supervisor, hold }
+        }
+
+        /// Whose successors were begun.
+        fn begun(&self) -> Vec<&str> {
+            self.cameras.running.iter().map(|running| running.config.id.as_str()).collect()
+        }
+
+        fn end(mut self) {
+            // What hangs ends when nobody holds it any more.
+            drop(self.hold);
+            self.cameras.leave_all().join(Duration::from_secs(30)).leave_behind();
+        }
+    }
+
+    /// Until so many of the threads before run.
+    fn until(supervisor: &Supervisor, running: usize) {
+        let runs = || supervisor.threads().iter().filter(|t| &*t.name == "before" && t.exit.is_none()).count();
+        while runs() > running {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_camera_that_takes_long_to_end_holds_up_its_successor_alone() {
+        let mut doors = Doors::new();
+        assert_eq!(doors.begun(), ["well"]);
+        doors.cameras.look_after();
+        assert_eq!(doors.begun(), ["well"]);
+        doors.hold.send(()).expect("it hangs");
+        until(&doors.supervisor, 0);
+        doors.cameras.look_after();
+        assert_eq!(doors.begun(), ["hung", "well"], "in the order of the file");
+        doors.end();
+    }
+
+    #[test]
+    fn a_camera_that_hangs_is_left_behind() {
+        let mut doors = Doors::new();
+        doors.clock.advance(STOP_PATIENCE);
+        doors.cameras.look_after();
+        assert_eq!(doors.begun(), ["hung", "well"]);
+        doors.end();
     }
 }

@@ -61,7 +61,7 @@ use crate::settings::{self, recognition_settings};
 
 use background::Background;
 use camera_desk::CameraDesk;
-use cameras::{Cameras, STOP_PATIENCE};
+use cameras::{Cameras, STOP_PATIENCE, STOP_SOON};
 use faces::{FaceDesk, Parts};
 use people::People;
 
@@ -282,9 +282,11 @@ impl Daemon {
             cameras.apply(&change.restart);
             leaving
         };
-        // Threads are joined without the lock, for which the API would wait.
-        leaving.join(STOP_PATIENCE);
-        self.cameras.lock().apply(&[]);
+        // Threads are joined without the lock, for which the API would wait; and not for long, for which the next change would.
+        let late = leaving.join(STOP_SOON);
+        let mut cameras = self.cameras.lock();
+        cameras.wait_for(late);
+        cameras.apply(&[]);
     }
 
     /// Cameras first, then what is on its way, then the database: nothing that was seen is lost.
@@ -295,7 +297,7 @@ impl Daemon {
         self.desk.stop();
         let leaving = self.cameras.lock().leave_all();
         // A camera that hangs leaves the lane its half: what was seen matters more than a thread.
-        leaving.join(STOP_PATIENCE.min(patience / 2));
+        leaving.join(STOP_PATIENCE.min(patience / 2)).leave_behind();
         let drained = self.lane.shutdown(patience.saturating_sub(clock.mono().since(begun)));
         // What was seen last is told; then whoever follows is told to come back.
         self.live.stop();
