@@ -1,4 +1,5 @@
 //! Full queues, late callers, failing and hanging models: each is answered at once, and none costs the next caller anything.
+//! All of them together cost the cameras little.
 
 mod kit;
 
@@ -12,6 +13,7 @@ use std::time::Duration;
 use image::{ImageFormat, Rgb, RgbImage};
 use rollcall_faces::{BreakerSettings, BreakerState, EngineOptions, FaceEngine, FacesError};
 use rollcall_pipeline::{Clock, ErrorClass, Fault, ManualClock, Supervisor, WallTime};
+use rustix::process::getpriority_process;
 
 /// What the detector does next.
 enum Next {
@@ -222,6 +224,28 @@ async fn pictures_that_will_not_do_say_nothing_about_the_models() {
     assert_eq!(rig.engine.state().breaker, BreakerState::Closed);
     assert_eq!(rig.asked.try_iter().count(), 0);
     rig.end();
+}
+
+#[test]
+fn its_threads_give_way_to_the_cameras() {
+    // A thread's own, as Linux has it.
+    let niceness = || getpriority_process(None).expect("a thread may ask for its own");
+    let usual = niceness();
+    let supervisor = Supervisor::new(Arc::new(ManualClock::default()));
+    let (tell, told) = channel();
+    let load = Arc::new(move || {
+        tell.send(niceness()).expect("the test listens");
+        Err(Fault::new(ErrorClass::Permanent, "none are needed"))
+    });
+    // As the daemon has them.
+    let options = EngineOptions { workers: 2, ..EngineOptions::default() };
+    let engine = FaceEngine::start(options, kit::settings(), load, &supervisor).expect("a thread");
+    for _ in 0..2 {
+        assert_eq!(told.recv_timeout(Duration::from_secs(30)), Ok((usual + 10).min(19)));
+    }
+    assert_eq!(niceness(), usual, "everybody else's stays as it is");
+    engine.stop();
+    supervisor.join_all(Duration::from_secs(30)).expect("the workers end");
 }
 
 #[tokio::test]
