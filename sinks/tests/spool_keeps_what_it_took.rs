@@ -8,6 +8,10 @@ use std::path::Path;
 use proptest::prelude::*;
 use rollcall_sinks::{Spool, SpoolError, SpoolOptions};
 
+/// Bytes before the first record, and before each payload.
+const HEADER: usize = 8;
+const RECORD_HEADER: usize = 20;
+
 fn options(dir: &Path, max_bytes: u64, segment_bytes: u64) -> SpoolOptions {
     SpoolOptions { dir: dir.to_path_buf(), max_bytes, segment_bytes }
 }
@@ -43,6 +47,11 @@ fn files(dir: &Path, suffix: &str) -> Vec<std::path::PathBuf> {
         .collect();
     found.sort();
     found
+}
+
+/// What was damaged, all of it.
+fn kept_aside(dir: &Path) -> Vec<u8> {
+    files(dir, ".damaged").iter().flat_map(|path| fs::read(path).unwrap()).collect()
 }
 
 #[derive(Clone, Debug)]
@@ -114,6 +123,8 @@ proptest! {
     fn any_bytes_in_a_segment_are_survived_and_kept(
         magic in any::<bool>(), bytes in prop::collection::vec(any::<u8>(), 0..400), second in any::<bool>(),
     ) {
+        // So a header or a record begins, of which the end may be missing: see the torn writes below.
+        prop_assume!(!bytes.starts_with(b"R") && !bytes.starts_with(b"r"));
         let dir = tempfile::tempdir().unwrap();
         let head: &[u8] = if magic { b"RCSPOOL\x01" } else { b"" };
         let whole = [head, bytes.as_slice()].concat();
@@ -124,6 +135,7 @@ proptest! {
         let mut spool = open(dir.path());
         // Nothing of it is a record: a checksum does not come about by chance.
         prop_assert!(contents(&mut spool).is_empty());
+        prop_assert_eq!(kept_aside(dir.path()), bytes);
         spool.append(&[payload(1), payload(2)], 0).unwrap();
         drop(spool);
         let mut spool = open(dir.path());
@@ -148,6 +160,8 @@ proptest! {
         prop_assert!(left.len() >= 8, "{} left", left.len());
         let mut rest = all.iter();
         prop_assert!(left.iter().all(|record| rest.any(|one| one == record)), "in order and unaltered");
+        let lost: usize = all.iter().filter(|record| !left.contains(record)).map(|record| RECORD_HEADER + record.len()).sum();
+        prop_assert_eq!(kept_aside(dir.path()).len(), lost.max(if at < HEADER { HEADER } else { 0 }));
         // The next opening finds the same, and a new record goes behind.
         spool.append(&[payload(99)], 0).unwrap();
         drop(spool);
@@ -192,12 +206,44 @@ fn damage_in_the_middle_is_kept_aside() {
     let path = files(dir.path(), ".seg").remove(0);
     let mut bytes = fs::read(&path).unwrap();
     // The second record: 8 + (20 + 2), then its header.
-    bytes[30 + 20] ^= 0xff;
+    bytes[30 + RECORD_HEADER] ^= 0xff;
     fs::write(&path, &bytes).unwrap();
     let mut spool = open(dir.path());
     assert_eq!(contents(&mut spool), [payload(1), payload(3)]);
     let aside = files(dir.path(), "30.damaged").remove(0);
     assert_eq!(fs::read(aside).unwrap(), bytes[30..30 + 23]);
+}
+
+#[test]
+fn a_last_record_whose_length_rots_is_kept_aside_and_not_taken_for_a_torn_write() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut spool = open(dir.path());
+    spool.append(&[payload(1), payload(2)], 0).unwrap();
+    drop(spool);
+    let path = files(dir.path(), ".seg").remove(0);
+    let mut bytes = fs::read(&path).unwrap();
+    let last = HEADER + RECORD_HEADER + payload(1).len();
+    bytes[last + 5] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    let mut spool = open(dir.path());
+    assert_eq!(contents(&mut spool), [payload(1)]);
+    assert_eq!(kept_aside(dir.path()), bytes[last..]);
+}
+
+#[test]
+fn damage_that_cannot_be_kept_does_not_hold_up_the_records_around_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut spool = open(dir.path());
+    spool.append(&[payload(1), payload(2), payload(3)], 0).unwrap();
+    drop(spool);
+    let path = files(dir.path(), ".seg").remove(0);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[30 + RECORD_HEADER] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    // In the way of the file that it is to be kept in, as a full disk would be.
+    fs::create_dir(path.with_extension("30.damaged")).unwrap();
+    let mut spool = open(dir.path());
+    assert_eq!(contents(&mut spool), [payload(1), payload(3)]);
 }
 
 #[test]
@@ -207,7 +253,7 @@ fn a_record_that_rots_while_the_spool_is_open_is_left_out() {
     spool.append(&[payload(1), payload(2)], 0).unwrap();
     let path = files(dir.path(), ".seg").remove(0);
     let mut bytes = fs::read(&path).unwrap();
-    bytes[8 + 20] ^= 1;
+    bytes[HEADER + RECORD_HEADER] ^= 1;
     fs::write(&path, &bytes).unwrap();
     assert_eq!(contents(&mut spool), [payload(2)]);
     assert_eq!(spool.len(), 1);
@@ -221,7 +267,7 @@ fn what_rots_takes_no_room() {
     assert!(matches!(spool.append(&[vec![2; 400]], 0), Err(SpoolError::Full { .. })));
     let path = files(dir.path(), ".seg").remove(0);
     let mut bytes = fs::read(&path).unwrap();
-    bytes[8 + 20] ^= 1;
+    bytes[HEADER + RECORD_HEADER] ^= 1;
     fs::write(&path, &bytes).unwrap();
     assert!(contents(&mut spool).is_empty());
     spool.append(&[vec![2; 400]], 0).unwrap();

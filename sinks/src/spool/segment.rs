@@ -140,34 +140,44 @@ pub(super) fn read(file: &File, entry: &Entry) -> io::Result<Option<Vec<u8>>> {
     Ok(decode(&bytes).map(|(_, payload)| payload.to_vec()))
 }
 
-/// Keeps a damaged record for whoever wants to look at it.
-///
-/// A disk that cannot keep it does not hold up the records behind it.
+/// Keeps a record that was damaged since it was written.
 pub(super) fn keep_damaged(segment: &Segment, mut file: &File, entry: &Entry) {
     let mut bytes = Vec::new();
     let kept = file
         .seek(SeekFrom::Start(entry.offset))
         .and_then(|_| file.take(RECORD_HEADER as u64 + u64::from(entry.len)).read_to_end(&mut bytes))
         .map_err(SpoolError::io("read", &segment.path));
-    let why = "a record of the spool was damaged on disk and is left out";
-    if let Err(error) = kept.and_then(|_| set_aside(&segment.path, entry.offset as usize, &bytes, why)) {
-        tracing::error!(%error, "{why}, and was not kept");
+    match kept {
+        Ok(_) => set_aside(&segment.path, entry.offset as usize, &bytes),
+        Err(error) => tracing::error!(%error, "a damaged record of the spool is left out, and could not be kept"),
     }
 }
 
 /// The record at the start of `bytes`, if there is a whole and undamaged one.
 fn decode(bytes: &[u8]) -> Option<(i64, &[u8])> {
     let (header, rest) = bytes.split_at_checked(RECORD_HEADER)?;
-    let (magic, numbers) = header.split_first_chunk::<4>()?;
-    let (len, numbers) = numbers.split_first_chunk::<4>()?;
-    let (crc, numbers) = numbers.split_first_chunk::<4>()?;
-    let time_ms = i64::from_le_bytes(*numbers.first_chunk::<8>()?);
-    let len = u32::from_le_bytes(*len) as usize;
-    if magic != RECORD_MAGIC || len > MAX_PAYLOAD {
-        return None;
-    }
+    let Header { len, crc, time_ms } = Header::read(header)?;
     let payload = rest.get(..len)?;
-    (u32::from_le_bytes(*crc) == checksum(time_ms, payload)).then_some((time_ms, payload))
+    (crc == checksum(time_ms, payload)).then_some((time_ms, payload))
+}
+
+/// What a record says of itself.
+struct Header {
+    len: usize,
+    crc: u32,
+    time_ms: i64,
+}
+
+impl Header {
+    /// `None` if no record begins so.
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let numbers = bytes.strip_prefix(RECORD_MAGIC)?;
+        let (len, numbers) = numbers.split_first_chunk::<4>()?;
+        let (crc, numbers) = numbers.split_first_chunk::<4>()?;
+        let len = u32::from_le_bytes(*len) as usize;
+        let time_ms = i64::from_le_bytes(*numbers.first_chunk::<8>()?);
+        (len <= MAX_PAYLOAD).then_some(Self { len, crc: u32::from_le_bytes(*crc), time_ms })
+    }
 }
 
 /// Reads a segment and repairs it: a torn tail is cut off, damage in the middle is kept aside.
@@ -203,7 +213,7 @@ pub(super) fn load(dir: &Path, first_seq: u64, number: u64, last: bool) -> Resul
             }
             _ => {
                 let end = next.unwrap_or(bytes.len());
-                set_aside(&segment.path, at, &bytes[at..end], "a part of the spool is damaged and was left out")?;
+                set_aside(&segment.path, at, &bytes[at..end]);
                 at = end;
             }
         }
@@ -214,11 +224,12 @@ pub(super) fn load(dir: &Path, first_seq: u64, number: u64, last: bool) -> Resul
 
 /// A record of which the end is missing: its write was interrupted, so it was never accepted.
 fn is_torn(tail: &[u8]) -> bool {
-    if tail.len() < RECORD_HEADER {
+    let Some((header, payload)) = tail.split_at_checked(RECORD_HEADER) else {
         return RECORD_MAGIC.starts_with(&tail[..tail.len().min(RECORD_MAGIC.len())]) || tail.starts_with(RECORD_MAGIC);
-    }
-    let len = u32::from_le_bytes([tail[4], tail[5], tail[6], tail[7]]) as usize;
-    tail.starts_with(RECORD_MAGIC) && len <= MAX_PAYLOAD && tail.len() < RECORD_HEADER + len
+    };
+    let Some(Header { len, crc, time_ms }) = Header::read(header) else { return false };
+    // All of it is there if the checksum is right: then it is its length that is damaged.
+    payload.len() < len && crc != checksum(time_ms, payload)
 }
 
 fn cut(path: &Path, len: u64) -> Result<(), SpoolError> {
@@ -229,14 +240,23 @@ fn cut(path: &Path, len: u64) -> Result<(), SpoolError> {
     done.map_err(SpoolError::io("repair", path))
 }
 
-/// Keeps damaged bytes for whoever wants to look at them.
-fn set_aside(path: &Path, offset: usize, bytes: &[u8], why: &'static str) -> Result<(), SpoolError> {
+/// Keeps damaged bytes for whoever wants to look at them. A disk that cannot keep them does not hold up the records behind them.
+fn set_aside(path: &Path, offset: usize, bytes: &[u8]) {
     let aside = path.with_extension(format!("{offset}.damaged"));
-    tracing::error!(path = %path.display(), offset, bytes = bytes.len(), kept = %aside.display(), "{why}");
-    let kept = File::options().create(true).truncate(true).write(true).mode(0o600).open(&aside);
-    kept.and_then(|mut file| {
+    let kept = File::options().create(true).truncate(true).write(true).mode(0o600).open(&aside).and_then(|mut file| {
         file.write_all(bytes)?;
         file.sync_all()
-    })
-    .map_err(SpoolError::io("write", &aside))
+    });
+    let error = kept.map_err(SpoolError::io("write", &aside)).err();
+    let bytes = bytes.len();
+    match error {
+        None => tracing::error!(
+            path = %path.display(), offset, bytes, kept = %aside.display(),
+            "a part of the spool is damaged on disk and was left out"
+        ),
+        Some(error) => tracing::error!(
+            path = %path.display(), offset, bytes, %error,
+            "a part of the spool is damaged on disk and was left out, and could not be kept"
+        ),
+    }
 }
