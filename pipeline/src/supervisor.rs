@@ -318,7 +318,10 @@ impl Drop for Worker {
 }
 
 /// Runs `body` and turns a panic into its message.
-pub(crate) fn caught<T>(body: impl FnOnce() -> T) -> Result<T, String> {
+///
+/// # Errors
+/// When it panics.
+pub fn caught<T>(body: impl FnOnce() -> T) -> Result<T, String> {
     // Whatever `body` owned is dropped with it, so nobody sees a half-changed state.
     catch_unwind(AssertUnwindSafe(body)).map_err(|payload| {
         let text = payload.downcast_ref::<&str>().map(|s| (*s).to_owned());

@@ -86,7 +86,7 @@ impl PgSink {
         let shared = Arc::new(Shared { queues, status, changed, stop, writer, refused, metrics, clock });
         let (drained, on) = (Arc::clone(&shared), runtime.clone());
         let drainer = supervisor.spawn("spool-drain", move |_| {
-            drained.drain(&on, pace);
+            drained.keep_draining(&on, pace);
             Ok(())
         })?;
         Ok(Self { shared, runtime, options, drainer: Some(drainer) })

@@ -4,13 +4,15 @@
 mod support;
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rollcall_pipeline::ports::EventSink;
-use rollcall_pipeline::{AttendanceEvent, ErrorClass, EventKind};
-use rollcall_sinks::PgSinkOptions;
+use rollcall_pipeline::{AttendanceEvent, Clock, ErrorClass, EventKind, ModelId, MonoTime, SystemClock, WallTime};
+use rollcall_sinks::{PgSink, PgSinkOptions};
 use rollcall_store::testing::{KEY, data_dir, store, supervisor};
 use rollcall_store::{Cluster, Sealer, Store};
 use sqlx::ConnectOptions;
@@ -87,6 +89,39 @@ fn a_database_that_is_away_at_start_gets_everything_later_in_order() {
     let status = second.monitor().status();
     assert_eq!((status.spooled, status.spool_bytes, status.trouble), (0, 0, None), "back to normal");
     assert_eq!(tracks_written(&runtime, &options).len(), 26);
+}
+
+/// The system's, but the drainer panics when it first asks it.
+#[derive(Debug, Default)]
+struct FailsTheDrainerOnce(AtomicBool);
+
+impl Clock for FailsTheDrainerOnce {
+    fn mono(&self) -> MonoTime {
+        let drainer = std::thread::current().name() == Some("spool-drain");
+        assert!(!drainer || self.0.swap(true, Ordering::Relaxed), "the first time");
+        SystemClock.mono()
+    }
+
+    fn wall(&self) -> WallTime {
+        SystemClock.wall()
+    }
+}
+
+#[test]
+fn a_drainer_that_panics_goes_on_where_it_was() {
+    let (runtime, spool) = (runtime(), data_dir());
+    let (dir, options) = stopped_cluster();
+    let store = store_at(&runtime, options.clone());
+    let clock = Arc::new(FailsTheDrainerOnce::default());
+    let mut settings = PgSinkOptions::new(ModelId::new("sface"), spool.path());
+    impatient(&mut settings);
+    let mut sink =
+        PgSink::open(store, runtime.handle().clone(), Arc::clone(&clock) as _, &supervisor(), settings).unwrap();
+    sink.accept(&strangers(1..=3)).unwrap();
+    wait_until(&runtime, "a panic", || clock.0.load(Ordering::Relaxed));
+    let _cluster = start(dir.path());
+    wait_until_drained(&runtime, &sink.monitor());
+    assert_eq!(tracks_written(&runtime, &options), [1, 2, 3]);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rollcall_pipeline::supervisor::caught;
 use rollcall_pipeline::{ErrorClass, Fault};
 use tokio::runtime::Handle;
 
@@ -16,8 +17,16 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LAST_PAUSE: Duration = Duration::from_secs(3);
 
 impl Shared {
+    /// Drains until it is to stop, whatever happens: without it the spool would fill up, and in the end hold up the cameras.
+    pub(super) fn keep_draining(&self, runtime: &Handle, pace: Pace) {
+        // A panic is in the log; what it was at was not acknowledged and is tried again.
+        while caught(|| self.drain(runtime, pace)).is_err() {
+            self.changed.wait_while_for(&mut self.queues.lock(), |q| !q.stopping, LAST_PAUSE);
+        }
+    }
+
     /// Writes what is in the spool, oldest first, until it is to stop.
-    pub(super) fn drain(&self, runtime: &Handle, mut pace: Pace) {
+    fn drain(&self, runtime: &Handle, mut pace: Pace) {
         let mut pause = FIRST_PAUSE;
         loop {
             let records = {
