@@ -99,8 +99,11 @@ impl Models {
         self.fallback(id).map_or_else(|| self.wanted_for(id), |_| Provider::default())
     }
 
-    /// What a network is tried on whenever it is loaded, also where that failed before.
+    /// What a network is tried on when it is loaded: also where it could not be loaded before, but not where it broke down.
     pub(crate) fn wanted_for(&self, id: &str) -> Provider {
+        if self.fallbacks.is_for_good(id) {
+            return Provider::default();
+        }
         let has_file = || self.manifest.model(id).is_ok_and(|model| model.int8.is_some());
         match self.provider {
             Provider::Cpu { int8 } => Provider::Cpu { int8: int8 && has_int8_instructions() && has_file() },
@@ -115,7 +118,15 @@ impl Models {
 
     pub(crate) fn falls_back(&self, id: &str, reason: String) {
         tracing::warn!(model = id, provider = %self.provider, reason, "runs on the processor in 32 bits: what was asked for cannot be had");
-        self.fallbacks.add(id, reason);
+        self.fallbacks.add(id, reason, false);
+    }
+
+    /// The network failed at its work: an accelerator that loads it and then fails would take the doors with it at every try.
+    pub(crate) fn breaks_down(&self, id: &str, reason: String) {
+        if self.wanted_for(id) != Provider::default() {
+            tracing::error!(model = id, provider = %self.provider, reason, "failed at work: loaded anew, it runs on the processor in 32 bits");
+            self.fallbacks.add(id, reason, true);
+        }
     }
 
     /// Looks for operator-supplied weights in `dir`; they are verified when they are loaded.

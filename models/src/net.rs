@@ -18,6 +18,7 @@ const RUN_TOGETHER: usize = 1;
 pub(crate) struct Net {
     id: String,
     session: Session,
+    models: Models,
 }
 
 impl Net {
@@ -40,7 +41,7 @@ impl Net {
             opened => opened?,
         };
         check_tensors(entry, &session)?;
-        Ok(Self { id: id.to_owned(), session })
+        Ok(Self { id: id.to_owned(), session, models: models.clone() })
     }
 
     pub(crate) fn id(&self) -> &str {
@@ -48,11 +49,16 @@ impl Net {
     }
 
     /// Runs on `input` and returns the outputs after a check that every value is finite.
+    ///
+    /// What fails here on an accelerator is loaded on the processor from then on.
     pub(crate) fn run(&mut self, input: ArrayView4<'_, f32>) -> Result<Outputs<'_>, ModelError> {
-        let Self { id, session } = self;
+        let Self { id, session, models } = self;
         let refused = |error: ort::Error| ModelError::Session { id: id.clone(), reason: error.to_string() };
         let tensor = TensorRef::from_array_view(input).map_err(refused)?;
-        let outputs = session.run(ort::inputs![tensor]).map_err(refused)?;
+        let outputs = session.run(ort::inputs![tensor]).map_err(|error| {
+            models.breaks_down(id, error.to_string());
+            refused(error)
+        })?;
         for (name, value) in outputs.iter() {
             let (_, values) = value.try_extract_tensor::<f32>().map_err(refused)?;
             if !all_finite(values) {
@@ -169,7 +175,27 @@ fn check_side(entry: &ModelEntry, side: &str, specs: &[TensorSpec], outlets: &[O
 
 #[cfg(test)]
 mod tests {
+    use ndarray::Array4;
+
     use super::*;
+    use crate::{SFACE_ID, SFACE_SIDE};
+
+    #[test]
+    fn a_provider_that_fails_at_work_is_not_tried_again() {
+        // 8 bits stand for an accelerator: they are a provider of their own wherever there are instructions for them.
+        let models = Models::open(concat!(env!("CARGO_MANIFEST_DIR"), "/cache")).unwrap();
+        let models = models.with_provider(Provider::Cpu { int8: true });
+        let accelerated = models.provider_of(SFACE_ID) != Provider::default();
+        let too_small = Array4::zeros((1, 3, SFACE_SIDE - 1, SFACE_SIDE));
+        let mut net = Net::load(&models, SFACE_ID, 1).unwrap();
+        assert!(net.run(too_small.view()).is_err());
+        assert_eq!(models.provider_of(SFACE_ID), Provider::default());
+        assert_eq!(models.fallback(SFACE_ID).is_some(), accelerated);
+        let mut net = Net::load(&models, SFACE_ID, 1).unwrap();
+        let chip = Array4::from_elem((1, 3, SFACE_SIDE, SFACE_SIDE), 90.0);
+        assert!(net.run(chip.view()).is_ok());
+        assert_eq!(models.fallback(SFACE_ID).is_some(), accelerated, "and why is still known");
+    }
 
     #[test]
     fn one_value_that_is_no_number_is_found_among_many() {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ort::ep::{ArbitrarilyConfigurableExecutionProvider, CUDA, CoreML, ExecutionProviderDispatch, OpenVINO, TensorRT};
 use ort::session::builder::SessionBuilder;
@@ -84,16 +84,32 @@ impl Provider {
     }
 }
 
-/// The networks that run on the processor though something else was asked for, with the reason.
+/// The networks that run on the processor though something else was asked for.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Fallbacks(Arc<Mutex<BTreeMap<String, String>>>);
+pub(crate) struct Fallbacks(Arc<Mutex<BTreeMap<String, Fallback>>>);
+
+/// Why, and whether what was asked for is not tried any more.
+#[derive(Clone, Debug)]
+struct Fallback {
+    reason: String,
+    for_good: bool,
+}
 
 impl Fallbacks {
-    pub(crate) fn add(&self, id: &str, reason: String) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned(), reason);
+    pub(crate) fn add(&self, id: &str, reason: String, for_good: bool) {
+        self.all().insert(id.to_owned(), Fallback { reason, for_good });
     }
 
+    /// The reason.
     pub(crate) fn get(&self, id: &str) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+        self.all().get(id).map(|fallback| fallback.reason.clone())
+    }
+
+    pub(crate) fn is_for_good(&self, id: &str) -> bool {
+        self.all().get(id).is_some_and(|fallback| fallback.for_good)
+    }
+
+    fn all(&self) -> MutexGuard<'_, BTreeMap<String, Fallback>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
