@@ -424,6 +424,7 @@ async fn remove(
 ) -> Answer<StatusCode> {
     caller.need(Right::PlacesWrite)?;
     let mut change = api.store.change(caller.actor()).await?;
+    change.hold_feed().await?;
     let course = change.lock_course(&caller.scope, id).await?.ok_or_else(|| Problem::not_found("course"))?;
     if_match.check(course.version)?;
     change.remove_course(&course).await?;

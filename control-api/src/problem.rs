@@ -172,7 +172,11 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         if error.class() == ErrorClass::Transient {
             tracing::warn!(%error, "a request could not be answered");
-            return Self::busy(StatusCode::SERVICE_UNAVAILABLE, "the database is away; try again", 2);
+            let why = match error.sqlstate().as_deref() {
+                Some("40001" | "40P01") => "somebody changed the same at this moment; try again",
+                _ => "the database is away; try again",
+            };
+            return Self::busy(StatusCode::SERVICE_UNAVAILABLE, why, 2);
         }
         match error.sqlstate().as_deref() {
             Some("23505") => Self::conflict(

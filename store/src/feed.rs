@@ -15,10 +15,9 @@ const CHANNEL: &str = "rollcall_feed";
 pub const KINDS: [&str; 5] = ["mark", "sighting", "review", "camera", "session"];
 
 /// Takes the lock that whoever tells the feed has until their commit. It comes before the rows that others lock with it in
-/// their hands: first the feed, then people, sessions, register and reviews, so that nobody waits in a circle. What those
-/// refer to (a person, a place, a course, an account) may be locked before, `for no key update`, which keeps nobody from
-/// referring to it; whoever removes it takes the feed before they do. They take it before they lock it where it goes with
-/// something else, too: a line of a timetable with its course, an account with its person.
+/// their hands, or that go or change with what they remove, so that nobody waits in a circle: first the feed, then sites and
+/// rooms, courses and accounts, sessions, register and reviews. A person alone may be locked before, `for no key update`, which
+/// keeps nobody from referring to them.
 pub(crate) async fn hold_feed(connection: &mut PgConnection) -> Result<(), StoreError> {
     sqlx::query("select pg_advisory_xact_lock(hashtextextended('rollcall.feed', 0))").execute(connection).await?;
     Ok(())

@@ -225,9 +225,10 @@ impl Change<'_> {
     }
 
     async fn write_people(&mut self, rows: &[Row<'_>], groups: &HashMap<String, Uuid>) -> Result<(), StoreError> {
+        // In the order in which whoever marks several people locks them, so that nobody waits in a circle.
         sqlx::query(
             "insert into people (id, name, external_id, attributes)
-             select * from unnest($1::uuid[], $2::text[], $3::text[], $4::jsonb[])
+             select * from unnest($1::uuid[], $2::text[], $3::text[], $4::jsonb[]) as p (id) order by p.id
              on conflict (id) do update set name = excluded.name, external_id = excluded.external_id,
                  attributes = excluded.attributes, version = people.version + 1",
         )

@@ -135,7 +135,8 @@ impl Planning {
     /// # Errors
     /// When the database is away.
     pub async fn mirror(&mut self, name: &str, time_zone: &str, rooms: &[FileRoom]) -> Result<(), StoreError> {
-        // Only what differs: a statement that changes nothing would be told, too.
+        // Only what differs: a statement that changes nothing would be told, too. With the feed in hand, since whoever marks
+        // somebody waits with it for a room that is being changed.
         self.mirror_site(name, time_zone).await?;
         self.mirror_rooms(rooms).await
     }
@@ -148,6 +149,7 @@ impl Planning {
             .fetch_one(&mut *self.tx)
             .await?;
         if !same {
+            hold_feed(&mut self.tx).await?;
             sqlx::query("update sites set name = $2, time_zone = $3, version = version + 1 where id = $1")
                 .bind(MAIN_SITE)
                 .bind(name)
@@ -178,7 +180,7 @@ impl Planning {
         }
         for room in rooms {
             let wanted = (Some(room.name.clone()), room.time_zone.clone());
-            match there.remove(&room.id) {
+            let sql = match there.remove(&room.id) {
                 Some((is, true)) if is == wanted => continue,
                 Some((_, false)) if elsewhere.contains(&room.id) => {
                     tracing::error!(
@@ -187,25 +189,27 @@ impl Planning {
                     );
                     continue;
                 }
-                Some(_) => sqlx::query(
-                    "update rooms set name = $2, time_zone = $3, managed_by = 'file', site_id = $4,
-                             version = version + 1
-                         where id = $1",
-                ),
-                None => sqlx::query(
+                Some(_) => {
+                    "update rooms set name = $2, time_zone = $3, managed_by = 'file', site_id = $4, version = version + 1
+                     where id = $1"
+                }
+                None => {
                     "insert into rooms (id, name, time_zone, managed_by, site_id) values ($1, $2, $3, 'file', $4)
-                     on conflict do nothing",
-                ),
-            }
-            .bind(&room.id)
-            .bind(&room.name)
-            .bind(&room.time_zone)
-            .bind(MAIN_SITE)
-            .execute(&mut *self.tx)
-            .await?;
+                     on conflict do nothing"
+                }
+            };
+            hold_feed(&mut self.tx).await?;
+            sqlx::query(sql)
+                .bind(&room.id)
+                .bind(&room.name)
+                .bind(&room.time_zone)
+                .bind(MAIN_SITE)
+                .execute(&mut *self.tx)
+                .await?;
         }
         let dropped: Vec<String> = there.into_keys().collect();
         if !dropped.is_empty() {
+            hold_feed(&mut self.tx).await?;
             sqlx::query("update rooms set managed_by = 'api', version = version + 1 where id = any($1)")
                 .bind(dropped)
                 .execute(&mut *self.tx)
@@ -321,7 +325,8 @@ impl Planning {
         Ok(PlanChange { made, changed, removed })
     }
 
-    /// Whoever removes a line takes the feed before: one that is still there now stays until this is done.
+    /// Here and in [`Self::update`]: whoever removes a line takes the feed before, so one that is still there stays until this is
+    /// done.
     async fn insert(&mut self, origin: Origin, new: &[&PlannedSession]) -> Result<u64, StoreError> {
         if new.is_empty() {
             return Ok(0);
@@ -347,7 +352,8 @@ impl Planning {
                  ends_at = n.t, local_date = n.d, early_s = n.w1, grace_s = n.w2, leave_s = n.w3, version = version + 1
              from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[],
                  $8::date[], $9::integer[], $10::integer[], $11::integer[]) as n (id, c, e, r, n, f, t, d, w1, w2, w3)
-             where s.id = n.id and not exists (select from register g where g.session_id = s.id)",
+             where s.id = n.id and not exists (select from register g where g.session_id = s.id)
+               and (n.e is null or exists (select from timetable_entries t where t.id = n.e))",
         );
         Ok(bind(done, other).execute(&mut *self.tx).await?.rows_affected())
     }

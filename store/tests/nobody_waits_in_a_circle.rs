@@ -6,8 +6,8 @@ use chrono::{NaiveDate, TimeZone, Utc};
 use rollcall_pipeline::{EventId, WallTime};
 use rollcall_store::testing::{current_database, event_of_nobody, store, until_somebody_waits};
 use rollcall_store::{
-    Actor, CandidateRecord, EventRecord, MarkRecord, NewCorrection, Retention, Scope, SessionDetail, SessionRecord,
-    Store,
+    Actor, CandidateRecord, EventRecord, FileRoom, MarkRecord, NewCorrection, Retention, Scope, SessionDetail,
+    SessionRecord, Store,
 };
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use uuid::Uuid;
@@ -185,7 +185,7 @@ async fn course_with_a_session(store: &Store) {
 }
 
 #[tokio::test]
-async fn whoever_waits_for_the_feed_lets_others_refer_to_places_courses_and_accounts() {
+async fn whoever_waits_for_the_feed_has_locked_no_place_course_or_account() {
     let store = store().await;
     course_with_a_session(&store).await;
     let rows = [
@@ -201,32 +201,25 @@ async fn whoever_waits_for_the_feed_lets_others_refer_to_places_courses_and_acco
     let at_work = store.clone();
     let holding_once = async move {
         let mut change = at_work.change(Actor::system("test")).await.unwrap();
-        change.lock_site(&Scope::Everywhere, "main").await.unwrap().unwrap();
-        change.lock_room(&Scope::Everywhere, "room-1").await.unwrap().unwrap();
+        change.hold_feed().await.unwrap();
         change.lock_course(&Scope::Everywhere, COURSE).await.unwrap().unwrap();
         let once_more = SessionDetail { id: Uuid::now_v7(), ..planned };
         change.add_session(&once_more, &[]).await.unwrap();
         change.commit().await.unwrap();
     };
-    assert_eq!(locked_before_the_feed(&store, "key share", &rows, holding_once).await, nothing, "a session by hand");
+    assert_eq!(locked_before_the_feed(&store, "update", &rows, holding_once).await, nothing, "a session by hand");
 
+    // A mark waits with the feed for a room that is being changed.
     let at_work = store.clone();
-    let removing_a_course = async move {
-        let mut change = at_work.change(Actor::system("test")).await.unwrap();
-        let course = change.lock_course(&Scope::Everywhere, COURSE).await.unwrap().unwrap();
-        change.remove_course(&course).await.unwrap();
-        change.commit().await.unwrap();
+    let mirroring = async move {
+        let mut planning = at_work.planning().await.unwrap().unwrap();
+        let room = FileRoom { id: "room-1".to_owned(), name: "Hall".to_owned(), time_zone: None };
+        planning.mirror("Main", "Europe/Oslo", &[room]).await.unwrap();
+        planning.commit().await.unwrap();
     };
-    assert_eq!(locked_before_the_feed(&store, "key share", &rows, removing_a_course).await, nothing, "a course");
-}
+    assert_eq!(locked_before_the_feed(&store, "update", &rows, mirroring).await, nothing, "places of the file");
 
-#[tokio::test]
-async fn whoever_removes_what_goes_with_something_else_waits_for_the_feed_before_they_lock_it() {
-    let store = store().await;
-    course_with_a_session(&store).await;
-    let nothing: [String; 0] = [];
-
-    // Whoever removes its course has the feed, and removes it, too.
+    // Goes with its course.
     let at_work = store.clone();
     let removing_a_line = async move {
         let mut change = at_work.change(Actor::system("test")).await.unwrap();
@@ -235,10 +228,9 @@ async fn whoever_removes_what_goes_with_something_else_waits_for_the_feed_before
         change.remove_timetable_entry(&entry).await.unwrap();
         change.commit().await.unwrap();
     };
-    let line = [format!("timetable_entries where id = '{ENTRY}'")];
-    assert_eq!(locked_before_the_feed(&store, "update", &line, removing_a_line).await, nothing, "a line");
+    assert_eq!(locked_before_the_feed(&store, "update", &rows, removing_a_line).await, nothing, "a line");
 
-    // And so does whoever erases its person.
+    // Goes with its person, and its courses change with it.
     let at_work = store.clone();
     let removing_an_account = async move {
         let mut change = at_work.change(Actor::system("test")).await.unwrap();
@@ -248,8 +240,17 @@ async fn whoever_removes_what_goes_with_something_else_waits_for_the_feed_before
         change.delete_account(&account).await.unwrap();
         change.commit().await.unwrap();
     };
-    let account = [format!("accounts where id = '{TEACHER}'")];
-    assert_eq!(locked_before_the_feed(&store, "update", &account, removing_an_account).await, nothing, "an account");
+    assert_eq!(locked_before_the_feed(&store, "update", &rows, removing_an_account).await, nothing, "an account");
+
+    let at_work = store.clone();
+    let removing_a_course = async move {
+        let mut change = at_work.change(Actor::system("test")).await.unwrap();
+        change.hold_feed().await.unwrap();
+        let course = change.lock_course(&Scope::Everywhere, COURSE).await.unwrap().unwrap();
+        change.remove_course(&course).await.unwrap();
+        change.commit().await.unwrap();
+    };
+    assert_eq!(locked_before_the_feed(&store, "update", &rows, removing_a_course).await, nothing, "a course");
 }
 
 #[tokio::test]

@@ -221,6 +221,7 @@ pub(super) async fn create(
         attended: 0,
     };
     let mut change = api.store.change(caller.actor()).await?;
+    change.hold_feed().await?;
     if let Some(id) = session.course_id {
         // Looked for above, by whoever may see it; archived meanwhile, maybe.
         let course = change.lock_course(&Scope::Everywhere, id).await?.ok_or_else(|| Problem::not_found("course"))?;
