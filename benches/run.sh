@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Everything that `make bench` measures, in some twenty minutes after the build; prints it and keeps it, with pictures, in
+# Everything that `make bench` measures, in some forty minutes after the build; prints it and keeps it, with pictures, in
 # benches/results. Extra words go to cargo bench: `benches/run.sh gallery` measures only those parts, and keeps nothing.
 #
 #   ROLLCALL_BENCH_QUICK        1: short measurements and one round of each comparison, to see that all of it works
 #   ROLLCALL_BENCH_SECONDS      how long each live camera is watched (60)
-#   ROLLCALL_BENCH_CAMERAS      how many cameras are watched at once, one number after the other (1,4,8)
+#   ROLLCALL_BENCH_CAMERAS      how many cameras are watched at once, one number after the other (1,4,6,8,12)
 #   ROLLCALL_BENCH_ROUNDS       rounds of each comparison (3)
 #   ROLLCALL_BENCH_API_SECONDS  how long each path of the API is asked (5)
 #   ROLLCALL_BENCH_CLIP         another clip to hold against the limit, see benches/limit.py
@@ -21,7 +21,7 @@ SECONDS_LIVE=${SECONDS_LIVE:-60}
 ROUNDS=${ROLLCALL_BENCH_ROUNDS:-${QUICK:+1}}
 ROUNDS=${ROUNDS:-3}
 CAMERAS=${ROLLCALL_BENCH_CAMERAS:-${QUICK:+1}}
-CAMERAS=${CAMERAS:-1,4,8}
+CAMERAS=${CAMERAS:-1,4,6,8,12}
 SECONDS_API=${ROLLCALL_BENCH_API_SECONDS:-${QUICK:+1}}
 SECONDS_API=${SECONDS_API:-5}
 TARGET=${CARGO_TARGET_DIR:-target}

@@ -25,7 +25,12 @@ pub fn cache() -> PathBuf {
 /// # Errors
 /// When the kernel does not tell.
 pub fn thread_cpu() -> nix::Result<Duration> {
-    let usage = getrusage(UsageWho::RUSAGE_THREAD)?;
+    cpu(UsageWho::RUSAGE_THREAD)
+}
+
+/// User and system time of a thread, a process, or the processes that it started and that have ended.
+fn cpu(of: UsageWho) -> nix::Result<Duration> {
+    let usage = getrusage(of)?;
     let of =
         |t: nix::sys::time::TimeVal| Duration::new(t.tv_sec().unsigned_abs(), t.tv_usec().unsigned_abs() as u32 * 1000);
     Ok(of(usage.user_time()) + of(usage.system_time()))

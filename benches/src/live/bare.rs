@@ -1,49 +1,39 @@
-//! The same cameras, received and decoded and nothing else: what no daemon on this machine could be cheaper than.
+//! The same cameras, received and decoded and nothing else: what a daemon that decodes in software could not be cheaper than.
 
-use std::process::{Child, Command};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::Context;
-use rollcall_pipeline::Clock;
-use rollcall_test_camera::Codec;
+use anyhow::{Context, ensure};
+use nix::sys::resource::UsageWho;
+use rollcall_test_camera::{Codec, Format};
 
-use super::process::usage;
+use crate::cpu;
 
-/// Connections are made and first key frames decoded by then.
-const WARM_UP: Duration = Duration::from_secs(3);
-
-/// CPU seconds a second that GStreamer's own command takes to receive and decode these streams, one thread each.
+/// CPU seconds a second of these streams that GStreamer's own command takes to receive and decode them, one thread each.
+///
+/// It ends by itself when it has decoded so many pictures of each, so none goes uncounted where the machine is too slow for
+/// them all at once.
 ///
 /// # Errors
-/// When there is no `gst-launch-1.0`, or it ends before it should.
-pub fn decode_cores(clock: &impl Clock, urls: &[String], codec: Codec, watched: Duration) -> anyhow::Result<f64> {
-    let decoder = match codec {
+/// When there is no `gst-launch-1.0`, or it ends before it should, as it does when no packet comes for some seconds.
+pub fn decode_cores(urls: &[String], format: Format, watched: Duration) -> anyhow::Result<f64> {
+    let decoder = match format.codec {
         Codec::H264 => "rtph264depay ! h264parse ! avdec_h264 max-threads=1",
         Codec::H265 => "rtph265depay ! h265parse ! avdec_h265 max-threads=1",
         Codec::Mjpeg => "rtpjpegdepay ! jpegparse ! avdec_mjpeg max-threads=1",
     };
+    let pictures = watched.as_secs() * u64::from(format.fps);
     let mut command = Command::new("gst-launch-1.0");
-    command.arg("-q");
+    // What it prints is none of the report.
+    command.arg("-q").stdout(Stdio::null());
     for url in urls {
-        let line = format!("rtspsrc location={url} protocols=tcp latency=200 ! {decoder} ! fakesink sync=false");
+        let end = format!("fakesink sync=false num-buffers={pictures}");
+        let line = format!("rtspsrc location={url} protocols=tcp latency=200 ! {decoder} ! {end}");
         command.args(line.split(' '));
     }
-    let running = Running(command.spawn().context("gst-launch-1.0, of GStreamer's tools")?);
-    let used = || usage(running.0.id()).context("gst-launch-1.0 has ended: see above");
-    std::thread::park_timeout(WARM_UP);
-    let (began, before) = (clock.mono(), used()?);
-    std::thread::park_timeout(watched);
-    let (seconds, after) = (clock.mono().since(began), used()?);
-    Ok(after.cpu.saturating_sub(before.cpu).as_secs_f64() / seconds.as_secs_f64())
-}
-
-/// Ends with this.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if let Err(error) = self.0.kill().and_then(|()| self.0.wait().map(drop)) {
-            eprintln!("gst-launch-1.0: {error}");
-        }
-    }
+    let before = cpu(UsageWho::RUSAGE_CHILDREN)?;
+    let status = command.status().context("gst-launch-1.0, of GStreamer's tools")?;
+    ensure!(status.success(), "gst-launch-1.0 ended with {status}: see above");
+    let used = cpu(UsageWho::RUSAGE_CHILDREN)?.saturating_sub(before);
+    Ok(used.as_secs_f64() / watched.as_secs_f64())
 }

@@ -151,7 +151,7 @@ fn measure(options: &Options, cameras: &Cameras, count: u16) -> anyhow::Result<R
     let setup = Setup { rollcall, people, fps, tuning };
     let urls = &cameras.urls()[..usize::from(count)];
     let watched = Duration::from_secs(options.seconds);
-    let bare_cores = bare::decode_cores(&clock, urls, options.format().codec, watched.min(BARE))?;
+    let bare_cores = bare::decode_cores(urls, options.format(), watched.min(BARE))?;
     let mut daemon = Daemon::start(&setup, urls)?;
     daemon.wait_until_ready(&clock, START_UP)?;
     std::thread::park_timeout(WARM_UP);
