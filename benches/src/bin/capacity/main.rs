@@ -25,8 +25,9 @@ use report::Row;
 /// How often the daemon is asked: seldom enough that asking costs it nothing to speak of.
 const POLL: Duration = Duration::from_millis(100);
 const START_UP: Duration = Duration::from_secs(120);
-/// So much later than at one camera people come to the next: no multiple of the time between two visits.
-const STAGGER: Duration = Duration::from_millis(6700);
+/// So much later than at one camera people come to the next. Of the time between two visits it leaves the golden part, of which
+/// no small multiple is near a whole one: no two cameras show the same at the same time.
+const STAGGER: Duration = Duration::from_millis(7250);
 /// Connections, first key frames and the first template search are over by then.
 const WARM_UP: Duration = Duration::from_secs(5);
 /// What only decodes does the same all the time.
