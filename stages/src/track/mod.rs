@@ -214,7 +214,7 @@ impl Followed {
         if !self.schedule.is_due(&settings.shots, now, view) {
             return Look::NotYet;
         }
-        self.schedule.took(now, view);
+        self.schedule.took(&settings.shots, now, view);
         let mut context = Vec::new();
         if let Some(gate) = settings.liveness.as_ref().filter(|gate| gate.passes(&quality)) {
             if gate.is_due(self.liveness_passed) {

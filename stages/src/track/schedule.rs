@@ -1,6 +1,6 @@
 //! Which views of a track are worth a shot: an embedding costs three times what a detection does. Views that tell little are
-//! taken now and then; from the first usable one on a track gets all it can use for about a second, since somebody waits to be
-//! named, and then ever fewer. A clearly better view does not wait its turn.
+//! taken now and then; from the first usable one on a track gets all it can use until they should be enough to tell who it is,
+//! since somebody waits to be named, and then ever fewer. A clearly better view does not wait its turn.
 
 use rollcall_pipeline::MediaTime;
 
@@ -15,7 +15,9 @@ pub struct ShotSettings {
     pub poor_growth: f32,
     /// Time between the first usable shots …
     pub first_gap_s: f32,
-    /// … so many of them.
+    /// … until they weigh so much together …
+    pub first_weight: f32,
+    /// … or are so many.
     pub first_shots: u32,
     /// Then each gap is longer than the last by this factor.
     pub gap_growth: f32,
@@ -32,6 +34,7 @@ impl Default for ShotSettings {
             poor_gap_s: 0.3,
             poor_growth: 1.3,
             first_gap_s: 0.15,
+            first_weight: 1.3,
             first_shots: 6,
             gap_growth: 1.6,
             max_gap_s: 1.0,
@@ -52,6 +55,10 @@ pub(super) struct View {
 pub(super) struct ShotSchedule {
     taken: u32,
     usable: u32,
+    /// What the usable ones weigh together.
+    weight: f32,
+    /// Those that were taken when there should have been enough.
+    more: u32,
     last: Option<MediaTime>,
     best: f32,
 }
@@ -68,7 +75,7 @@ impl ShotSchedule {
         }
         let (first, growth, longer) = match self.usable {
             0 => (settings.poor_gap_s, settings.poor_growth, self.taken - 1),
-            usable => (settings.first_gap_s, settings.gap_growth, usable.saturating_sub(settings.first_shots)),
+            _ => (settings.first_gap_s, settings.gap_growth, self.more),
         };
         let gap = (first * growth.powi(longer.min(64) as i32)).min(settings.max_gap_s);
         let wait = if view.weight > settings.better * self.best { gap / 2.0 } else { gap };
@@ -77,9 +84,14 @@ impl ShotSchedule {
     }
 
     /// Counts a view that was taken.
-    pub(super) fn took(&mut self, now: MediaTime, view: View) {
+    pub(super) fn took(&mut self, settings: &ShotSettings, now: MediaTime, view: View) {
+        let enough = self.weight >= settings.first_weight || self.usable >= settings.first_shots;
+        self.more += u32::from(enough);
         self.taken += 1;
-        self.usable += u32::from(view.usable);
+        if view.usable {
+            self.usable += 1;
+            self.weight += view.weight;
+        }
         self.last = Some(now);
         self.best = self.best.max(view.weight);
     }
@@ -103,7 +115,7 @@ mod tests {
         for ms in (0..seconds * fps).map(|i| i * 1000 / fps) {
             let now = MediaTime(ms * 1_000_000);
             if schedule.is_due(&settings, now, view(ms)) {
-                schedule.took(now, view(ms));
+                schedule.took(&settings, now, view(ms));
                 taken.push(ms);
             }
         }
@@ -111,9 +123,14 @@ mod tests {
     }
 
     #[test]
-    fn a_usable_face_gets_all_of_its_first_second_and_costs_ever_less_if_it_stays() {
-        assert_eq!(shots(5, 1, |_| usable(0.5)), [0, 200, 400, 600, 800], "the first second");
-        assert_eq!(shots(5, 60, |_| usable(0.5)).len(), 67, "then one a second");
+    fn a_usable_face_gets_all_until_there_should_be_enough_and_costs_ever_less_if_it_stays() {
+        assert_eq!(shots(5, 3, |_| usable(0.9)), [0, 200, 400, 800, 1200, 2000], "a clear one");
+        assert_eq!(
+            shots(5, 3, |_| usable(0.2)),
+            [0, 200, 400, 600, 800, 1000, 1200, 1600, 2000, 2800],
+            "a doubtful one"
+        );
+        assert_eq!(shots(5, 60, |_| usable(0.9)).len(), 63, "then one a second");
     }
 
     #[test]
