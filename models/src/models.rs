@@ -123,10 +123,8 @@ impl Models {
 
     /// The network failed at its work: an accelerator that loads it and then fails would take the doors with it at every try.
     pub(crate) fn breaks_down(&self, id: &str, reason: String) {
-        if self.wanted_for(id) != Provider::default() {
-            tracing::error!(model = id, provider = %self.provider, reason, "failed at work: loaded anew, it runs on the processor in 32 bits");
-            self.fallbacks.add(id, reason, true);
-        }
+        tracing::error!(model = id, provider = %self.provider, reason, "failed at work: loaded anew, it runs on the processor in 32 bits");
+        self.fallbacks.add(id, reason, true);
     }
 
     /// Looks for operator-supplied weights in `dir`; they are verified when they are loaded.

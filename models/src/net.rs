@@ -18,6 +18,7 @@ const RUN_TOGETHER: usize = 1;
 pub(crate) struct Net {
     id: String,
     session: Session,
+    runs_on: Provider,
     models: Models,
 }
 
@@ -32,16 +33,16 @@ impl Net {
             session.map_err(|error| refused(error.to_string()))
         };
         let wanted = models.wanted_for(id);
-        let session = match open(wanted) {
+        let (session, runs_on) = match open(wanted) {
             Err(ModelError::Session { reason, .. }) if wanted != Provider::default() => {
                 let session = open(Provider::default())?;
                 models.falls_back(id, reason);
-                session
+                (session, Provider::default())
             }
-            opened => opened?,
+            opened => (opened?, wanted),
         };
         check_tensors(entry, &session)?;
-        Ok(Self { id: id.to_owned(), session, models: models.clone() })
+        Ok(Self { id: id.to_owned(), session, runs_on, models: models.clone() })
     }
 
     pub(crate) fn id(&self) -> &str {
@@ -50,22 +51,14 @@ impl Net {
 
     /// Runs on `input` and returns the outputs after a check that every value is finite.
     ///
-    /// What fails here on an accelerator is loaded on the processor from then on.
+    /// A network that fails at this on an accelerator is loaded on the processor from then on.
     pub(crate) fn run(&mut self, input: ArrayView4<'_, f32>) -> Result<Outputs<'_>, ModelError> {
-        let Self { id, session, models } = self;
-        let refused = |error: ort::Error| ModelError::Session { id: id.clone(), reason: error.to_string() };
-        let tensor = TensorRef::from_array_view(input).map_err(refused)?;
-        let outputs = session.run(ort::inputs![tensor]).map_err(|error| {
+        let Self { id, session, runs_on, models } = self;
+        let outputs = run_checked(id, session, input);
+        if let (Err(error), true) = (&outputs, *runs_on != Provider::default()) {
             models.breaks_down(id, error.to_string());
-            refused(error)
-        })?;
-        for (name, value) in outputs.iter() {
-            let (_, values) = value.try_extract_tensor::<f32>().map_err(refused)?;
-            if !all_finite(values) {
-                return Err(ModelError::NotFinite { id: id.clone(), tensor: name.to_owned() });
-            }
         }
-        Ok(Outputs { id, outputs })
+        Ok(Outputs { id, outputs: outputs? })
     }
 
     /// Runs a batch and returns one output of `each` values an image, one image after the other.
@@ -99,6 +92,23 @@ impl Net {
         let order = if input.is_standard_layout() { "contiguous" } else { "not contiguous" };
         ModelError::WrongInput { id: self.id.clone(), expected, found: format!("{:?}, {order}", input.shape()) }
     }
+}
+
+fn run_checked<'s>(
+    id: &str,
+    session: &'s mut Session,
+    input: ArrayView4<'_, f32>,
+) -> Result<SessionOutputs<'s>, ModelError> {
+    let refused = |error: ort::Error| ModelError::Session { id: id.to_owned(), reason: error.to_string() };
+    let tensor = TensorRef::from_array_view(input).map_err(refused)?;
+    let outputs = session.run(ort::inputs![tensor]).map_err(refused)?;
+    for (name, value) in outputs.iter() {
+        let (_, values) = value.try_extract_tensor::<f32>().map_err(refused)?;
+        if !all_finite(values) {
+            return Err(ModelError::NotFinite { id: id.to_owned(), tensor: name.to_owned() });
+        }
+    }
+    Ok(outputs)
 }
 
 /// What a session answered; the values stay in ONNX Runtime's memory.

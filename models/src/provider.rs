@@ -96,8 +96,12 @@ struct Fallback {
 }
 
 impl Fallbacks {
+    /// What is for good stays so.
     pub(crate) fn add(&self, id: &str, reason: String, for_good: bool) {
-        self.all().insert(id.to_owned(), Fallback { reason, for_good });
+        let mut all = self.all();
+        if for_good || !all.get(id).is_some_and(|before| before.for_good) {
+            all.insert(id.to_owned(), Fallback { reason, for_good });
+        }
     }
 
     /// The reason.
