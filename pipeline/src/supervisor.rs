@@ -317,12 +317,12 @@ impl Drop for Worker {
     }
 }
 
-/// Runs `body` and turns a panic into its message.
+/// Runs `body` and turns a panic into its message. What `body` owned is dropped with it; whether what it borrowed may be half
+/// changed is for the caller to know.
 ///
 /// # Errors
 /// When it panics.
 pub fn caught<T>(body: impl FnOnce() -> T) -> Result<T, String> {
-    // Whatever `body` owned is dropped with it, so nobody sees a half-changed state.
     catch_unwind(AssertUnwindSafe(body)).map_err(|payload| {
         let text = payload.downcast_ref::<&str>().map(|s| (*s).to_owned());
         text.or_else(|| payload.downcast_ref::<String>().cloned())

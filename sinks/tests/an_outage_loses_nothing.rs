@@ -112,16 +112,23 @@ fn a_drainer_that_panics_goes_on_where_it_was() {
     let (runtime, spool) = (runtime(), data_dir());
     let (dir, options) = stopped_cluster();
     let store = store_at(&runtime, options.clone());
-    let clock = Arc::new(FailsTheDrainerOnce::default());
     let mut settings = PgSinkOptions::new(ModelId::new("sface"), spool.path());
     impatient(&mut settings);
-    let mut sink =
-        PgSink::open(store, runtime.handle().clone(), Arc::clone(&clock) as _, &supervisor(), settings).unwrap();
+    let mut sink = PgSink::open(
+        store,
+        runtime.handle().clone(),
+        Arc::new(FailsTheDrainerOnce::default()),
+        &supervisor(),
+        settings,
+    )
+    .unwrap();
     sink.accept(&strangers(1..=3)).unwrap();
-    wait_until(&runtime, "a panic", || clock.0.load(Ordering::Relaxed));
+    let told = || sink.monitor().status().trouble.is_some_and(|trouble| trouble.contains("the first time"));
+    wait_until(&runtime, "that the panic is told", told);
     let _cluster = start(dir.path());
     wait_until_drained(&runtime, &sink.monitor());
     assert_eq!(tracks_written(&runtime, &options), [1, 2, 3]);
+    assert_eq!(sink.monitor().status().trouble, None);
 }
 
 #[test]

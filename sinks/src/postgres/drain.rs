@@ -18,10 +18,14 @@ const LAST_PAUSE: Duration = Duration::from_secs(3);
 
 impl Shared {
     /// Drains until it is to stop, whatever happens: without it the spool would fill up, and in the end hold up the cameras.
+    ///
+    /// What it was at when it panicked was not acknowledged, and is tried again.
     pub(super) fn keep_draining(&self, runtime: &Handle, pace: Pace) {
-        // A panic is in the log; what it was at was not acknowledged and is tried again.
-        while caught(|| self.drain(runtime, pace)).is_err() {
-            self.changed.wait_while_for(&mut self.queues.lock(), |q| !q.stopping, LAST_PAUSE);
+        while let Err(panic) = caught(|| self.drain(runtime, pace)) {
+            let mut queues = self.queues.lock();
+            queues.trouble = Some(format!("the spool is not drained, by a fault of this program's: {panic}"));
+            self.show(&queues);
+            self.changed.wait_while_for(&mut queues, |q| !q.stopping, LAST_PAUSE);
         }
     }
 
