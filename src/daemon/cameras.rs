@@ -205,7 +205,9 @@ impl Cameras {
 
     /// Tells all to stop.
     pub(super) fn leave_all(&mut self) -> Leaving {
-        self.stop(|_| true)
+        let mut leaving = self.stop(|_| true);
+        leaving.leavers.append(&mut self.late);
+        leaving
     }
 
     fn stop(&mut self, leaves: impl Fn(&CameraId) -> bool) -> Leaving {
@@ -270,9 +272,11 @@ impl Cameras {
         }
     }
 
-    /// Every camera and how it is.
+    /// Every camera and how it is; one that waits for its predecessor's end has yet to connect.
     pub(super) fn snapshots(&self) -> Vec<(CameraConfig, CameraSnapshot)> {
-        self.running.iter().map(|r| (r.config.clone(), r.control.snapshot())).collect()
+        let running = self.running.iter().map(|r| (r.config.clone(), r.control.snapshot()));
+        let wait = self.wanted.iter().filter(|camera| self.late.iter().any(|leaver| leaver.id == camera.id));
+        running.chain(wait.map(|camera| (camera.clone(), CameraSnapshot::default()))).collect()
     }
 }
 
@@ -284,6 +288,7 @@ mod tests {
     use std::sync::mpsc::{Sender, channel};
 
     use rollcall_pipeline::{ManualClock, MuxMode};
+    use rollcall_stages::decode::CameraState;
 
     use super::*;
 
@@ -342,11 +347,16 @@ mod tests {
     }
 
     /// Until so many of the threads before run.
+    #[track_caller]
     fn until(supervisor: &Supervisor, running: usize) {
         let runs = || supervisor.threads().iter().filter(|t| &*t.name == "before" && t.exit.is_none()).count();
-        while runs() > running {
-            std::thread::yield_now();
+        for _ in 0..30_000 {
+            if runs() <= running {
+                return;
+            }
+            std::thread::park_timeout(Duration::from_millis(1));
         }
+        panic!("{} run", runs());
     }
 
     #[test]
@@ -355,6 +365,8 @@ mod tests {
         assert_eq!(doors.begun(), ["well"]);
         doors.cameras.look_after();
         assert_eq!(doors.begun(), ["well"]);
+        let shown: Vec<_> = doors.cameras.snapshots().into_iter().map(|(config, now)| (config.id, now.state)).collect();
+        assert!(shown.contains(&(CameraId::new("hung"), CameraState::Connecting)) && shown.len() == 2, "{shown:?}");
         doors.hold.send(()).expect("it hangs");
         until(&doors.supervisor, 0);
         doors.cameras.look_after();
