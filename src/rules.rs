@@ -10,7 +10,8 @@ use parking_lot::Mutex;
 use rollcall_attendance::{DecisionPolicy, MadeMark, Register, RoomPlan, Roster, Schedule, SessionPlan, SitePlan};
 use rollcall_pipeline::config::{Config, ReviewOrMark};
 use rollcall_pipeline::ports::{Expectations, Judge};
-use rollcall_pipeline::{AttendanceEvent, Decision, EventId, Mark, PersonId, RoomId, SessionId, WallTime};
+use rollcall_pipeline::{AttendanceEvent, Decision, Direction, EventId, Mark, PersonId, RoomId, SessionId, WallTime};
+use rollcall_store::SeenAt;
 
 /// The rules of the moment. Cloning shares them.
 #[derive(Clone)]
@@ -62,10 +63,12 @@ impl Rules {
         self.names.store(Arc::new(names));
     }
 
-    /// The mark of a moment in a room, for somebody who has none yet and was first seen at `seen`.
-    pub(crate) fn mark_of(&self, room: &RoomId, person: PersonId, at: WallTime, seen: WallTime) -> Mark {
-        let occasion = self.current.load().schedule.occasion_for(room, at, person);
-        let status = occasion.status(person, seen);
+    /// The mark of somebody who has none yet and was first seen at `first`.
+    pub(crate) fn mark_of(&self, seen: SeenAt<'_>, first: WallTime) -> Mark {
+        let SeenAt { room, at, person, leaving } = seen;
+        let direction = leaving.then_some(Direction::Exit);
+        let occasion = self.current.load().schedule.occasion_for(&RoomId::new(room), at, person, direction);
+        let status = occasion.status(person, first);
         Mark { person, session: occasion.session, status }
     }
 

@@ -141,3 +141,26 @@ fn whom_nobody_expected_counts_no_more_for_having_been_confirmed() {
         (&json!("present"), &json!("off_roster"))
     );
 }
+
+#[test]
+fn who_is_confirmed_after_the_end_was_in_the_session_if_they_were_leaving_it() {
+    until("the daemon is ready", || SITE.get("/health/ready").status == 200);
+    let (dan, eve, fay) = (person(&SITE), person(&SITE), person(&SITE));
+    let lesson = session(&SITE, "lab", &[&dan, &eve, &fay]);
+    let after_the_end = |who: &str, direction: Option<&str>| {
+        let alike = json!([{ "person": who, "similarity": 0.55 }]);
+        let what = json!({ "kind": "ambiguous", "candidates": alike, "review": true, "direction": direction });
+        event(&lesson, None, 65, what)
+    };
+    let (going, standing, marked) =
+        (after_the_end(&dan, Some("exit")), after_the_end(&eve, None), after_the_end(&fay, None));
+    write(&SITE, &[mark(&lesson, &fay, 2, "present"), going.clone(), standing.clone(), marked.clone()]);
+    let confirm = |event: &EventRecord| {
+        let decided = SITE.post(&format!("/api/v1/review/{}/confirm", event.id), &json!({})).expect(200);
+        let row = &decided["attendance"];
+        (row["status"].clone(), row["session_id"] == lesson["id"], decided["changed"].clone())
+    };
+    assert_eq!(confirm(&going), (json!("late"), true, json!(true)));
+    assert_eq!(confirm(&standing), (json!("off_schedule"), false, json!(true)));
+    assert_eq!(confirm(&marked), (json!("present"), true, json!(false)));
+}

@@ -188,10 +188,16 @@ impl Schedule {
         begun.into_iter().chain(upcoming).next().unwrap_or(day)
     }
 
-    /// The session of the moment for `person`, who has no mark anywhere. Where sessions overlap (also by the time in which
+    /// The session of the moment for `person`, who has no mark anywhere and passed a camera in that direction. Where sessions overlap (also by the time in which
     /// one may come early), it is the first that expects the person.
-    pub fn occasion_for(&self, room: &RoomId, at: WallTime, person: PersonId) -> Occasion {
-        self.occasions(room, at).of(person, None, |_| false)
+    pub fn occasion_for(
+        &self,
+        room: &RoomId,
+        at: WallTime,
+        person: PersonId,
+        direction: Option<Direction>,
+    ) -> Occasion {
+        self.occasions(room, at).of(person, direction, |_| false)
     }
 
     /// The sessions of the timetable's weekly lines that begin in `room` on a local date, each with the index of its line.

@@ -68,7 +68,8 @@ use axum::http::HeaderName;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::IntoResponse;
 use chrono::TimeDelta;
-use rollcall_pipeline::{Mark, PersonId, RoomId, WallTime};
+use rollcall_pipeline::{Mark, WallTime};
+use rollcall_store::SeenAt;
 use tokio::net::TcpListener;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
@@ -92,13 +93,15 @@ pub use version::{ModelView, VersionView};
 /// Largest body, where an operation does not say otherwise.
 const MAX_BODY_BYTES: usize = 1 << 20;
 
-/// How long before and after its start somebody may come to a session.
+/// How long before and after its start somebody may come to a session, and after its end leave it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Windows {
     /// Before the start.
     pub early: TimeDelta,
     /// After the start without being late.
     pub grace: TimeDelta,
+    /// After the end.
+    pub leave: TimeDelta,
 }
 
 /// When a face has a name.
@@ -145,9 +148,9 @@ pub trait Daemon: Send + Sync + 'static {
         Recognition::default()
     }
 
-    /// The mark that a camera would have made at a moment in a room, of a person who has none there and was first seen at
-    /// the last of these times, as the rules in force have it.
-    fn mark_of(&self, _room: &RoomId, _person: PersonId, _at: WallTime, _seen: WallTime) -> Option<Mark> {
+    /// The mark that a camera would have made of somebody who has none there and was first seen at `first`, as the rules in
+    /// force have it.
+    fn mark_of(&self, _seen: SeenAt<'_>, _first: WallTime) -> Option<Mark> {
         None
     }
 }

@@ -13,10 +13,10 @@ use rollcall_attendance::{MadeMark, Register};
 use rollcall_pipeline::config::Config;
 use rollcall_pipeline::metrics::record_gallery;
 use rollcall_pipeline::{
-    Clock, ErrorClass, GalleryVersion, Mark, MarkStatus, ModelId, PersonId, RoomId, SystemClock, WallTime,
+    Clock, ErrorClass, GalleryVersion, Mark, MarkStatus, ModelId, PersonId, SystemClock, WallTime,
 };
 use rollcall_stages::matching::{Gallery, GalleryHandle};
-use rollcall_store::{Places, RestoredMark, Store, StoreError};
+use rollcall_store::{Places, RestoredMark, SeenAt, Store, StoreError};
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
@@ -99,9 +99,9 @@ impl People {
         Ok(())
     }
 
-    /// The mark of a moment in a room, as the rules in force have it.
-    pub(super) fn mark_of(&self, room: &RoomId, person: PersonId, at: WallTime, seen: WallTime) -> Mark {
-        self.rules.mark_of(room, person, at, seen)
+    /// The mark of somebody who was seen, as the rules in force have it.
+    pub(super) fn mark_of(&self, seen: SeenAt<'_>, first: WallTime) -> Mark {
+        self.rules.mark_of(seen, first)
     }
 
     /// Why the database cannot be followed now.

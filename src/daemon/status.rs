@@ -8,10 +8,11 @@ use rollcall_control_api as api;
 use rollcall_control_api::{Part, Readiness, Recognition, VersionView, Windows};
 use rollcall_models::SFACE_ID;
 use rollcall_pipeline::lane::{Lane, LaneState};
-use rollcall_pipeline::{Mark, PersonId, RoomId, WallTime};
+use rollcall_pipeline::{Mark, WallTime};
 use rollcall_sinks::SinkMonitor;
 use rollcall_stages::decode::CameraState;
 use rollcall_stages::matching::RecognitionSettings;
+use rollcall_store::SeenAt;
 
 use super::cameras::Cameras;
 use super::people::People;
@@ -93,7 +94,7 @@ impl api::Daemon for Status {
         let config = self.people.config();
         let rules = &config.attendance;
         let delta = |window| TimeDelta::from_std(window).unwrap_or_default();
-        Windows { early: delta(rules.early), grace: delta(rules.grace) }
+        Windows { early: delta(rules.early), grace: delta(rules.grace), leave: delta(rules.leave) }
     }
 
     fn recognition(&self) -> Recognition {
@@ -107,8 +108,8 @@ impl api::Daemon for Status {
         }
     }
 
-    fn mark_of(&self, room: &RoomId, person: PersonId, at: WallTime, seen: WallTime) -> Option<Mark> {
+    fn mark_of(&self, seen: SeenAt<'_>, first: WallTime) -> Option<Mark> {
         // Before the timetables are there every session would be a day.
-        self.people.is_loaded().then(|| self.people.mark_of(room, person, at, seen))
+        self.people.is_loaded().then(|| self.people.mark_of(seen, first))
     }
 }

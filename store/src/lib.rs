@@ -93,7 +93,7 @@ pub use idempotency::Claim;
 pub use keys::{ApiKey, ApiKeyFields};
 pub use logins::{LOGIN_AT_MOST, Login, Refreshed, TokenPair};
 pub use marks::{MarkRow, RestoredMark};
-pub use moments::SessionAt;
+pub use moments::{SeenAt, SessionAt};
 pub use partitions::Retention;
 pub use people::{Attributes, GroupName, Person, PersonDetail, PersonFields, PersonFilter};
 pub use people_import::{ImportError, Imported, ImportedPerson, MAX_ATTRIBUTES, Misfit};
@@ -105,7 +105,7 @@ pub use register::{
     BoardCount, BoardPerson, FindingRow, OriginalMark, RecordRow, RegisterFilter, RegisterKey, RegisterRow,
     RegisterSession, Registered,
 };
-pub use review::{ReviewFilter, ReviewItem, ReviewKey, ReviewRow};
+pub use review::{FirstSeen, ReviewFilter, ReviewItem, ReviewKey, ReviewRow};
 pub use rooms::Room;
 pub use scope::Scope;
 pub use seal::{SealError, Sealer};

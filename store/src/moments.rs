@@ -20,36 +20,60 @@ row! {
     }
 }
 
+/// Somebody was seen.
+#[derive(Clone, Copy, Debug)]
+pub struct SeenAt<'a> {
+    /// Where.
+    pub room: &'a str,
+    /// When.
+    pub at: WallTime,
+    /// Who it was.
+    pub person: PersonId,
+    /// By a camera that people pass on their way out.
+    pub leaving: bool,
+}
+
 impl Store {
-    /// The timetabled session in a room to which a moment belongs for a person: of those that are on or may be entered the
-    /// first that expects them, else any. `early_s` is the early window of sessions that have none of their own.
+    /// The timetabled session to which it belongs that somebody was seen, chosen as a camera does: the first that expects
+    /// them of those that are on or may be entered; else one that has just ended, if they are marked in it, or are expected
+    /// and on their way out; else any that is on. Who is on their way out enters none. `early_s` and `leave_s` are the
+    /// windows of sessions that have none of their own.
     ///
     /// # Errors
     /// When the database is away.
     pub async fn session_at(
         &self,
-        room: &str,
-        at: WallTime,
-        person: PersonId,
+        seen: SeenAt<'_>,
         early_s: i32,
+        leave_s: i32,
     ) -> Result<Option<SessionAt>, StoreError> {
         let row = sqlx::query(
-            "select s.id, s.starts_at, coalesce(s.grace_s, c.grace_s) as grace_s,
-                    exists (select from expected_people e where e.session_id = s.id and e.person_id = $3)
-                    or (s.course_id is null and not s.listed
-                        and not exists (select from session_people p where p.session_id = s.id)) as expects
-             from sessions s left join courses c on c.id = s.course_id
-             where s.room_id = $1 and s.kind = 'timetabled' and s.state <> 'cancelled'
-               and s.starts_at <= $2 + interval '12 hours' and s.ends_at > $2
-               and (s.closed_at is null or s.closed_at > $2)
-               and (s.starts_at - make_interval(secs => coalesce(s.early_s, c.early_s, $4)) <= $2 or s.opened_at <= $2)
-             order by expects desc, s.starts_at <= $2 desc, abs(extract(epoch from s.starts_at - $2)), s.id
+            "with near as (
+                 select s.id, s.starts_at, coalesce(s.grace_s, c.grace_s) as grace_s,
+                        exists (select from expected_people e where e.session_id = s.id and e.person_id = $3)
+                        or (s.course_id is null and not s.listed
+                            and not exists (select from session_people p where p.session_id = s.id)) as expects,
+                        least(s.ends_at, s.closed_at) > $2 as lasts,
+                        exists (select from register g where g.session_id = s.id and g.person_id = $3
+                                    and g.status in ('present', 'late', 'off_roster')) as marked
+                 from sessions s left join courses c on c.id = s.course_id
+                 where s.room_id = $1 and s.kind = 'timetabled' and s.state <> 'cancelled'
+                   and s.starts_at <= $2 + interval '12 hours'
+                   and least(s.ends_at, s.closed_at) + make_interval(secs => coalesce(s.leave_s, c.leave_s, $5)) > $2
+                   and (s.starts_at <= $2 or (not $6 and (s.opened_at <= $2
+                        or s.starts_at - make_interval(secs => coalesce(s.early_s, c.early_s, $4)) <= $2))))
+             select id, starts_at, grace_s, expects from near
+             where lasts or marked or (expects and $6)
+             order by case when lasts and expects then 0 when not lasts then 1 else 2 end,
+                      starts_at <= $2 desc, abs(extract(epoch from starts_at - $2)), id
              limit 1",
         )
-        .bind(room)
-        .bind(at)
-        .bind(person.0)
+        .bind(seen.room)
+        .bind(seen.at)
+        .bind(seen.person.0)
         .bind(early_s)
+        .bind(leave_s)
+        .bind(seen.leaving)
         .fetch_optional(&self.pool)
         .await?;
         one(row, SessionAt::read)

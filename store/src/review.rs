@@ -74,6 +74,16 @@ row! {
     }
 }
 
+row! {
+    /// What an item does not tell of its event.
+    pub struct FirstSeen {
+        /// When the face was first good enough, for whether somebody was late.
+        pub first_usable_at: WallTime,
+        /// By a camera that people pass on their way out, or in; null where they do both.
+        pub leaving: Option<bool>,
+    }
+}
+
 /// Which items.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReviewFilter {
@@ -210,15 +220,15 @@ impl Store {
         one(q.build().fetch_optional(&self.pool).await?, ReviewItem::read)
     }
 
-    /// When the face of an event was first good enough, for whether somebody was late. `None` where the event is not kept
-    /// any more.
+    /// What the camera knew of an event that is to be decided. `None` where the event is not kept any more.
     ///
     /// # Errors
     /// When the database is away.
-    pub async fn first_usable_at(&self, event: EventId, captured_at: WallTime) -> Result<Option<WallTime>, StoreError> {
-        let sql = "select first_usable_at from events where id = $1 and captured_at = $2";
-        let query = sqlx::query_scalar(sql).bind(event.0).bind(captured_at);
-        Ok(query.fetch_optional(&self.pool).await?)
+    pub async fn first_seen(&self, event: EventId, captured_at: WallTime) -> Result<Option<FirstSeen>, StoreError> {
+        let sql =
+            "select first_usable_at, direction = 'exit' as leaving from events where id = $1 and captured_at = $2";
+        let row = sqlx::query(sql).bind(event.0).bind(captured_at).fetch_optional(&self.pool).await?;
+        one(row, FirstSeen::read)
     }
 }
 

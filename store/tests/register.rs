@@ -7,8 +7,8 @@ use chrono::{NaiveDate, TimeDelta, TimeZone, Utc};
 use rollcall_pipeline::{EventId, PersonId, WallTime};
 use rollcall_store::testing::{current_database, event_of_nobody, store};
 use rollcall_store::{
-    Actor, CameraMinute, CandidateRecord, EventRecord, MarkRecord, NewCorrection, RegisterFilter, RegisterKey,
-    RegisterRow, Registered, ReviewFilter, Scope, SessionRecord, Store,
+    Actor, CameraMinute, CandidateRecord, EventRecord, FirstSeen, MarkRecord, NewCorrection, RegisterFilter,
+    RegisterKey, RegisterRow, Registered, ReviewFilter, Scope, SeenAt, SessionRecord, Store,
 };
 use serde_json::json;
 use sqlx::ConnectOptions as _;
@@ -309,8 +309,8 @@ async fn items_are_reviewed_once_and_looks_are_noted() {
     let item = change.settle_review(&item, "confirmed", who, Some("seen"), at(2)).await.unwrap();
     change.commit().await.unwrap();
     assert_eq!((item.status.as_str(), item.person_name.as_deref(), item.version), ("confirmed", Some("Person 1"), 2));
-    let first = store.first_usable_at(EventId(ambiguous.id), ambiguous.captured_at).await.unwrap();
-    assert_eq!(first, Some(at(0)));
+    let seen = store.first_seen(EventId(ambiguous.id), ambiguous.captured_at).await.unwrap();
+    assert_eq!(seen, Some(FirstSeen { first_usable_at: at(0), leaving: None }));
 }
 
 #[tokio::test]
@@ -320,11 +320,27 @@ async fn the_session_of_a_moment_is_that_which_expects_somebody() {
     let session = session(0, "east");
     store.write_events(&[mark(people[0], &session, "present")]).await.unwrap();
     let who = PersonId(people[0]);
+    let of = |who, minute, leaving| SeenAt { room: "east", at: at(minute), person: who, leaving };
     for (minute, early, found) in [(0, 0, true), (59, 0, true), (60, 0, false), (-5, 600, true), (-11, 600, false)] {
-        let on = store.session_at("east", at(minute), who, early).await.unwrap();
+        let on = store.session_at(of(who, minute, false), early, 0).await.unwrap();
         assert_eq!(on.map(|s| s.id), found.then_some(session.id), "{minute}");
     }
-    assert_eq!(store.session_at("west", at(0), who, 0).await.unwrap(), None);
+    let west = SeenAt { room: "west", ..of(who, 0, false) };
+    assert_eq!(store.session_at(west, 0, 0).await.unwrap(), None);
+    // Who is marked in it, and who is expected and goes, belongs to it for a while after its end; who goes enters none.
+    let other = PersonId(people[1]);
+    for (who, minute, leaving, found) in [
+        (who, 69, false, true),
+        (who, 70, false, false),
+        (other, 69, false, false),
+        (other, 69, true, true),
+        (other, 70, true, false),
+        (other, -5, false, true),
+        (other, -5, true, false),
+    ] {
+        let on = store.session_at(of(who, minute, leaving), 600, 600).await.unwrap();
+        assert_eq!(on.map(|s| s.id), found.then_some(session.id), "{minute} {leaving}");
+    }
     let board = store.reading().await.unwrap().board_people(&[session.id], 5).await.unwrap();
     assert_eq!((board.len(), board[0].expected, board[0].status.as_deref()), (1, false, Some("present")));
     assert_eq!(store.reading().await.unwrap().board_counts(&[session.id]).await.unwrap()[0].people, 1);
@@ -336,7 +352,7 @@ async fn the_session_of_a_moment_is_that_which_expects_somebody() {
     let other = Scope::Person(PersonId(people[1]));
     assert!(store.session_of(&other, session.id, who).await.unwrap().is_none());
     // One that has no list welcomes everybody; else it expects those on it.
-    let expects = async |who| store.session_at("east", at(0), who, 0).await.unwrap().unwrap().expects;
+    let expects = async |who| store.session_at(of(who, 0, false), 0, 0).await.unwrap().unwrap().expects;
     assert!(expects(who).await);
     let mut change = store.change(Actor::system("test")).await.unwrap();
     change.put_session_people(session.id, &[people[1]]).await.unwrap();

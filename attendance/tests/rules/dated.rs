@@ -102,7 +102,7 @@ fn a_roster_is_the_sessions_or_the_rooms() {
     assert_eq!(expected("2026-03-02T09:10:00Z"), Some(vec![person(1), person(2)]));
     assert_eq!(expected("2026-03-02T12:00:00Z"), None);
     let hour = |who| {
-        let occasion = schedule.occasion_for(&room("lab"), utc("2026-03-02T08:50:00Z"), person(who));
+        let occasion = schedule.occasion_for(&room("lab"), utc("2026-03-02T08:50:00Z"), person(who), None);
         occasion.session.id.0.as_u128()
     };
     assert_eq!([1, 2, 3, 4].map(hour), [2, 1, 1, 1]);
@@ -228,7 +228,7 @@ proptest! {
         let without = schedule(RoomPlan { expected: expected.clone(), ..lab(vec![]) });
         for minute in moments {
             let at = utc("2026-03-01T00:00:00Z") + TimeDelta::minutes(minute);
-            let occasion = with.occasion_for(&room("lab"), at, person(who));
+            let occasion = with.occasion_for(&room("lab"), at, person(who), None);
             let on = |s: &&DatedSession| {
                 (s.starts_at - TimeDelta::from_std(s.early).expect("hours")..s.ends_at).contains(&at)
             };
@@ -238,7 +238,7 @@ proptest! {
                 prop_assert_eq!(occasion.session.kind, SessionKind::Timetabled);
             } else {
                 // To the last bit the day that it would be if there were no session.
-                prop_assert_eq!(occasion, without.occasion_for(&room("lab"), at, person(who)));
+                prop_assert_eq!(occasion, without.occasion_for(&room("lab"), at, person(who), None));
             }
         }
     }

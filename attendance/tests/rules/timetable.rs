@@ -120,7 +120,7 @@ fn who_is_expected_elsewhere_belongs_there_where_sessions_overlap() {
         ],
     );
     let hour = |who: u128, when: &str| {
-        let session = schedule.occasion_for(&room("lab"), utc(when), person(who)).session;
+        let session = schedule.occasion_for(&room("lab"), utc(when), person(who), None).session;
         session.starts_at.format("%H").to_string()
     };
     // Ten minutes before the second lesson: who is expected only there has come early for it.

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::http::StatusCode;
 use chrono::TimeDelta;
-use rollcall_pipeline::{EventId, Mark, MarkStatus, PersonId, RoomId, SessionKind};
-use rollcall_store::{NewCorrection as Wanted, ReviewItem, Standing};
+use rollcall_pipeline::{EventId, Mark, MarkStatus, PersonId, SessionKind};
+use rollcall_store::{NewCorrection as Wanted, ReviewItem, SeenAt, Standing};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -156,28 +157,31 @@ async fn decide(
         return Err(Problem::not_found("person"));
     }
     let seen = api.store.review(&caller.scope, EventId(event)).await?.ok_or_else(no_item)?;
-    let first = api.store.first_usable_at(EventId(event), seen.captured_at).await?;
-    let first = first.map_or(seen.captured_at, |first| first.min(seen.captured_at));
+    let first = api.store.first_seen(EventId(event), seen.captured_at).await?;
+    let leaving = first.as_ref().and_then(|first| first.leaving).unwrap_or(false);
+    let first = first.map_or(seen.captured_at, |first| first.first_usable_at.min(seen.captured_at));
+    let at = SeenAt { room: &seen.room_id, at: seen.captured_at, person, leaving };
     let windows = api.daemon.windows();
-    let known = api.store.session_at(&seen.room_id, seen.captured_at, person, seconds(windows.early)).await?;
-    let by_rules = api.daemon.mark_of(&RoomId::new(seen.room_id.as_str()), person, seen.captured_at, first);
+    let known = api.store.session_at(at, seconds(windows.early), seconds(windows.leave)).await?;
+    let by_rules = api.daemon.mark_of(at, first);
     // As a camera would have marked them: whom nobody expected counts in no figure for having been confirmed.
-    let (session, kind, to_make) = match known {
-        Some(session) if session.expects => {
+    let (session, kind, to_make) = match (known, by_rules) {
+        (Some(session), Some(mark)) if mark.session.id.0 == session.id => (session.id, mark.status, None),
+        (Some(session), _) if session.expects => {
             let grace = session.grace_s.map_or(windows.grace, |s| TimeDelta::seconds(s.into()));
             let late = first > session.starts_at + grace;
             (session.id, if late { MarkStatus::Late } else { MarkStatus::Present }, None)
         }
         // A single session in a room without timetable is not their business: they have the day's mark.
-        Some(session) if by_rules.as_ref().is_none_or(|mark| !counts_for_the_day(mark)) => {
-            (session.id, MarkStatus::OffRoster, None)
-        }
+        (Some(session), Some(mark)) if !counts_for_the_day(&mark) => (session.id, MarkStatus::OffRoster, None),
         // No session was on: the day of the room.
-        _ => {
-            let mark = by_rules.ok_or_else(|| {
-                Problem::conflict("no session was on at that time: reject it, or correct the register by hand")
-            })?;
-            (mark.session.id.0, mark.status, Some(mark.session))
+        (_, Some(mark)) => (mark.session.id.0, mark.status, Some(mark.session)),
+        (_, None) => {
+            return Err(Problem::busy(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the timetables are being loaded; try again",
+                2,
+            ));
         }
     };
     let reason =

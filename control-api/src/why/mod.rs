@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use chrono::{DateTime, TimeDelta, Utc};
 use rollcall_pipeline::PersonId;
-use rollcall_store::SessionDetail;
+use rollcall_store::{SeenAt, SessionDetail};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
@@ -177,8 +177,9 @@ impl Asked {
                     return Err(wrong("at", "must lie in the years 1970 to 9998"));
                 }
                 let room = store.room(&caller.scope, &room).await?.ok_or_else(|| Problem::not_found("room"))?.id;
-                let early = seconds(api.daemon.windows().early);
-                let session = match store.session_at(&room, at, PersonId(params.person_id), early).await? {
+                let windows = api.daemon.windows();
+                let seen = SeenAt { room: &room, at, person: PersonId(params.person_id), leaving: false };
+                let session = match store.session_at(seen, seconds(windows.early), seconds(windows.leave)).await? {
                     Some(on) => store.session(&caller.scope, on.id).await?,
                     None => None,
                 };
