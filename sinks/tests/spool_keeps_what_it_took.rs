@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use rollcall_sinks::{Spool, SpoolError, SpoolOptions};
@@ -52,6 +52,16 @@ fn files(dir: &Path, suffix: &str) -> Vec<std::path::PathBuf> {
 /// What was damaged, all of it.
 fn kept_aside(dir: &Path) -> Vec<u8> {
     files(dir, ".damaged").iter().flat_map(|path| fs::read(path).unwrap()).collect()
+}
+
+/// A closed spool of these records, in whose file the bits of `mask` at one byte are flipped; the file, and what it holds now.
+fn spoilt(dir: &Path, records: &[Vec<u8>], at: usize, mask: u8) -> (PathBuf, Vec<u8>) {
+    open(dir).append(records, 0).unwrap();
+    let path = files(dir, ".seg").remove(0);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[at] ^= mask;
+    fs::write(&path, &bytes).unwrap();
+    (path, bytes)
 }
 
 #[derive(Clone, Debug)]
@@ -200,14 +210,8 @@ fn a_write_that_is_torn_at_any_byte_costs_only_itself() {
 #[test]
 fn damage_in_the_middle_is_kept_aside() {
     let dir = tempfile::tempdir().unwrap();
-    let mut spool = open(dir.path());
-    spool.append(&[payload(1), payload(2), payload(3)], 0).unwrap();
-    drop(spool);
-    let path = files(dir.path(), ".seg").remove(0);
-    let mut bytes = fs::read(&path).unwrap();
     // The second record: 8 + (20 + 2), then its header.
-    bytes[30 + RECORD_HEADER] ^= 0xff;
-    fs::write(&path, &bytes).unwrap();
+    let (_, bytes) = spoilt(dir.path(), &[payload(1), payload(2), payload(3)], 30 + RECORD_HEADER, 0xff);
     let mut spool = open(dir.path());
     assert_eq!(contents(&mut spool), [payload(1), payload(3)]);
     let aside = files(dir.path(), "30.damaged").remove(0);
@@ -217,14 +221,8 @@ fn damage_in_the_middle_is_kept_aside() {
 #[test]
 fn a_last_record_whose_length_rots_is_kept_aside_and_not_taken_for_a_torn_write() {
     let dir = tempfile::tempdir().unwrap();
-    let mut spool = open(dir.path());
-    spool.append(&[payload(1), payload(2)], 0).unwrap();
-    drop(spool);
-    let path = files(dir.path(), ".seg").remove(0);
-    let mut bytes = fs::read(&path).unwrap();
     let last = HEADER + RECORD_HEADER + payload(1).len();
-    bytes[last + 5] ^= 1;
-    fs::write(&path, &bytes).unwrap();
+    let (_, bytes) = spoilt(dir.path(), &[payload(1), payload(2)], last + 5, 1);
     let mut spool = open(dir.path());
     assert_eq!(contents(&mut spool), [payload(1)]);
     assert_eq!(kept_aside(dir.path()), bytes[last..]);
@@ -233,13 +231,7 @@ fn a_last_record_whose_length_rots_is_kept_aside_and_not_taken_for_a_torn_write(
 #[test]
 fn damage_that_cannot_be_kept_does_not_hold_up_the_records_around_it() {
     let dir = tempfile::tempdir().unwrap();
-    let mut spool = open(dir.path());
-    spool.append(&[payload(1), payload(2), payload(3)], 0).unwrap();
-    drop(spool);
-    let path = files(dir.path(), ".seg").remove(0);
-    let mut bytes = fs::read(&path).unwrap();
-    bytes[30 + RECORD_HEADER] ^= 1;
-    fs::write(&path, &bytes).unwrap();
+    let (path, _) = spoilt(dir.path(), &[payload(1), payload(2), payload(3)], 30 + RECORD_HEADER, 1);
     // In the way of the file that it is to be kept in, as a full disk would be.
     fs::create_dir(path.with_extension("30.damaged")).unwrap();
     let mut spool = open(dir.path());
