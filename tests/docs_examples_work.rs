@@ -1,5 +1,6 @@
 //! Every example of docs/api.md, in its order, against a daemon: a block of `sh` is run, and the block of `json` after it is
-//! part of what it printed. `…` stands for whatever is there. And the lines with which README.md begins.
+//! part of what it printed. `…` stands for whatever is there. And the lines with which README.md begins, and those that
+//! docs/cameras.md has for a camera without a picture.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod kit;
@@ -9,12 +10,13 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use kit::{Daemon, demo_media};
+use kit::{Daemon, demo_media, until};
 use rollcall_test_camera::{Clip, Codec, Format, Options, Segment, TestCamera};
 use serde_json::Value;
 use tempfile::TempDir;
 
 const GUIDE: &str = include_str!("../docs/api.md");
+const CAMERAS: &str = include_str!("../docs/cameras.md");
 const README: &str = include_str!("../README.md");
 const ANYTHING: &str = "…";
 
@@ -87,6 +89,26 @@ fn the_readme_makes_an_admin_who_can_log_in() {
     let printed = kit::stdout(&ran);
     let told: Value = serde_json::from_str(printed.lines().last().unwrap()).unwrap();
     assert!(told["access_token"].is_string(), "{told}");
+}
+
+#[test]
+fn it_is_told_on_the_page_of_cameras_why_there_is_no_picture() {
+    let dir = place();
+    let config = dir.path().join("rollcall.toml");
+    let clip = Clip::pattern(Format { width: 320, height: 240, fps: 5, codec: Codec::H264 }).unwrap();
+    let credentials = Some(("me".to_owned(), "secret".to_owned()));
+    let open = TestCamera::start(clip.clone(), Options::default()).unwrap();
+    let locked = TestCamera::start(clip, Options { credentials, ..Options::default() }).unwrap();
+    let camera =
+        |id: &str, url: String| format!("[[cameras]]\nid = \"{id}\"\nroom = \"hall\"\nstreams.detect = \"{url}\"\n");
+    let cameras = camera("door-1", open.url()) + &camera("door-2", locked.url());
+    std::fs::write(&config, format!("[[rooms]]\nid = \"hall\"\n{cameras}")).unwrap();
+    let daemon = Daemon::start(&dir.path().join("data"), &config);
+    let mut page = blocks(CAMERAS).into_iter().skip_while(|(_, text, _)| !text.contains("/health/ready"));
+    let ((_, asks, _), (_, shown, _)) = (page.next().unwrap(), page.next().unwrap());
+    let asks = asks.replace("127.0.0.1:8080", &daemon.address);
+    let ask = || kit::stdout(&shell(&asks, dir.path()).output().expect("bash, curl and jq"));
+    until("what the page shows", || ask() == shown);
 }
 
 #[test]

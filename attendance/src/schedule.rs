@@ -188,8 +188,8 @@ impl Schedule {
         begun.into_iter().chain(upcoming).next().unwrap_or(day)
     }
 
-    /// The session of the moment for `person`, who has no mark anywhere and passed a camera in that direction. Where sessions overlap (also by the time in which
-    /// one may come early), it is the first that expects the person.
+    /// The session of the moment for `person`, who has no mark anywhere and passed a camera in that direction. Where sessions
+    /// overlap (also by the time in which one may come early), it is the first that expects the person.
     pub fn occasion_for(
         &self,
         room: &RoomId,
