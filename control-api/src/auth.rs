@@ -34,8 +34,6 @@ const ACCESS_S: i64 = 15 * 60;
 const REFRESH_S: i64 = 7 * 24 * 3600;
 const REFRESH_COOKIE: &str = "rollcall_refresh";
 const COOKIE_PATH: &str = "/api/v1/auth";
-/// Longest token that is looked at.
-const MAX_TOKEN: usize = 200;
 
 /// Login and password.
 #[derive(Clone, Deserialize, ToSchema)]
@@ -178,11 +176,13 @@ async fn refuse(mut change: Change<'_>, login: Option<&str>) -> Answer<Response>
 /// For the cookie of the login, which is replaced by its successor. A cookie that is turned in twice ends the login: one of
 /// the two who had it is a thief.
 #[utoipa::path(post, path = "/auth/refresh", tag = "access",
-    params(("rollcall_refresh" = Option<String>, Cookie, max_length = 200, description = "As the login set it")),
+    params(
+        ("rollcall_refresh" = Option<String>, Cookie, pattern = "^rcr_[A-Za-z0-9_-]{1,196}$", description = "As the login set it")
+    ),
     responses((status = 200, body = TokenView), Problems))]
 async fn refresh(visitor: Visitor, State(api): State<Arc<Api>>, headers: HeaderMap) -> Answer<Response> {
     let refused = || Problem::unauthorized("this login is over: log in again");
-    let token = cookie(&headers).ok_or_else(refused)?;
+    let token = cookie(&headers).filter(|token| SecretKind::Refresh.may_be(token)).ok_or_else(refused)?;
     let now = api.clock.wall();
     let (pair, access, refresh) = new_tokens(now)?;
     let address = visitor.address.map(|address| address.to_string());
@@ -203,9 +203,11 @@ async fn refresh(visitor: Visitor, State(api): State<Arc<Api>>, headers: HeaderM
 /// Log out
 ///
 /// All tokens of this login are void at once. Where the access token is over, the cookie says which login it is. Whoever is
-/// logged in no more is told the same.
+/// logged in no more is told the same; a cookie that no login sets is refused.
 #[utoipa::path(post, path = "/auth/logout", tag = "access", security(("token" = []), ()),
-    params(("rollcall_refresh" = Option<String>, Cookie, max_length = 200, description = "As the login set it")),
+    params(
+        ("rollcall_refresh" = Option<String>, Cookie, pattern = "^rcr_[A-Za-z0-9_-]{1,196}$", description = "As the login set it")
+    ),
     responses((status = 204), Problems))]
 async fn log_out(
     visitor: Visitor,
@@ -234,6 +236,9 @@ async fn log_out(
 /// The login that a cookie belongs to, and whoever ends it.
 async fn login_of(api: &Api, visitor: &Visitor, headers: &HeaderMap, now: WallTime) -> Answer<Option<(Uuid, Actor)>> {
     let Some(token) = cookie(headers) else { return Ok(None) };
+    if !SecretKind::Refresh.may_be(token) {
+        return Err(Problem::unauthorized("no login sets such a cookie: leave it out"));
+    }
     let login = api.store.login_by_refresh_token(&digest(token), now).await?;
     Ok(login.map(|login| (login.id, visitor.actor(ActorKind::Account, Some(login.account_id), &login.account_name))))
 }
@@ -399,5 +404,5 @@ fn set_cookie(api: &Api, value: &str, max_age: i64) -> HeaderValue {
 fn cookie(headers: &HeaderMap) -> Option<&str> {
     let pairs = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(';'));
     let mut values = pairs.filter_map(|pair| pair.trim().split_once('=')).filter(|(name, _)| *name == REFRESH_COOKIE);
-    values.next().map(|(_, value)| value.trim()).filter(|token| token.len() <= MAX_TOKEN)
+    values.next().map(|(_, value)| value.trim())
 }

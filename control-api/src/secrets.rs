@@ -25,6 +25,25 @@ pub enum SecretKind {
     Ticket,
 }
 
+impl SecretKind {
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Access => "rca_",
+            Self::Refresh => "rcr_",
+            Self::Key => "rck_",
+            Self::Link => "rcl_",
+            Self::Ticket => "rct_",
+        }
+    }
+
+    /// Whether `text` may be one, by its form alone: the prefix, then letters of base64url.
+    pub fn may_be(self, text: &str) -> bool {
+        let letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        let letters = text.strip_prefix(self.prefix());
+        letters.is_some_and(|rest| !rest.is_empty() && text.len() <= NewSecret::LONGEST && rest.bytes().all(letter))
+    }
+}
+
 /// 256 random bits in letters.
 #[derive(Clone)]
 pub struct NewSecret(String);
@@ -32,6 +51,8 @@ pub struct NewSecret(String);
 impl NewSecret {
     /// Letters that tell keys apart without telling the key.
     pub const SHOWN: usize = 10;
+    /// Longest text that is looked at as one, in bytes.
+    pub const LONGEST: usize = 200;
 
     /// A new one.
     ///
@@ -40,14 +61,7 @@ impl NewSecret {
     pub fn random(kind: SecretKind) -> Result<Self, NoRandom> {
         let mut bytes = [0; 32];
         SysRng.try_fill_bytes(&mut bytes).map_err(|error| NoRandom(error.to_string()))?;
-        let prefix = match kind {
-            SecretKind::Access => "rca_",
-            SecretKind::Refresh => "rcr_",
-            SecretKind::Key => "rck_",
-            SecretKind::Link => "rcl_",
-            SecretKind::Ticket => "rct_",
-        };
-        Ok(Self(format!("{prefix}{}", URL_SAFE_NO_PAD.encode(bytes))))
+        Ok(Self(format!("{}{}", kind.prefix(), URL_SAFE_NO_PAD.encode(bytes))))
     }
 
     /// To tell it once.
