@@ -46,8 +46,8 @@ const MOMENTS: (usize, usize) = (3, 4);
 const AROUND: u64 = 3;
 /// The cut around a face, in multiples of its box, and how much it is enlarged: as one cuts a portrait from a photograph.
 const CUT: (f32, f32) = (2.2, 2.0);
-/// A track belongs to whom it was on in so many frames before it was named.
-const OWNER_FRAMES: u64 = 10;
+/// A track belongs to whom it was on in so many frames of those that were shown before it was named.
+const OWNER_FRAMES: usize = 10;
 
 pub(super) fn run(place: &Place, options: &DoorOptions) -> anyhow::Result<ExitCode> {
     let (config, _) = place.load_config()?;
@@ -84,10 +84,10 @@ pub(super) fn measure(
         roster: Roster::Everybody,
         observer: Arc::clone(&tracks) as Arc<dyn Observer>,
     };
-    let (fed, _) = offline.run(feed.without(skip), Box::new(Collect(Arc::clone(&events))), clock)?;
+    let (fed, _) = offline.run(feed.without(skip.clone()), Box::new(Collect(Arc::clone(&events))), clock)?;
     fed.whole(&options.video)?;
     let events = events.lock();
-    Ok(judge(&truth, &tracks, &events, &enrolled))
+    Ok(judge(&truth, &tracks, &events, &enrolled, skip))
 }
 
 /// Keeps all events.
@@ -231,12 +231,23 @@ pub(super) struct Wrong {
 }
 
 /// Who each track was on, frame by frame.
-type Owners = HashMap<u64, Vec<(u64, String)>>;
+#[derive(Default)]
+struct Owners {
+    of: HashMap<u64, Vec<(u64, String)>>,
+    /// Frames of the recording that nobody was shown.
+    cut: HashSet<u64>,
+}
 
-fn judge(truth: &Truth, tracks: &Tracks, events: &[AttendanceEvent], enrolled: &Enrolled) -> Figures {
+fn judge(
+    truth: &Truth,
+    tracks: &Tracks,
+    events: &[AttendanceEvent],
+    enrolled: &Enrolled,
+    cut: HashSet<u64>,
+) -> Figures {
     // What was not analysed is no mistake.
     let (frames, rows) = (tracks.frames(), tracks.rows());
-    let boxes = Boxes::of(truth, &frames, &rows);
+    let boxes = Boxes::of(truth, &frames, &rows, cut);
     let said = Said::of(events, tracks, &rows, &boxes.owners, enrolled);
     let left = enrolled.people.keys().filter(|name| !said.right.contains(*name));
     let (review_right, missed): (Vec<_>, Vec<_>) = left.cloned().partition(|name| said.review.contains(name));
@@ -271,12 +282,12 @@ struct Boxes {
 }
 
 impl Boxes {
-    fn of(truth: &Truth, frames: &BTreeSet<u64>, rows: &[TrackRow]) -> Self {
+    fn of(truth: &Truth, frames: &BTreeSet<u64>, rows: &[TrackRow], cut: HashSet<u64>) -> Self {
         let mut of_frame: BTreeMap<u64, Vec<&TrackRow>> = BTreeMap::new();
         for row in rows {
             of_frame.entry(row.seq).or_default().push(row);
         }
-        let mut boxes = Self::default();
+        let mut boxes = Self { owners: Owners { cut, ..Owners::default() }, ..Self::default() };
         for frame in frames {
             let faces = truth.get(frame).map_or(&[][..], Vec::as_slice);
             boxes.add(*frame, faces, of_frame.get(frame).map_or(&[][..], Vec::as_slice));
@@ -296,7 +307,7 @@ impl Boxes {
                 Some(track) => {
                     self.found += 1;
                     counted.push(track);
-                    self.owners.entry(track.id).or_default().push((frame, face.id.clone()));
+                    self.owners.of.entry(track.id).or_default().push((frame, face.id.clone()));
                 }
                 None => self.missed += 1,
             }
@@ -342,7 +353,7 @@ impl Said {
         let mut said = Self::default();
         for event in events {
             let track = tracks.number(&event.decision.key, event.decision.track);
-            let of = owner(owners, rows, track, None);
+            let of = owners.owner(rows, track, None);
             if of.is_some() {
                 let spoof = matches!(event.decision.liveness, LivenessVerdict::Spoof(_));
                 *said.judged.entry(track).or_default() |= spoof;
@@ -359,7 +370,7 @@ impl Said {
             match event.person() {
                 Some(person) if event.kind.names_somebody() => {
                     let named = name_of(person).unwrap_or_default();
-                    let truth = owner(owners, rows, track, Some(person));
+                    let truth = owners.owner(rows, track, Some(person));
                     if truth.as_ref() == Some(&named) {
                         said.right.insert(named);
                     } else {
@@ -378,19 +389,23 @@ impl Said {
     }
 }
 
-/// Whose face a track was on in the frames before it got the name (or before it ended).
-fn owner(owners: &Owners, rows: &[TrackRow], track: u64, person: Option<PersonId>) -> Option<String> {
-    let of = owners.get(&track)?;
-    let named = rows.iter().filter(|row| row.id == track && row.person == person && person.is_some());
-    let at = named.map(|row| row.seq).min().or_else(|| of.iter().map(|(frame, _)| *frame).max())?;
-    // In the order of names, so that a tie comes out the same each time.
-    let mut votes: BTreeMap<&str, usize> = BTreeMap::new();
-    for (frame, id) in of {
-        if (at.saturating_sub(OWNER_FRAMES)..=at).contains(frame) {
-            *votes.entry(id).or_default() += 1;
+impl Owners {
+    /// Whose face a track was on in the frames before it got the name (or before it ended).
+    fn owner(&self, rows: &[TrackRow], track: u64, person: Option<PersonId>) -> Option<String> {
+        let of = self.of.get(&track)?;
+        let named = rows.iter().filter(|row| row.id == track && row.person == person && person.is_some());
+        let at = named.map(|row| row.seq).min().or_else(|| of.iter().map(|(frame, _)| *frame).max())?;
+        let shown = (0..=at).rev().filter(|frame| !self.cut.contains(frame));
+        let from = shown.take(OWNER_FRAMES + 1).last()?;
+        // In the order of names, so that a tie comes out the same each time.
+        let mut votes: BTreeMap<&str, usize> = BTreeMap::new();
+        for (frame, id) in of {
+            if (from..=at).contains(frame) {
+                *votes.entry(id).or_default() += 1;
+            }
         }
+        votes.into_iter().max_by_key(|(_, n)| *n).map(|(id, _)| id.to_owned())
     }
-    votes.into_iter().max_by_key(|(_, n)| *n).map(|(id, _)| id.to_owned())
 }
 
 impl Figures {
