@@ -6,7 +6,7 @@ use ndarray::ArrayView4;
 use pulp::NullaryFnOnce;
 use rollcall_pipeline::{ErrorClass, Fault, ImageView, PixelFormat, Plane};
 
-use super::shrink::{Factor, Shrinker};
+use super::shrink::{Ratio, Shrinker};
 use super::windows::{CELL, Window};
 
 /// Bounds of the longest side, whatever the configuration says.
@@ -95,10 +95,10 @@ impl Letterbox {
         }
         let part = Part { of: layout.to, at: (left, top), size: (width, height) };
         let from = layout.from;
-        let factor = Factor::between(from, layout.to);
-        let factor = factor.filter(|_| Factor::between(halve(from), part.of_chroma().of) == factor);
-        let mut scale = |plane: &Plane<'_>, from, pixel, part: Part, out: &mut Vec<u8>| match factor {
-            Some(factor) => shrink(&mut self.shrinker, plane, from, pixel, (factor, part), out),
+        let ratio = Ratio::between(from, layout.to);
+        let ratio = ratio.filter(|_| Ratio::between(halve(from), part.of_chroma().of) == ratio);
+        let mut scale = |plane: &Plane<'_>, from, pixel, part: Part, out: &mut Vec<u8>| match ratio {
+            Some(ratio) => shrink(&mut self.shrinker, plane, from, pixel, (ratio, part), out),
             None => resize(&mut self.resizer, &mut self.completed, plane, from, pixel, part, out),
         };
         let [luma, chroma, chroma_v] = &image.planes;
@@ -226,20 +226,20 @@ impl Part {
     }
 }
 
-/// As [`resize`], by a whole factor.
+/// As [`resize`], by a simple ratio.
 fn shrink(
     shrinker: &mut Shrinker,
     plane: &Plane<'_>,
     from: (usize, usize),
     pixel: PixelType,
-    (factor, part): (Factor, Part),
+    (ratio, part): (Ratio, Part),
     out: &mut Vec<u8>,
 ) -> Result<(), Fault> {
     check(plane, from, pixel)?;
     out.resize(part.size.0 * part.size.1 * pixel.size(), 0);
     match pixel {
-        PixelType::U8x2 => shrinker.shrink::<2>(plane, factor, part.at, part.size, out),
-        _ => shrinker.shrink::<1>(plane, factor, part.at, part.size, out),
+        PixelType::U8x2 => shrinker.shrink::<2>(plane, ratio, part.at, part.size, out),
+        _ => shrinker.shrink::<1>(plane, ratio, part.at, part.size, out),
     }
     Ok(())
 }
@@ -373,7 +373,15 @@ mod tests {
     /// Each window of a frame holds what the whole tensor has there.
     #[test]
     fn a_window_is_a_part_of_the_whole() {
-        let sizes = [(300, 170, 200), (1000, 563, 640), (640, 480, 640), (97, 211, 160), (960, 540, 320)];
+        let sizes = [
+            (300, 170, 200),
+            (1000, 563, 640),
+            (640, 480, 640),
+            (97, 211, 160),
+            (960, 540, 320),
+            (480, 288, 320),
+            (400, 300, 320),
+        ];
         for (width, height, longest) in sizes {
             let rgb: Vec<u8> = (0..width * height)
                 .flat_map(|i| [(i % 251) as u8, (i / width % 201) as u8, (i * i % 97) as u8])
