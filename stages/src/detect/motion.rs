@@ -10,7 +10,8 @@
 //! right within [`CameraTuning::still_interval_s`]: then all of the picture is searched.
 //!
 //! Whoever comes in is looked for ten times a second at most. At the usual five analysed frames a second that is each of them; at
-//! thirty, the frames between go to the faces that are known.
+//! thirty, the frames between go to the faces that are known. While somebody is so near that they fill the picture, most of what
+//! moves is them, and it is looked at three times a second: at five analysed frames, every other one.
 
 use std::sync::Arc;
 
@@ -25,6 +26,10 @@ use crate::track::distance_in_sizes;
 pub const HOLD_S: f32 = 1.0;
 /// Time between two looks at what moves, seconds of media time.
 const MOTION_GAP_S: f32 = 0.1;
+/// The same while somebody is near: much of the picture moves then, and it is them.
+const NEAR_MOTION_GAP_S: f32 = 0.3;
+/// A face of this part of the picture's width is near.
+const NEAR: f32 = 0.1;
 /// The place of a face is larger than the face by this part of it on each side: it may have moved.
 const REACH: f32 = 0.25;
 /// A face that is found nearer to where one was, in sizes, is that one.
@@ -169,7 +174,9 @@ impl MotionGate {
             return Ok(Look::Everywhere(Cause::Interval));
         }
         let faces = !places.is_empty();
-        let soon = !over(scene.moved, MOTION_GAP_S);
+        let near = NEAR * frame.image.width() as f32;
+        let is_near = self.faces.iter().any(|face| face.bbox.w >= near);
+        let soon = !over(scene.moved, if is_near { NEAR_MOTION_GAP_S } else { MOTION_GAP_S });
         if !soon {
             let grid = grids.make(&frame.image.view(), tuning.min_face_px)?;
             if scene.changes(&grid.means, &mut grids.changed) {

@@ -199,6 +199,19 @@ fn between_two_looks_at_what_moves_the_faces_are_searched_for_alone() {
 }
 
 #[test]
+fn while_somebody_is_near_what_moves_is_looked_at_in_every_other_frame() {
+    let counts = |face: Rect| {
+        let mut door = Door::new();
+        door.look(&hall(), &[face]);
+        let walks = |i: u64| patched(&hall(), (30 * i as usize, 130), 40, 60);
+        (1..7).map(|i| places(door.look(&walks(i), &[face])).len() > 1).collect::<Vec<_>>()
+    };
+    let near = Rect { x: 200.0, y: 10.0, w: 32.0, h: 40.0 };
+    assert_eq!(counts(near), [false, true, false, true, false, true]);
+    assert_eq!(counts(Rect { w: 31.0, ..near }), [true; 6]);
+}
+
+#[test]
 fn noise_and_light_do_not_wake() {
     let mut door = Door::new();
     assert_eq!(door.sees(&noisy(&hall(), 12, 0)), "first");
