@@ -11,7 +11,7 @@
 //!
 //! Whoever comes in is looked for ten times a second at most. At the usual five analysed frames a second that is each of them; at
 //! thirty, the frames between go to the faces that are known. While somebody is so near that they fill the picture, most of what
-//! moves is them, and it is looked at three times a second: at five analysed frames, every other one.
+//! moves is them, and it is looked at three times a second at most: of five analysed frames, in every other one.
 
 use std::sync::Arc;
 
