@@ -30,6 +30,8 @@ const MAX_TRACKS: usize = 24;
 const KEPT: usize = 6;
 /// Somebody else counts from so many shots on: who walks past behind does not stay for two.
 const PRESENT: u32 = 2;
+/// A view that is less similar than this to the best one may be of somebody else who came into the track.
+const ALIKE: f32 = 0.42;
 
 /// A view that makes a template.
 #[derive(Clone, Debug)]
@@ -263,12 +265,12 @@ impl Taken {
             LivenessVerdict::Spoof(_) => return Err(LiveRefusal::Spoof),
             // A face that is too small or too poor to be checked is told so in the words of the gates, where they agree.
             LivenessVerdict::Undecided(reason) if reason != UndecidedReason::Off => {
-                nearest.templates(most, gates, settings.recognition.rejoin_similarity)?;
+                nearest.templates(most, gates)?;
                 return Err(LiveRefusal::NotAlive(reason));
             }
             LivenessVerdict::Live(_) | LivenessVerdict::Undecided(_) => {}
         }
-        let templates = nearest.templates(most, gates, settings.recognition.rejoin_similarity)?;
+        let templates = nearest.templates(most, gates)?;
         Ok(LiveEnrolment { templates, liveness })
     }
 }
@@ -327,7 +329,7 @@ impl Track {
     }
 
     /// The views that pass the gates and are of the person that the best one shows.
-    fn templates(&self, most: usize, gates: &EnrolGates, alike: f32) -> Result<Vec<LiveTemplate>, RefusedPicture> {
+    fn templates(&self, most: usize, gates: &EnrolGates) -> Result<Vec<LiveTemplate>, RefusedPicture> {
         let best = self.best.first().ok_or(RefusedPicture::NoFace)?;
         gates.check(&best.shot.quality)?;
         if best.shot.quality.score < gates.min_score {
@@ -335,7 +337,7 @@ impl Track {
         }
         let good = self.best.iter().filter(|shot| {
             let quality = &shot.shot.quality;
-            let same = shot.embedding.similarity(&best.embedding).is_some_and(|s| s >= alike);
+            let same = shot.embedding.similarity(&best.embedding).is_some_and(|s| s >= ALIKE);
             same && quality.score >= gates.min_score && gates.check(quality).is_ok()
         });
         Ok(good.take(most.max(1)).map(|shot| template(shot, gates)).collect())

@@ -14,12 +14,12 @@ use super::evidence::Evidence;
 use super::settings::RecognitionSettings;
 use crate::track::distance_in_sizes;
 
-/// A continuation is looked for within this many face sizes …
+/// Somebody whose track broke off is thought to be within this many face sizes …
 const REJOIN_REACH: f32 = 3.0;
 /// … and so many more for each second that passed.
 const REJOIN_REACH_PER_S: f32 = 4.0;
-/// A motion track looks for what it continues during its first shots only.
-const REJOIN_SHOTS: u32 = 3;
+/// A track looks for what it continues during its first shots only.
+const REJOIN_SHOTS: u32 = 5;
 /// A cut needs a shot and a track of some weight on both sides: the embedding of a poor view says nothing.
 const CUT_MIN_WEIGHT: f32 = 0.3;
 
@@ -33,9 +33,9 @@ pub(super) struct Person {
     gone: Option<(FrameTime, Rect)>,
     last_box: Rect,
     first_box: Rect,
-    /// The first frame of the motion track that is this person's: that of the cut, or 0 for all of it.
-    first_seq: u64,
-    joined: bool,
+    /// The motion tracks it is made of, each from the frame on that is this person's: that of the cut, or 0 for all of it. Empty
+    /// once it no longer looks for what it continues.
+    parts: Vec<(TrackId, u64)>,
 }
 
 /// What was already said about a person's track.
@@ -81,6 +81,8 @@ impl People {
             observer.linked(&self.key, motion, shot.shot.seq, cut);
             if let Some(left) = self.people.get_mut(&track) {
                 left.gone = Some((left.evidence.last, left.last_box));
+                // Of the motion track it has no more than what lies behind it.
+                left.parts = Vec::new();
             }
             self.of_motion.insert(motion, cut);
             (track, first_seq) = (cut, shot.shot.seq);
@@ -101,11 +103,11 @@ impl People {
                 gone: None,
                 last_box: bbox,
                 first_box: bbox,
-                first_seq,
-                joined: false,
+                parts: vec![(motion, first_seq)],
             },
         };
-        let person = self.join(motion, person, observer, settings);
+        let person = self.join(person, observer, settings);
+        self.of_motion.insert(motion, person.track);
         self.people.entry(person.track).insert_entry(person).into_mut()
     }
 
@@ -136,15 +138,14 @@ impl People {
         left
     }
 
-    /// Joins a young track to the person whose track broke off before it began, if there is one.
-    fn join(
-        &mut self,
-        motion: TrackId,
-        young: Person,
-        observer: &dyn Observer,
-        settings: &RecognitionSettings,
-    ) -> Person {
-        if young.joined || young.evidence.shots > REJOIN_SHOTS || young.said.is_some() {
+    /// Joins a young track to the person whose track broke off before it began, if there is one; and what that makes, as long as
+    /// it is young. Of somebody who hurries past a motion track is often a single poor view that is like nobody, and several
+    /// of them together are not.
+    fn join(&mut self, mut young: Person, observer: &dyn Observer, settings: &RecognitionSettings) -> Person {
+        if young.evidence.shots > REJOIN_SHOTS || young.said.is_some() {
+            young.parts = Vec::new();
+        }
+        if young.parts.is_empty() {
             return young;
         }
         let Some(face) = young.evidence.mean() else { return young };
@@ -158,19 +159,22 @@ impl People {
                 if lost.media >= began.media || pause > Duration::from_millis(settings.rejoin_ms) {
                     return None;
                 }
-                let reach = REJOIN_REACH + REJOIN_REACH_PER_S * pause.as_secs_f32();
-                let near = distance_in_sizes(&bbox, &young.first_box) < reach;
-                let least = if near { settings.rejoin_similarity } else { settings.rejoin_far_similarity };
-                let similarity = similarity(&old.evidence.mean()?, &face);
-                (similarity >= least).then_some((old.track, similarity))
+                let needed = needed_to_join(settings, pause, distance_in_sizes(&bbox, &young.first_box));
+                let spare = similarity(&old.evidence.mean()?, &face) - needed;
+                (spare >= 0.0).then_some((old.track, spare))
             })
             .max_by(|a, b| a.1.total_cmp(&b.1));
         let Some(mut old) = continued.and_then(|(track, _)| self.people.remove(&track)) else { return young };
-        // From its beginning: the rows that were written under the young id are the old one's.
-        observer.linked(&self.key, motion, young.first_seq, old.track);
-        self.of_motion.insert(motion, old.track);
+        // From their beginning: the rows that were written under the young id are the old one's.
+        for &(motion, from_seq) in &young.parts {
+            observer.linked(&self.key, motion, from_seq, old.track);
+        }
         old.evidence.join(young.evidence);
-        Person { gone: None, joined: true, last_box: young.last_box, tuning: young.tuning, ..old }
+        if !old.parts.is_empty() {
+            old.parts.append(&mut young.parts);
+        }
+        let joined = Person { gone: None, last_box: young.last_box, tuning: young.tuning, ..old };
+        self.join(joined, observer, settings)
     }
 
     /// Whether a shot cannot be of the person that its motion track followed so far.
@@ -183,6 +187,14 @@ impl People {
                 .mean()
                 .is_some_and(|mean| similarity(&mean, &shot.embedding) < settings.stranger_similarity)
     }
+}
+
+/// How alike a track must be to one that broke off so many face sizes away, and so long before: the further and the longer, the more.
+fn needed_to_join(settings: &RecognitionSettings, pause: Duration, sizes: f32) -> f32 {
+    let far = sizes / (REJOIN_REACH + REJOIN_REACH_PER_S * pause.as_secs_f32());
+    let late = pause.div_duration_f32(Duration::from_millis(settings.rejoin_ms));
+    let RecognitionSettings { rejoin_similarity: least, rejoin_far_similarity: most, .. } = settings;
+    least + (most - least) * far.max(late).min(1.0)
 }
 
 /// All shots of a lane are of one model.

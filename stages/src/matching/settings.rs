@@ -13,9 +13,9 @@ pub struct RecognitionSettings {
     pub margin: f32,
     /// Shots that must each have the person as their best match.
     pub min_agreeing: u32,
-    /// A broken motion track goes on in a new one that begins near by within `rejoin_ms` if their faces are this similar …
+    /// A broken motion track goes on in a new one that begins at the same place and time if their faces are this similar, …
     pub rejoin_similarity: f32,
-    /// … and in one that begins anywhere in the picture if they are this similar.
+    /// … and in one that begins out of reach, or just within `rejoin_ms`, if they are this similar; in between, in proportion.
     pub rejoin_far_similarity: f32,
     /// How long a track that ended waits for its continuation before it is decided for good.
     pub rejoin_ms: u64,
@@ -33,7 +33,7 @@ impl Default for RecognitionSettings {
             review_similarity: 0.36,
             margin: 0.10,
             min_agreeing: 2,
-            rejoin_similarity: 0.42,
+            rejoin_similarity: 0.36,
             rejoin_far_similarity: 0.52,
             rejoin_ms: 3000,
             stranger_similarity: 0.05,

@@ -30,6 +30,33 @@ fn far_away_it_takes_more_likeness_to_join() {
 }
 
 #[test]
+fn poor_views_that_are_like_nobody_are_joined_once_they_say_it_together() {
+    let mut door = Door::new();
+    // The two poor views are 0.35 like the first, and together 0.42; the noise of each points elsewhere.
+    door.see(Seen { track: 1, face: embedding(vec![0.0, 0.0, 1.0, 0.0]), live: None, x: 0.0 });
+    door.lose(1);
+    door.see(Seen { track: 2, face: embedding(vec![0.55, 0.0, 0.35, 0.76]), live: None, x: 0.0 });
+    door.lose(2);
+    assert!(door.watched.0.lock().unwrap().is_empty());
+    door.see(Seen { track: 3, face: embedding(vec![-0.55, 0.0, 0.35, 0.76]), live: None, x: 0.0 });
+    assert_eq!(*door.watched.0.lock().unwrap(), ["3 from 0 is 2", "2 from 0 is 1", "3 from 0 is 1"]);
+    assert_eq!(door.close().iter().map(|d| d.track).collect::<Vec<_>>(), [TrackId(1)]);
+}
+
+#[test]
+fn the_longer_ago_a_track_broke_off_the_more_likeness_it_takes_to_join() {
+    let after = |ms: u64| {
+        let mut door = Door::new();
+        door.see(Seen { track: 1, face: embedding(vec![0.0, 0.0, 1.0, 0.0]), live: None, x: 0.0 });
+        door.lose(1);
+        door.now_ms += ms;
+        door.see(Seen { track: 2, face: embedding(vec![0.0, 0.0, 0.42, 0.91]), live: None, x: 0.0 });
+        door.watched.0.lock().unwrap().len()
+    };
+    assert_eq!((after(0), after(2000)), (1, 0));
+}
+
+#[test]
 fn a_name_does_not_go_along_when_a_track_goes_over_to_somebody_else() {
     let mut door = Door::new();
     door.shot(1, face(0.9, 0.0));
