@@ -44,8 +44,13 @@ const ENROL_PX: (f32, f32) = (40.0, 64.0);
 const MOMENTS: (usize, usize) = (3, 4);
 /// Frames to either side of a moment that are left out.
 const AROUND: u64 = 3;
-/// The cut around a face, in multiples of its box, and how much it is enlarged: as one cuts a portrait from a photograph.
-const CUT: (f32, f32) = (2.2, 2.0);
+/// The cut around a face, in multiples of its box: as one cuts a portrait from a photograph. The closer ones are for those who
+/// are too seldom alone in a wider one.
+const CUTS: [f32; 3] = [2.2, 1.8, 1.5];
+/// So many views give all moments.
+const ENOUGH_VIEWS: usize = (MOMENTS.0 - 1) * MOMENTS.1 + 1;
+/// How much a cut is enlarged.
+const ENLARGED: f32 = 2.0;
 /// A track belongs to whom it was on in so many frames of those that were shown before it was named.
 const OWNER_FRAMES: usize = 10;
 
@@ -105,6 +110,8 @@ struct Moment {
     id: String,
     frame: u64,
     bbox: Rect,
+    /// Of [`CUTS`].
+    cut: f32,
 }
 
 /// Half of those who come near, chosen by the seed, with three moments each.
@@ -120,18 +127,21 @@ fn moments(truth: &Truth, seed: u64) -> Vec<Moment> {
     people.sort_by_key(|id| Sha256::new().chain_update(seed.to_le_bytes()).chain_update(id).finalize());
     people.truncate(people.len().div_ceil(2));
     let of_person = |id: &str| {
-        let clear = |(frame, face): &&(u64, &Labelled)| {
-            let cut = grown(&face.bbox, CUT.0);
-            let alone = truth[frame].iter().all(|other| other.id == id || other.bbox.intersection(&cut) == 0.0);
-            face.bbox.w >= ENROL_PX.0 && alone
+        let alone = |(frame, face): &(u64, &Labelled), cut: f32| {
+            let cut = grown(&face.bbox, cut);
+            face.bbox.w >= ENROL_PX.0
+                && truth[frame].iter().all(|other| other.id == id || other.bbox.intersection(&cut) == 0.0)
         };
-        let mut clear: Vec<_> = views[id].iter().filter(clear).collect();
+        let clear = |cut: f32| views[id].iter().copied().filter(|view| alone(view, cut)).collect::<Vec<_>>();
+        let mut cuts = CUTS.iter().map(|&cut| (cut, clear(cut)));
+        let enough = |(_, clear): &(f32, Vec<_>)| clear.len() >= ENOUGH_VIEWS;
+        let (cut, mut clear) = cuts.find(enough).unwrap_or_else(|| (CUTS[2], clear(CUTS[2])));
         let middle =
             clear.iter().min_by(|a, b| (a.1.bbox.w - ENROL_PX.1).abs().total_cmp(&(b.1.bbox.w - ENROL_PX.1).abs()));
         let middle = middle.map_or(0, |(frame, _)| *frame);
         clear.sort_by_key(|(frame, _)| frame.abs_diff(middle));
         let chosen = clear.into_iter().step_by(MOMENTS.1).take(MOMENTS.0);
-        chosen.map(|(frame, face)| Moment { id: id.to_owned(), frame: *frame, bbox: face.bbox }).collect::<Vec<_>>()
+        chosen.map(|(frame, face)| Moment { id: id.to_owned(), frame, bbox: face.bbox, cut }).collect::<Vec<_>>()
     };
     people.into_iter().flat_map(of_person).collect()
 }
@@ -157,7 +167,7 @@ fn enrol(vision: &Vision, video: &Path, moments: &[Moment], clock: &Arc<dyn Cloc
     for frame in VideoFile::open(video, Default::default(), Arc::clone(clock)).map_err(named)? {
         let frame = frame.map_err(named)?;
         for moment in moments.iter().filter(|m| m.frame == frame.index) {
-            match examiner.examine_image(&moment.id, &cut(&frame.image, &moment.bbox))? {
+            match examiner.examine_image(&moment.id, &portrait(&frame.image, moment))? {
                 Ok(shot) => templates.push((person_of(&moment.id), shot.embedding)),
                 Err(refusal) => refused.push(format!("{} at frame {}: {refusal}", moment.id, moment.frame)),
             }
@@ -167,10 +177,9 @@ fn enrol(vision: &Vision, video: &Path, moments: &[Moment], clock: &Arc<dyn Cloc
 }
 
 /// The picture that somebody would hand in.
-fn cut(image: &Image, bbox: &Rect) -> Image {
-    let (scale, enlarged) = CUT;
-    let side = (bbox.size() * scale * enlarged).round() as usize;
-    let chip = chip::context(&image.view(), bbox, &ContextCrop { scale, side });
+fn portrait(image: &Image, Moment { bbox, cut, .. }: &Moment) -> Image {
+    let side = (bbox.size() * cut * ENLARGED).round() as usize;
+    let chip = chip::context(&image.view(), bbox, &ContextCrop { scale: *cut, side });
     Image::new(I420::from_rgb(chip.side, chip.side, &chip.rgb))
 }
 
