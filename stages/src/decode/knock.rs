@@ -214,6 +214,10 @@ mod tests {
         assert_eq!(sign("192.0.2.7"), None);
     }
 
+    fn beginning(text: String) -> Beginning {
+        text.into_bytes().try_into().unwrap()
+    }
+
     proptest! {
         #[test]
         fn any_address_is_survived(url in "(rtsps?://)?[ -~]{0,60}") {
@@ -221,8 +225,17 @@ mod tests {
         }
 
         #[test]
-        fn any_answer_is_survived(answer in any::<Beginning>()) {
+        fn any_answer_is_survived(answer in prop_oneof![
+            any::<Beginning>(),
+            "RTSP/[ -~]{7}".prop_map(beginning),
+            "RTSP/1\\.0 [0-9]{2}[ -~]".prop_map(beginning),
+        ]) {
             status(&answer);
+        }
+
+        #[test]
+        fn the_status_of_an_answer_is_read(code in 100u16..1000, minor in 0u8..10) {
+            prop_assert_eq!(status(&beginning(format!("RTSP/1.{minor} {code}"))), Some(code));
         }
     }
 
