@@ -114,7 +114,7 @@ struct Moment {
     cut: f32,
 }
 
-/// Half of those who come near, chosen by the seed, with three moments each.
+/// Half of those who come near, chosen by the seed, with three moments each, or as many as they are alone in.
 fn moments(truth: &Truth, seed: u64) -> Vec<Moment> {
     let mut views: BTreeMap<&str, Vec<(u64, &Labelled)>> = BTreeMap::new();
     for (frame, faces) in truth {
@@ -133,9 +133,8 @@ fn moments(truth: &Truth, seed: u64) -> Vec<Moment> {
                 && truth[frame].iter().all(|other| other.id == id || other.bbox.intersection(&cut) == 0.0)
         };
         let clear = |cut: f32| views[id].iter().copied().filter(|view| alone(view, cut)).collect::<Vec<_>>();
-        let mut cuts = CUTS.iter().map(|&cut| (cut, clear(cut)));
-        let enough = |(_, clear): &(f32, Vec<_>)| clear.len() >= ENOUGH_VIEWS;
-        let (cut, mut clear) = cuts.find(enough).unwrap_or_else(|| (CUTS[2], clear(CUTS[2])));
+        let cut = CUTS.into_iter().find(|&cut| clear(cut).len() >= ENOUGH_VIEWS).unwrap_or(CUTS[2]);
+        let mut clear = clear(cut);
         let middle =
             clear.iter().min_by(|a, b| (a.1.bbox.w - ENROL_PX.1).abs().total_cmp(&(b.1.bbox.w - ENROL_PX.1).abs()));
         let middle = middle.map_or(0, |(frame, _)| *frame);

@@ -86,7 +86,7 @@ pub(super) struct Evidence {
     pub(super) shots: u32,
     votes: Vec<Votes>,
     /// The best match of the last shot.
-    last_vote: Option<PersonId>,
+    pub(super) last_vote: Option<Candidate>,
     best: Option<(f32, Arc<Chip>)>,
     live: LiveScores,
     /// Somebody blinked, whoever it was.
@@ -101,7 +101,7 @@ pub(super) struct Evidence {
 
 impl Evidence {
     /// The evidence of a first shot.
-    pub(super) fn new(shot: LiveShot, vote: Option<PersonId>) -> Self {
+    pub(super) fn new(shot: LiveShot, vote: Option<Candidate>) -> Self {
         let mut evidence = Self {
             model: shot.embedding.model().clone(),
             sum: vec![0.0; shot.embedding.values().len()],
@@ -122,7 +122,7 @@ impl Evidence {
     }
 
     /// Takes a shot in; `vote` is the best match of this shot alone.
-    pub(super) fn add(&mut self, shot: LiveShot, vote: Option<PersonId>) {
+    pub(super) fn add(&mut self, shot: LiveShot, vote: Option<Candidate>) {
         let LiveShot { shot, embedding, live, blinked } = shot;
         let weight = shot.quality.weight;
         for (sum, value) in self.sum.iter_mut().zip(embedding.values()) {
@@ -136,9 +136,9 @@ impl Evidence {
         }
         let live = live.map_or_else(LiveScores::default, |score| LiveScores::of(score, &shot.quality));
         self.live.add(live);
-        if let Some(person) = vote {
+        if let Some(Candidate { person, .. }) = vote {
             // Whoever blinks and then lifts a picture has blinked before the first shot of it.
-            let blinked = blinked && self.last_vote == vote;
+            let blinked = blinked && self.last_person() == Some(person);
             self.add_votes(Votes { person, shots: 1, live, blinked });
         }
         self.last_vote = vote;
@@ -190,7 +190,8 @@ impl Evidence {
     /// A blink after the last shot: that of whom this was.
     pub(super) fn blinked_since(&mut self) {
         self.blinked = true;
-        if let Some(votes) = self.votes.iter_mut().find(|votes| Some(votes.person) == self.last_vote) {
+        let last = self.last_person();
+        if let Some(votes) = self.votes.iter_mut().find(|votes| Some(votes.person) == last) {
             votes.blinked = true;
         }
     }
@@ -208,6 +209,16 @@ impl Evidence {
     /// The best view.
     pub(super) fn best(&self) -> Option<Arc<Chip>> {
         self.best.as_ref().map(|(_, chip)| chip.clone())
+    }
+
+    /// Whom the last shot is most like.
+    fn last_person(&self) -> Option<PersonId> {
+        self.last_vote.map(|vote| vote.person)
+    }
+
+    /// Whether a shot was most like this person.
+    pub(super) fn has_shown(&self, person: PersonId) -> bool {
+        self.votes_for(person).is_some()
     }
 
     fn votes_for(&self, person: PersonId) -> Option<&Votes> {
@@ -237,7 +248,7 @@ impl Evidence {
         let margin = if is_expected { best.similarity - second(&ranking.expected) } else { margin_all };
         let apart = margin >= settings.margin && margin_all >= settings.margin / if is_expected { 2.0 } else { 1.0 };
         // Not in a picture that shows somebody else: where people cross, a track may have gone over to the other one.
-        let shown = over || self.last_vote == Some(best.person);
+        let shown = over || self.last_person() == Some(best.person);
         let agreeing = self.votes_for(best.person).map_or(0, |votes| votes.shots);
         let lacks = if best.similarity < needed {
             Some(Lack::Similarity)

@@ -29,13 +29,24 @@ pub(super) struct Person {
     pub(super) evidence: Evidence,
     pub(super) tuning: std::sync::Arc<rollcall_pipeline::CameraTuning>,
     pub(super) said: Option<Said>,
-    /// When and where the last motion track was lost; `None` while one is in view.
+    /// When the last motion track was lost, and where its last shot was; `None` while one is in view.
     gone: Option<(FrameTime, Rect)>,
     last_box: Rect,
     first_box: Rect,
     /// The motion tracks it is made of, each from the frame on that is this person's: that of the cut, or 0 for all of it. Empty
     /// once it no longer looks for what it continues.
     parts: Vec<(TrackId, u64)>,
+}
+
+impl Person {
+    /// How alike a track must be that begins so long after this one broke off, so long after its last shot and so many face sizes
+    /// from there: the further and the longer, the more. Whoever follows on somebody's heels must not go by what was said of them.
+    fn needed_to_join(&self, settings: &RecognitionSettings, pause: Duration, unseen: Duration, sizes: f32) -> f32 {
+        let far = sizes / (REJOIN_REACH + REJOIN_REACH_PER_S * unseen.as_secs_f32());
+        let late = pause.div_duration_f32(Duration::from_millis(settings.rejoin_ms));
+        let least = if self.said.is_some() { settings.rejoin_said_similarity } else { settings.rejoin_similarity };
+        least + (settings.rejoin_far_similarity - least) * far.max(late).min(1.0)
+    }
 }
 
 /// What was already said about a person's track.
@@ -72,8 +83,8 @@ impl People {
         settings: &RecognitionSettings,
     ) -> &mut Person {
         let motion = shot.shot.track;
-        let vote = matcher.rank(&shot.embedding, None).all.first().map(|c| c.person);
-        let mut track = *self.of_motion.entry(motion).or_insert(motion);
+        let vote = matcher.rank(&shot.embedding, None).all.first().copied();
+        let mut track = self.of_motion.get(&motion).copied().unwrap_or(motion);
         let mut first_seq = 0;
         if self.is_somebody_else(track, &shot, settings) {
             self.cuts += 1;
@@ -81,10 +92,9 @@ impl People {
             observer.linked(&self.key, motion, shot.shot.seq, cut);
             if let Some(left) = self.people.get_mut(&track) {
                 left.gone = Some((left.evidence.last, left.last_box));
-                // Of the motion track it has no more than what lies behind it.
+                // A link of all of the motion track would take along what is now cut off.
                 left.parts = Vec::new();
             }
-            self.of_motion.insert(motion, cut);
             (track, first_seq) = (cut, shot.shot.seq);
         }
         let (bbox, tuning) = (shot.shot.bbox, shot.shot.tuning.clone());
@@ -140,7 +150,7 @@ impl People {
 
     /// Joins a young track to the person whose track broke off before it began, if there is one; and what that makes, as long as
     /// it is young. Of somebody who hurries past a motion track is often a single poor view that is like nobody, and several
-    /// of them together are not.
+    /// of them together are not. Who is more like somebody enrolled, whom that person never was like, is that one.
     fn join(&mut self, mut young: Person, observer: &dyn Observer, settings: &RecognitionSettings) -> Person {
         if young.evidence.shots > REJOIN_SHOTS || young.said.is_some() {
             young.parts = Vec::new();
@@ -159,8 +169,14 @@ impl People {
                 if lost.media >= began.media || pause > Duration::from_millis(settings.rejoin_ms) {
                     return None;
                 }
-                let needed = needed_to_join(settings, pause, distance_in_sizes(&bbox, &young.first_box));
-                let spare = similarity(&old.evidence.mean()?, &face) - needed;
+                let similarity = similarity(&old.evidence.mean()?, &face);
+                let other = young.evidence.last_vote.filter(|vote| !old.evidence.has_shown(vote.person));
+                if other.is_some_and(|vote| vote.similarity > similarity) {
+                    return None;
+                }
+                let unseen = began.media.since(old.evidence.last.media);
+                let sizes = distance_in_sizes(&bbox, &young.first_box);
+                let spare = similarity - old.needed_to_join(settings, pause, unseen, sizes);
                 (spare >= 0.0).then_some((old.track, spare))
             })
             .max_by(|a, b| a.1.total_cmp(&b.1));
@@ -187,14 +203,6 @@ impl People {
                 .mean()
                 .is_some_and(|mean| similarity(&mean, &shot.embedding) < settings.stranger_similarity)
     }
-}
-
-/// How alike a track must be to one that broke off so many face sizes away, and so long before: the further and the longer, the more.
-fn needed_to_join(settings: &RecognitionSettings, pause: Duration, sizes: f32) -> f32 {
-    let far = sizes / (REJOIN_REACH + REJOIN_REACH_PER_S * pause.as_secs_f32());
-    let late = pause.div_duration_f32(Duration::from_millis(settings.rejoin_ms));
-    let RecognitionSettings { rejoin_similarity: least, rejoin_far_similarity: most, .. } = settings;
-    least + (most - least) * far.max(late).min(1.0)
 }
 
 /// All shots of a lane are of one model.

@@ -15,6 +15,8 @@ pub struct RecognitionSettings {
     pub min_agreeing: u32,
     /// A broken motion track goes on in a new one that begins at the same place and time if their faces are this similar, …
     pub rejoin_similarity: f32,
+    /// … or this, where something was said of the broken one already, …
+    pub rejoin_said_similarity: f32,
     /// … and in one that begins out of reach, or just within `rejoin_ms`, if they are this similar; in between, in proportion.
     pub rejoin_far_similarity: f32,
     /// How long a track that ended waits for its continuation before it is decided for good.
@@ -34,6 +36,7 @@ impl Default for RecognitionSettings {
             margin: 0.10,
             min_agreeing: 2,
             rejoin_similarity: 0.36,
+            rejoin_said_similarity: 0.42,
             rejoin_far_similarity: 0.52,
             rejoin_ms: 3000,
             stranger_similarity: 0.05,

@@ -1,8 +1,8 @@
 //! Whose a track is that broke off, or went over to somebody else.
 
-use rollcall_pipeline::{MatchOutcome, TrackId};
+use rollcall_pipeline::{Embedding, MatchOutcome, TrackId};
 
-use crate::kit::{ADA, Door, Seen, embedding, face, names, somebody_else};
+use crate::kit::{ADA, BOB, Door, Seen, embedding, face, names, somebody_else};
 
 #[test]
 fn a_track_that_broke_is_joined_by_appearance_and_stays_one_person() {
@@ -54,6 +54,36 @@ fn the_longer_ago_a_track_broke_off_the_more_likeness_it_takes_to_join() {
         door.watched.0.lock().unwrap().len()
     };
     assert_eq!((after(0), after(2000)), (1, 0));
+}
+
+#[test]
+fn a_part_of_which_something_is_cut_off_is_not_joined_with_all_of_its_motion_track() {
+    let mut door = Door::new();
+    door.see(Seen { track: 1, face: embedding(vec![0.0, 0.0, 1.0, 0.0]), live: None, x: 0.0 });
+    door.lose(1);
+    door.shot(2, embedding(vec![0.55, 0.0, 0.35, 0.76]));
+    door.shot(2, face(0.0, 1.0));
+    let cut_at = door.now_ms / 40;
+    door.shot(3, embedding(vec![-0.55, 0.0, 0.35, 0.76]));
+    let told = door.watched.0.lock().unwrap().clone();
+    assert_eq!(told, [format!("2 from {cut_at} is {}", 2u64 | 1 << 32), "3 from 0 is 2".to_owned()]);
+}
+
+#[test]
+fn whoever_follows_on_the_heels_of_somebody_named_does_not_go_by_their_name() {
+    let behind_ada = |face_of_other: Embedding| {
+        let mut door = Door::new();
+        door.shot(1, face(0.9, 0.0));
+        assert_eq!(names(&door.shot(1, face(0.9, 0.0))), [Some(ADA)]);
+        door.lose(1);
+        let mut said = door.shot(2, face_of_other.clone());
+        said.extend(door.shot(2, face_of_other));
+        (door.watched.0.lock().unwrap().len(), names(&said))
+    };
+    let like_both_and_more_like_bob = embedding(vec![0.45, 0.8, 0.39, 0.0]);
+    assert_eq!(behind_ada(like_both_and_more_like_bob), (0, vec![Some(BOB)]), "0.58 like Ada's track, 0.8 like Bob");
+    let a_little_like_ada = embedding(vec![0.0, 0.0, 0.9, 0.44]);
+    assert_eq!(behind_ada(a_little_like_ada), (0, vec![]), "0.39 like Ada's track");
 }
 
 #[test]
