@@ -390,6 +390,9 @@ impl<'a> Trial<'a> {
         let broken = case.broken();
         let accepted: usize = lives.iter().map(|life| life.accepted.len()).sum();
         let counted = case.visits_that_count();
+        if accepted == 0 {
+            self.tell(Promise::NothingLost, "there was no event to lose".to_owned());
+        }
         self.broken.extend(broken);
         self.checked.extend([Promise::NothingLost, Promise::NoDuplicate, Promise::OrderKept, Promise::Behaves]);
         if counted > 0 {
