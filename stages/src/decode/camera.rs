@@ -30,7 +30,7 @@ use super::capture_time::CaptureClock;
 use super::delivery::{Dating, Delivery, Note};
 use super::failure::DisconnectReason;
 use super::gst as build;
-use super::knock::{self, Door};
+use super::knock::{self, Door, Presence};
 use super::status::{CameraError, CameraSnapshot, CameraState, CameraStatus, Stop};
 use super::stream::{Anew, DecodedFrame, Stream};
 
@@ -54,6 +54,7 @@ pub struct Camera {
     shared: CameraControl,
     /// When the first and the last frame of the current or last connection came.
     live: Option<(MonoTime, MonoTime)>,
+    presence: Presence,
     /// When the last frame of any connection came.
     last_frame: Option<MonoTime>,
     /// It was told of this connection that the decoder is behind.
@@ -114,6 +115,7 @@ impl Camera {
                 stop: Arc::default(),
             },
             live: None,
+            presence: Presence::default(),
             last_frame: None,
             told_late: false,
             clock,
@@ -170,9 +172,12 @@ impl Camera {
             }
             // What never gave a picture over UDP is tried over TCP again.
             self.over_udp &= self.live.is_some();
+            if self.live.is_some() {
+                self.presence.seen();
+            }
             let wait = backoff.after(&reason, self.live.take(), now, rand::random());
             // A link that comes and goes must not have a wrong password tried again each time.
-            let knock = wait > knock::EVERY && reason != DisconnectReason::Unauthorized;
+            let knock = reason != DisconnectReason::Unauthorized;
             match self.wait(wait, knock.then(|| Door::of(&self.source, &reason)).flatten()) {
                 Waited::Over => {}
                 Waited::Answered => backoff.answered(self.clock.mono()),
@@ -344,13 +349,15 @@ impl Camera {
     }
 
     /// Waits before the next attempt, or until the camera opens its door again.
-    fn wait(&self, wait: Duration, mut door: Option<Door>) -> Waited {
+    fn wait(&mut self, wait: Duration, mut door: Option<Door>) -> Waited {
         self.enter(CameraState::Backoff);
         let until = MonoTime(self.clock.mono().0 + wait);
         self.shared.status.update(|s| s.retry_at = Some(until));
-        // Until it is known where to knock it counts as one that answers: it is not to be tried for that.
-        let mut answered = door.as_mut().and_then(Door::answers).unwrap_or(true);
         loop {
+            if door.as_mut().is_some_and(|door| self.presence.is_back(door)) {
+                tracing::info!(camera = %self.id, "answers again");
+                return Waited::Answered;
+            }
             let now = self.clock.mono();
             if let Some(last) = self.last_frame {
                 self.metrics.frame_age(last, now);
@@ -361,13 +368,6 @@ impl Camera {
             }
             if self.shared.stop.wait(left.min(TICK)) || self.mux.is_closed() {
                 return Waited::Stopped;
-            }
-            if let Some(answers) = door.as_mut().and_then(Door::answers) {
-                if answers && !answered {
-                    tracing::info!(camera = %self.id, "answers again");
-                    return Waited::Answered;
-                }
-                answered = answers;
             }
         }
     }

@@ -34,6 +34,33 @@ pub(super) struct Door {
     question: Question,
 }
 
+/// Whether a camera was there when one last looked. Kept from one wait to the next, since it may come back during the attempt
+/// between them.
+#[derive(Debug)]
+pub(super) struct Presence {
+    there: bool,
+}
+
+impl Default for Presence {
+    /// Who was never knocked at is not to be tried for an answer.
+    fn default() -> Self {
+        Self { there: true }
+    }
+}
+
+impl Presence {
+    /// It sent pictures.
+    pub(super) fn seen(&mut self) {
+        self.there = true;
+    }
+
+    /// Knocks; says whether the camera answers and did not before. Blocks for less than a second.
+    pub(super) fn is_back(&mut self, door: &mut Door) -> bool {
+        let Some(answers) = door.answers() else { return false };
+        !std::mem::replace(&mut self.there, answers) && answers
+    }
+}
+
 /// What is asked there.
 #[derive(Debug)]
 enum Question {
@@ -129,9 +156,8 @@ impl Door {
         Some(Self { place, encrypted, question })
     }
 
-    /// Whether what failed is there again, a camera or its stream; `None` while nobody knows where. Blocks for less than a
-    /// second.
-    pub(super) fn answers(&mut self) -> Option<bool> {
+    /// Whether what failed is there again, a camera or its stream; `None` while nobody knows where.
+    fn answers(&mut self) -> Option<bool> {
         if let Place::Asked(answer) = &self.place {
             self.place = match answer.try_recv() {
                 Ok(Some(address)) => Place::Known(address),
@@ -254,6 +280,20 @@ mod tests {
         assert_eq!(door.answers(), Some(false), "no answer");
         camera.restart().unwrap();
         assert_eq!(door.answers(), Some(true));
+    }
+
+    #[test]
+    fn a_camera_that_came_back_between_two_waits_is_heard_once() {
+        let clip = Clip::pattern(Format { width: 320, height: 240, fps: 5, codec: Codec::H264 }).unwrap();
+        let mut camera = TestCamera::start(clip, Options::default()).unwrap();
+        let (mut presence, url) = (Presence::default(), camera.url());
+        let mut is_back = || presence.is_back(&mut door(&url));
+        assert!(!is_back(), "it was never away");
+        camera.silence().unwrap();
+        assert!(!is_back());
+        camera.restart().unwrap();
+        assert!(is_back(), "at another door than the one where nobody answered");
+        assert!(!is_back(), "it answers all the time");
     }
 
     #[test]
