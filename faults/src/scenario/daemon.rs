@@ -19,7 +19,7 @@ use crate::verdict::Promise;
 const LIFE_MS: u64 = 9_000;
 const RELOAD_EVERY: Duration = Duration::from_millis(300);
 const RELOADS: u32 = 20;
-/// A stage works a tenth of its time or more.
+/// The embedder works some milliseconds of each second in which somebody is in view.
 const LOOKS: u32 = 5_000;
 const LOOK_EVERY: Duration = Duration::from_millis(7);
 
@@ -114,27 +114,31 @@ pub(super) fn model_hangs(trial: &mut Trial<'_>) -> anyhow::Result<()> {
         own_database: true,
         ..Plan::default()
     })?;
-    trial.expected_errors.extend(["stage detect has hung", "the lane gave up"]);
-    trial.excuse(None);
+    trial.expected_errors.extend(["stage detect has hung", "stage embed has hung", "the lane gave up"]);
     let patience = trial.patience();
-    let daemon = match trial.site()?.daemon.take() {
-        Some(daemon) => daemon,
-        None => bail!("the daemon does not run"),
-    };
-    let detector = hold_within(daemon.pid(), "lane-detect", "libonnxruntime")?;
-    if let Err(error) = trial.until_said("the lane gave up") {
-        // Nobody could end a process of which a thread is held.
-        ptrace::detach(detector, None)?;
-        return Err(error);
+    for stage in ["detect", "embed"] {
+        trial.excuse(None);
+        let daemon = match trial.site()?.daemon.take() {
+            Some(daemon) => daemon,
+            None => bail!("the daemon does not run"),
+        };
+        let held = hold_within(daemon.pid(), &format!("lane-{stage}"), "libonnxruntime")?;
+        if let Err(error) = trial.until_said("the lane gave up") {
+            // Nobody could end a process of which a thread is held.
+            ptrace::detach(held, None)?;
+            return Err(error);
+        }
+        // Its end is told to whoever traces it, before that of the process.
+        waitpid(held, Some(WaitPidFlag::__WALL))?;
+        let status = daemon.ended(patience)?;
+        if status.success() {
+            trial.tell(Promise::Behaves, "it ended as if all were well, so nobody would start it again".to_owned());
+        }
+        trial.fact(&format!("ended by {stage} with"), status);
+        trial.start()?;
+        trial.until_events_of_all(2)?;
     }
-    // Its end is told to whoever traces it, before that of the process.
-    waitpid(detector, Some(WaitPidFlag::__WALL))?;
-    let status = daemon.ended(patience)?;
-    if status.success() {
-        trial.tell(Promise::Behaves, "it ended as if all were well, so nobody would start it again".to_owned());
-    }
-    trial.fact("ended with", status);
-    trial.start()
+    Ok(())
 }
 
 /// Holds a thread while it works within a library, and it alone: whoever traces it can. A thread that waits for work hangs not.

@@ -52,7 +52,7 @@ scenarios! {
     "daemon-killed-while-spooling", "kill -9 at random moments while PostgreSQL is away", daemon::killed_while_spooling;
     "daemon-sigterm", "SIGTERM under load, and a new start", daemon::terminated;
     "daemon-sighup", "SIGHUP under load, with configurations that are good and bad in turn", daemon::reloaded;
-    "model-hangs", "the detector's thread hangs; the process ends itself and is started again", daemon::model_hangs;
+    "model-hangs", "the thread of the detector hangs, then that of the embedder; the process ends itself and is started again each time", daemon::model_hangs;
     "model-panics", "the threads of detector, embedder and liveness panic, one after the other; the lane starts anew each time", daemon::model_panics;
     "spool-disk-full", "PostgreSQL is away and the disk of the spool is full", spool::disk_full;
     "spool-torn", "the last record of the spool was written in part when the power went", spool::torn;
