@@ -14,8 +14,6 @@ const VISITS: [(&str, &str, u64); 2] = [("Alex", "cap13_edit2.mp4", 6), ("Franck
 const VISIT: Duration = Duration::from_secs(4);
 /// How long nobody is there: longer than somebody is waited for who was lost from view.
 const NOBODY: Duration = Duration::from_secs(2);
-/// Whenever it begins, somebody comes and goes within it.
-pub(crate) const ROUND: Duration = Duration::from_secs(2 * (VISIT.as_secs() + NOBODY.as_secs()));
 
 /// A size that costs little, and whose faces are large enough for a verdict on life.
 pub(crate) const USUAL: Format = Format { width: 800, height: 600, fps: 12, codec: Codec::H264 };

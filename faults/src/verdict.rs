@@ -112,6 +112,16 @@ pub(crate) fn camera_name(number: usize) -> String {
     format!("door-{number}")
 }
 
+/// Whether somebody was shown from beginning to end, and nothing excuses that they were not seen.
+pub(crate) fn must_be_seen(visit: &Visit, excuses: &[Excuse]) -> bool {
+    let excused = excuses.iter().any(|excuse| {
+        excuse.camera.is_none_or(|camera| camera == visit.camera)
+            && excuse.from <= visit.to
+            && excuse.to.is_none_or(|to| to >= visit.from)
+    });
+    visit.whole && !excused
+}
+
 impl Case<'_> {
     /// Every promise that was broken.
     pub(crate) fn broken(&self) -> Vec<Broken> {
@@ -208,7 +218,7 @@ impl Case<'_> {
     }
 
     fn missed(&self, tell: &mut impl FnMut(Promise, String)) {
-        for visit in self.visits.iter().filter(|visit| self.must_be_seen(visit)) {
+        for visit in self.visits.iter().filter(|visit| must_be_seen(visit, self.excuses)) {
             let seen = self.rows.sightings.iter().any(|row| row.kind != SPOOF && self.is_of(row, visit));
             if !seen {
                 let camera = camera_name(visit.camera);
@@ -217,18 +227,9 @@ impl Case<'_> {
         }
     }
 
-    fn must_be_seen(&self, visit: &Visit) -> bool {
-        let excused = self.excuses.iter().any(|excuse| {
-            excuse.camera.is_none_or(|camera| camera == visit.camera)
-                && excuse.from <= visit.to
-                && excuse.to.is_none_or(|to| to >= visit.from)
-        });
-        visit.whole && !excused
-    }
-
     /// Visits that must have a row.
     pub(crate) fn visits_that_count(&self) -> usize {
-        self.visits.iter().filter(|visit| self.must_be_seen(visit)).count()
+        self.visits.iter().filter(|visit| must_be_seen(visit, self.excuses)).count()
     }
 
     fn is_of(&self, row: &Row, visit: &Visit) -> bool {
