@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything that `make bench` measures, in some forty minutes after the build; prints it and keeps it, with pictures, in
+# Everything that `make bench` measures, in about an hour after the build; prints it and keeps it, with pictures, in
 # benches/results. Extra words go to cargo bench: `benches/run.sh gallery` measures only those parts, and keeps nothing.
 #
 #   ROLLCALL_BENCH_QUICK        1: short measurements and one round of each comparison, to see that all of it works
@@ -10,7 +10,7 @@
 #   ROLLCALL_BENCH_CLIP         another clip to hold against the limit, see benches/limit.py
 #   ROLLCALL_BENCH_MODELS       the whole path of a folder into which both files of the optional liveness model were installed
 #   ROLLCALL_EVAL_DATA, ROLLCALL_PEER_PYTHON    see benches/peers/compare.py
-#   ROLLCALL_DOOR_CASE          a folder with probe.mp4 and people/: for the peers, and for a live camera with people from afar
+#   ROLLCALL_DOOR_CASE          a folder with probe.mp4 and people/: for the peers, and for live cameras with people from afar
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -29,6 +29,10 @@ BIN=$TARGET/release
 PYTHON=${ROLLCALL_PEER_PYTHON:-python3}
 RESULTS=benches/results
 export ROLLCALL_BENCH_DIR=$TARGET/bench
+DOOR=()
+if [ -n "${ROLLCALL_DOOR_CASE:-}" ]; then
+    DOOR=(--video "$ROLLCALL_DOOR_CASE/probe.mp4" --people "$ROLLCALL_DOOR_CASE/people")
+fi
 
 "$CARGO" build --release --locked
 # Cargo builds the programs of src/bin too: a package's programs come with its benchmarks.
@@ -85,24 +89,30 @@ beside_faiss() {
 live() {
     echo "Two men in turn who appear near the camera (demo media):"
     echo
-    "$BIN/live_latency" --seconds "$SECONDS_LIVE" | sed 's/^/- /' || return
+    "$BIN/live_latency" --seconds "$SECONDS_LIVE" --keep "$ROLLCALL_BENCH_DIR/latency.json" | sed 's/^/- /' || return
     echo
     echo "People who come from afar (ROLLCALL_DOOR_CASE):"
     echo
-    if [ -n "${ROLLCALL_DOOR_CASE:-}" ]; then
-        local case_files=(--video "$ROLLCALL_DOOR_CASE/probe.mp4" --people "$ROLLCALL_DOOR_CASE/people")
-        "$BIN/live_latency" --seconds "$SECONDS_LIVE" "${case_files[@]}" | sed 's/^/- /'
+    if [ ${#DOOR[@]} -gt 0 ]; then
+        "$BIN/live_latency" --seconds "$SECONDS_LIVE" --keep "$ROLLCALL_BENCH_DIR/latency-afar.json" "${DOOR[@]}" | sed 's/^/- /'
     else
         echo "- not measured: ROLLCALL_DOOR_CASE names no case"
     fi
 }
 
 capacity() {
-    "$BIN/capacity" --cameras "$CAMERAS" --seconds "$SECONDS_LIVE" --scene busy || return
+    local watch=("$BIN/capacity" --cameras "$CAMERAS" --seconds "$SECONDS_LIVE" --keep "$ROLLCALL_BENCH_DIR/capacity.json")
+    "${watch[@]}" --scene busy || return
     echo
-    "$BIN/capacity" --cameras "$CAMERAS" --seconds "$SECONDS_LIVE" --scene quiet || return
+    "${watch[@]}" --scene quiet || return
     echo
-    "$BIN/capacity" --cameras "$CAMERAS" --seconds "$SECONDS_LIVE" --scene quiet --vbr
+    "${watch[@]}" --scene quiet --vbr || return
+    echo
+    if [ ${#DOOR[@]} -gt 0 ]; then
+        "${watch[@]}" "${DOOR[@]}"
+    else
+        echo "- a crowd that walks was not measured: ROLLCALL_DOOR_CASE names no case"
+    fi
 }
 
 pictures() {
@@ -132,8 +142,9 @@ if [ $# -gt 0 ]; then
     exit
 fi
 # Figures of an earlier run are not of this one.
-rm -f "$ROLLCALL_BENCH_DIR"/{peers.json,limit.json,gallery.json,failed}
+rm -f "$ROLLCALL_BENCH_DIR"/{*.json,failed}
 everything | tee "$ROLLCALL_BENCH_DIR/latest.md"
 cp "$ROLLCALL_BENCH_DIR/latest.md" "$RESULTS/latest.md"
 echo "kept in $RESULTS" >&2
 [ ! -e "$ROLLCALL_BENCH_DIR/failed" ]
+[ -n "$QUICK" ] || "$BIN/readme_table" "$ROLLCALL_BENCH_DIR" README.md

@@ -1,6 +1,7 @@
 //! What the benchmarks share: models, and pictures and faces that are the same on every machine.
 
 pub mod live;
+pub mod measured;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

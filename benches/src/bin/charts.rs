@@ -8,6 +8,7 @@ use anyhow::Context;
 use clap::Parser;
 use plotters::coord::Shift;
 use plotters::prelude::*;
+use rollcall_benches::measured::{Capacity, kept};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -33,7 +34,7 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 #[derive(Parser)]
 #[command(about = "Draws the figures of make bench as SVG")]
 struct Options {
-    /// Where the figures are (peers.json, limit.json, gallery.json); what is not there is not drawn.
+    /// Where the figures are (peers.json, limit.json, gallery.json, capacity.json); what is not there is not drawn.
     from: PathBuf,
     /// Where the pictures go.
     to: PathBuf,
@@ -74,7 +75,8 @@ fn main() -> anyhow::Result<()> {
     std::fs::create_dir_all(&to).with_context(|| format!("cannot make {}", to.display()))?;
     draw(&from, &to, "peers", |figures, path| peers(&figures, path))?;
     draw(&from, &to, "limit", |figures: Vec<Limit>, path| limit(&figures, path))?;
-    draw(&from, &to, "gallery", |figures: Vec<Search>, path| gallery(&figures, path))
+    draw(&from, &to, "gallery", |figures: Vec<Search>, path| gallery(&figures, path))?;
+    draw(&from, &to, "capacity", |figures: Vec<Capacity>, path| capacity(&figures, path))
 }
 
 /// Draws one picture, if there are figures for it; an old one would be of other figures, so it goes.
@@ -85,14 +87,12 @@ fn draw<T: DeserializeOwned>(
     draw: impl FnOnce(T, &Path) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let (figures, picture) = (from.join(format!("{name}.json")), to.join(format!("{name}.svg")));
-    if !figures.is_file() {
+    let Some(figures) = kept(&figures)? else {
         if picture.is_file() {
             std::fs::remove_file(&picture)?;
         }
         return Ok(());
-    }
-    let text = std::fs::read_to_string(&figures).with_context(|| format!("cannot read {}", figures.display()))?;
-    let figures = serde_json::from_str(&text).with_context(|| format!("{} is not ours", figures.display()))?;
+    };
     draw(figures, &picture).with_context(|| format!("cannot draw {}", picture.display()))?;
     println!("![{name}]({name}.svg)");
     Ok(())
@@ -125,6 +125,24 @@ fn limit(figures: &[Limit], path: &Path) -> anyhow::Result<()> {
         names = ordered.into_iter().map(str::to_owned).zip(PARTS).collect();
     }
     bars(path, "CPU seconds: decode and detector alone, and the lane", &rows, &names)
+}
+
+fn capacity(figures: &[Capacity], path: &Path) -> anyhow::Result<()> {
+    let [decoding, rest, ..] = PARTS;
+    let mut rows = Vec::new();
+    for Capacity { shown, rows: numbers } in figures {
+        for row in numbers {
+            let p95 = row.p95_s.map_or("nobody named".to_owned(), |s| format!("p95 {s:.2} s"));
+            let words = format!(
+                "{} × {shown}: {:.2} cores, {:.1} cameras a core; {p95}",
+                row.cameras, row.daemon_cores, row.cameras_per_core
+            );
+            let bare = row.bare_cores.min(row.daemon_cores);
+            rows.push((words, vec![(bare, decoding), (row.daemon_cores - bare, rest)]));
+        }
+    }
+    let names = [("decoding alone".to_owned(), decoding), ("the rest of the daemon".to_owned(), rest)];
+    bars(path, "Cores of the daemon with so many cameras of 1080p25", &rows, &names)
 }
 
 /// Horizontal bars of one or more parts, each with its words above it.

@@ -17,6 +17,7 @@ use rollcall_benches::live::cameras::{Cameras, serve};
 use rollcall_benches::live::daemon::{Daemon, Setup};
 use rollcall_benches::live::latencies::{Latencies, spooled};
 use rollcall_benches::live::scene::Scene;
+use rollcall_benches::measured::{Capacity, keep, kept};
 use rollcall_pipeline::{Clock, SystemClock};
 use rollcall_test_camera::{BitRate, Codec, Format};
 
@@ -78,9 +79,9 @@ struct Options {
     /// Who is enrolled: DIR/Name/*.jpg
     #[arg(long, value_name = "DIR")]
     people: Option<PathBuf>,
-    /// Print the figures as JSON
-    #[arg(long)]
-    json: bool,
+    /// Add the figures to those in this JSON file, too
+    #[arg(long, value_name = "FILE")]
+    keep: Option<PathBuf>,
     /// Be the cameras
     #[arg(long, hide = true)]
     serve: bool,
@@ -101,6 +102,17 @@ impl Options {
 
     fn bit_rate(&self) -> BitRate {
         if self.vbr { BitRate::Variable } else { BitRate::Constant }
+    }
+
+    /// What the cameras show, and how they compress it.
+    fn shown(&self) -> String {
+        let who = match (&self.video, self.scene) {
+            (Some(_), Show::Busy) => "a recording over and over",
+            (Some(_), Show::Quiet) => "a recording now and then",
+            (None, Show::Busy) => "busy doors",
+            (None, Show::Quiet) => "quiet doors",
+        };
+        format!("{who}, {} bit rate", if self.vbr { "variable" } else { "constant" })
     }
 
     fn most(&self) -> u16 {
@@ -138,10 +150,11 @@ fn main() -> anyhow::Result<()> {
         eprintln!("{count} cameras for {} s …", options.seconds);
         rows.push(measure(&options, &cameras, count)?);
     }
-    if options.json {
-        println!("{:#}", report::json(&options, &rows));
-    } else {
-        print!("{}", report::markdown(&options, &rows));
+    print!("{}", report::markdown(&options, &rows));
+    if let Some(path) = &options.keep {
+        let mut all: Vec<Capacity> = kept(path)?.unwrap_or_default();
+        all.push(report::figures(&options, &rows));
+        keep(path, &all)?;
     }
     Ok(())
 }

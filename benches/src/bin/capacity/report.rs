@@ -1,7 +1,7 @@
 //! What was measured, as a table or as JSON.
 
 use rollcall_benches::live::latencies::Quantiles;
-use serde_json::{Value, json};
+use rollcall_benches::measured::{Capacity, Carried};
 
 use crate::Options;
 
@@ -78,12 +78,12 @@ fn carried(rows: &[Row]) -> Option<&Row> {
 pub(crate) fn markdown(options: &Options, rows: &[Row]) -> String {
     let (width, height) = options.size;
     let codec = options.format().codec;
-    let rate = if options.vbr { "variable" } else { "constant" };
     let mut text = format!(
-        "{width}x{height} at 25, {codec:?} at a {rate} bit rate over RTSP, {} analysed a second each, {:?} scene\n\n\
+        "{width}x{height} at 25, {codec:?} over RTSP, {} analysed a second each: {}\n\n\
          | cameras | daemon / decoding alone, cores | cameras a core | p50 / p95 to the row, s (rows) | evicted / late | decoded / analysed / searched a second and camera | resident, MB | PostgreSQL / test cameras, cores | load |\n\
          | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
-        options.fps, options.scene
+        options.fps,
+        options.shown()
     );
     for row in rows {
         let quantile = |part| row.named.quantile(part).map_or("–".to_owned(), |s| format!("{s:.2}"));
@@ -134,41 +134,16 @@ pub(crate) fn markdown(options: &Options, rows: &[Row]) -> String {
     text + "\n" + &most + "\n"
 }
 
-/// The same for machines.
-pub(crate) fn json(options: &Options, rows: &[Row]) -> Value {
-    let (width, height) = options.size;
-    let figures = rows.iter().map(|row| {
-        json!({
-            "cameras": row.cameras,
-            "seconds": row.seconds,
-            "bare_cores": row.bare_cores,
-            "daemon_cores": row.daemon_cores,
-            "database_cores": row.database_cores,
-            "camera_cores": row.camera_cores,
-            "cameras_per_core": row.cameras_per_core(),
-            "cameras_per_bare_core": row.cameras_per_bare_core(),
-            "resident_mb": row.resident_mb,
-            "rows": row.named.count(),
-            "p50_s": row.named.quantile(0.5),
-            "p95_s": row.named.quantile(0.95),
-            "rows_bounded": row.bounds,
-            "rows_spooled": row.spooled,
-            "evicted": row.evicted(),
-            "late": row.late(),
-            "decoded_fps": row.a_camera(row.decoded),
-            "analysed_fps": row.a_camera(row.analysed),
-            "searched_fps": row.a_camera(row.searched),
-            "load": row.load,
-        })
+/// The same for the pictures and README.
+pub(crate) fn figures(options: &Options, rows: &[Row]) -> Capacity {
+    let carried = rows.iter().map(|row| Carried {
+        cameras: row.cameras,
+        bare_cores: row.bare_cores,
+        daemon_cores: row.daemon_cores,
+        cameras_per_core: row.cameras_per_core(),
+        resident_mb: row.resident_mb,
+        p95_s: row.named.quantile(0.95),
+        within_bounds: row.is_carried(),
     });
-    json!({
-        "width": width,
-        "height": height,
-        "codec": format!("{:?}", options.format().codec),
-        "variable_bit_rate": options.vbr,
-        "scene": format!("{:?}", options.scene).to_lowercase(),
-        "fps": options.fps,
-        "rows": figures.collect::<Vec<_>>(),
-        "carried": carried(rows).map(|row| row.cameras),
-    })
+    Capacity { shown: options.shown(), rows: carried.collect() }
 }

@@ -19,6 +19,7 @@ use rollcall_benches::live::daemon::{Daemon, Setup};
 use rollcall_benches::live::latencies::{Latencies, spooled};
 use rollcall_benches::live::process::Usage;
 use rollcall_benches::live::scene::Scene;
+use rollcall_benches::measured::{Latency, keep};
 use rollcall_pipeline::{Clock, SystemClock};
 use rollcall_test_camera::{BitRate, Codec, Format};
 
@@ -50,6 +51,9 @@ struct Options {
     /// Who is enrolled: DIR/Name/*.jpg
     #[arg(long, value_name = "DIR")]
     people: Option<PathBuf>,
+    /// Write the figures there as JSON, too
+    #[arg(long, value_name = "FILE")]
+    keep: Option<PathBuf>,
     /// Be the cameras
     #[arg(long, hide = true)]
     serve: bool,
@@ -129,6 +133,11 @@ fn measure(options: &Options) -> anyhow::Result<()> {
         count("rollcall_camera_frames_analysed_total") / seconds,
         count("rollcall_camera_frames_evicted_total")
     );
+    if let Some(path) = &options.keep {
+        let (p50_s, p95_s) = (latencies.named().quantile(0.5), latencies.named().quantile(0.95));
+        let daemon_cores = cost.cpu.as_secs_f64() / seconds;
+        keep(path, &Latency { p50_s, p95_s, daemon_cores, resident_mb: cost.resident_mb })?;
+    }
     let spooled = spooled(&last) - spooled(&first);
     if spooled > 0.0 {
         bail!(
