@@ -1,4 +1,5 @@
-//! The fault matrix in short: the daemon killed and ended, PostgreSQL killed, a camera that flaps, a model that panics; the
+//! The fault matrix in short: the daemon killed and ended, PostgreSQL killed, a spool that rots, a camera that
+//! flaps, a model that panics; the
 //! rows are held against what the cameras showed. `make faults` does all of it, for longer.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -50,6 +51,11 @@ fn a_daemon_that_is_ended_loses_nothing() {
 #[test]
 fn a_database_that_is_killed_costs_nothing() {
     check("database-killed");
+}
+
+#[test]
+fn a_record_that_rots_on_the_disk_is_the_only_one_lost() {
+    check("spool-corrupted");
 }
 
 #[test]

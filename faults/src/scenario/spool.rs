@@ -77,7 +77,7 @@ pub(super) fn torn(trial: &mut Trial<'_>) -> anyhow::Result<()> {
 
 pub(super) fn corrupted(trial: &mut Trial<'_>) -> anyhow::Result<()> {
     trial.begin(Plan::default())?;
-    trial.expected_errors.push("a part of the spool is damaged and was left out");
+    trial.expected_errors.push("a part of the spool is damaged on disk and was left out");
     // Both men have their marks: an event that is counted on a mark needs one.
     trial.until_events_of_all(6)?;
     spool(trial, 4.0)?;
@@ -91,7 +91,7 @@ pub(super) fn corrupted(trial: &mut Trial<'_>) -> anyhow::Result<()> {
     trial.destroyed = 1;
     trial.site()?.server()?.start()?;
     trial.start()?;
-    trial.until_said("a part of the spool is damaged and was left out")?;
+    trial.until_said("a part of the spool is damaged on disk and was left out")?;
     let aside = fs::read_dir(trial.site()?.spool())?.flatten();
     let aside = aside.filter(|entry| entry.path().extension().is_some_and(|extension| extension == "damaged")).count();
     trial.fact("kept aside", aside);
