@@ -1,6 +1,5 @@
-//! The fault matrix in short: the daemon killed and ended, PostgreSQL killed, a spool that rots, a camera that
-//! flaps, a model that panics; the
-//! rows are held against what the cameras showed. `make faults` does all of it, for longer.
+//! The fault matrix in short: the daemon killed and ended, PostgreSQL killed, a spool that rots, a camera that flaps, a model
+//! that panics; the rows are held against what the cameras showed. `make faults` does all of it, for longer.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod kit;

@@ -57,6 +57,8 @@ pub enum Lack {
     Agreement,
     /// Somebody else is nearly as similar.
     Margin,
+    /// A nearer face in view at the same time is nearly as similar to that person: one of the two is a mirror image.
+    Elsewhere,
 }
 
 impl Lack {
@@ -66,6 +68,7 @@ impl Lack {
             Self::Similarity => "similarity",
             Self::Agreement => "agreement",
             Self::Margin => "margin",
+            Self::Elsewhere => "elsewhere",
         }
     }
 }

@@ -12,5 +12,7 @@ mod tensor;
 
 pub use align::{ALIGNED_SIDE, TEMPLATE, align};
 pub use crop::{EYES_SCALE, EYES_SIDE, context, eyes};
-pub use quality::{can_accuse, flaw, geometry_flaw, geometry_weight, is_usable, may_be_usable, pose, quality};
+pub use quality::{
+    can_accuse, evidence_weight, flaw, geometry_flaw, geometry_weight, is_usable, may_be_usable, pose, quality,
+};
 pub use tensor::{ChannelOrder, push_planes};

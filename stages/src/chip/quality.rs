@@ -73,6 +73,13 @@ pub fn quality(detection: &Detection, aligned: &Chip) -> ShotQuality {
     ShotQuality { weight: weight(&quality), ..quality }
 }
 
+/// How much a shot counts when it is told who it is: its weight, of which blur takes more. A picture that was scaled up or is out of
+/// focus has the pixels and shows little, and would outvote the few good views. When a shot is due goes by the weight alone: of
+/// somebody who stays out of focus there is nothing better.
+pub fn evidence_weight(quality: &ShotQuality) -> f32 {
+    quality.weight * (0.2 + 0.8 * ramp(quality.sharpness, SHARP.0, SHARP.1))
+}
+
 /// Whether the embedder can tell people by a shot like this: of the first such shots of people, half are by themselves as
 /// similar to the person's templates as a settled name needs. Size alone does not say it, since a picture that was scaled up
 /// or is out of focus has many pixels between the eyes and shows little. `docs/decisions.md` has the curves.

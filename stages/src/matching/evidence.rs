@@ -78,9 +78,9 @@ struct Votes {
 #[derive(Clone, Debug)]
 pub(super) struct Evidence {
     model: ModelId,
-    /// Σ weight · embedding.
+    /// Σ of what a shot counts (see [`chip::evidence_weight`]) · embedding.
     sum: Vec<f32>,
-    /// Σ weight.
+    /// Σ of the shots' weights.
     pub(super) weight: f32,
     /// Shots taken in.
     pub(super) shots: u32,
@@ -91,7 +91,7 @@ pub(super) struct Evidence {
     live: LiveScores,
     /// Somebody blinked, whoever it was.
     blinked: bool,
-    largest_face_px: f32,
+    pub(super) largest_face_px: f32,
     /// The first shot of any size.
     pub(super) first: FrameTime,
     /// The first shot that can tell who it is: here the clock starts.
@@ -124,11 +124,11 @@ impl Evidence {
     /// Takes a shot in; `vote` is the best match of this shot alone.
     pub(super) fn add(&mut self, shot: LiveShot, vote: Option<Candidate>) {
         let LiveShot { shot, embedding, live, blinked } = shot;
-        let weight = shot.quality.weight;
+        let counts = chip::evidence_weight(&shot.quality);
         for (sum, value) in self.sum.iter_mut().zip(embedding.values()) {
-            *sum += weight * value;
+            *sum += counts * value;
         }
-        self.weight += weight;
+        self.weight += shot.quality.weight;
         self.shots += 1;
         self.last = shot.time;
         if self.first_usable.is_none() && chip::is_usable(&shot.quality) {
@@ -144,8 +144,8 @@ impl Evidence {
         self.last_vote = vote;
         self.blinked |= blinked;
         self.largest_face_px = self.largest_face_px.max(shot.quality.face_px);
-        if self.best.as_ref().is_none_or(|(best, _)| weight > *best) {
-            self.best = Some((weight, Arc::new(shot.chip.aligned)));
+        if self.best.as_ref().is_none_or(|(best, _)| counts > *best) {
+            self.best = Some((counts, Arc::new(shot.chip.aligned)));
         }
     }
 
@@ -230,10 +230,12 @@ impl Evidence {
     /// A name needs a similarity of `settled + (early − settled)·2/n` after `n` shots: two shots name only when they are
     /// overwhelming, many shots when they are good. It needs `min_agreeing` shots that each say the same by themselves, the last
     /// one among them, and a margin to the second-best person; the roster of the moment is searched first, so that the margin to
-    /// people who are not expected may be half.
+    /// people who are not expected may be half. Nobody is twice in one picture: where a nearer face is nearly as similar to the best
+    /// one (`beside`), this one may be its mirror image.
     pub(super) fn outcome(
         &self,
         ranking: &Ranking,
+        beside: Option<f32>,
         settings: &RecognitionSettings,
         over: bool,
     ) -> Option<(MatchOutcome, Grounds)> {
@@ -256,6 +258,8 @@ impl Evidence {
             Some(Lack::Agreement)
         } else if !apart {
             Some(Lack::Margin)
+        } else if beside.is_some_and(|nearer| best.similarity - nearer < settings.margin) {
+            Some(Lack::Elsewhere)
         } else {
             None
         };

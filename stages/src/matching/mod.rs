@@ -47,40 +47,48 @@ pub struct MatchPorts {
 
 /// The `match` stage.
 pub struct MatchStage {
+    rules: Rules,
+    streams: HashMap<StreamKey, People>,
+}
+
+/// By what is decided.
+struct Rules {
     ports: MatchPorts,
     recognition: RecognitionSettings,
     liveness: LivenessSettings,
-    streams: HashMap<StreamKey, People>,
 }
 
 impl MatchStage {
     /// Nobody in view yet.
     pub fn new(ports: MatchPorts, recognition: RecognitionSettings, liveness: LivenessSettings) -> Self {
-        Self { ports, recognition, liveness, streams: HashMap::new() }
+        Self { rules: Rules { ports, recognition, liveness }, streams: HashMap::new() }
     }
 
     fn shot(&mut self, shot: LiveShot, out: &mut Outbox<AttendanceEvent>) -> Result<(), Fault> {
         let (key, time, seq) = (shot.shot.key.clone(), shot.shot.time, shot.shot.seq);
         let people = self.streams.get_mut(&key).ok_or_else(|| crate::fault::not_open(&key))?;
-        self.ports.observer.shot(&shot);
-        let person = people.shot(shot, &*self.ports.matcher, &*self.ports.observer, &self.recognition);
-        if let Some(decision) = decide(&key, person, &self.ports, &self.recognition, &self.liveness, time, false) {
-            let event = self.ports.judge.judge(decision);
+        let ports = &mut self.rules.ports;
+        ports.observer.shot(&shot);
+        let mut person = people.shot(shot, &*ports.matcher, &*ports.observer, &self.rules.recognition);
+        if let Some(decision) = self.rules.decide(&key, people, &mut person, time, false) {
+            let ports = &mut self.rules.ports;
+            let event = ports.judge.judge(decision);
             let marked = event.kind.names_somebody();
             person.said = Some(Said { at: time, marked, spoof: event.kind == EventKind::Spoof });
-            self.ports.observer.named(&key, person.track, seq, event.person().filter(|_| marked));
+            ports.observer.named(&key, person.track, seq, event.person().filter(|_| marked));
             out.send(event);
         }
+        people.keep(person);
         Ok(())
     }
 
     /// Decides for good about everybody who left.
     fn settle(&mut self, key: &StreamKey, now: Option<FrameTime>, out: &mut Outbox<AttendanceEvent>) {
         let Some(people) = self.streams.get_mut(key) else { return };
-        for person in people.leave(now, &self.recognition) {
+        for mut person in people.leave(now, &self.rules.recognition) {
             let last = person.evidence.last;
-            if let Some(decision) = decide(key, &person, &self.ports, &self.recognition, &self.liveness, last, true) {
-                out.send(self.ports.judge.judge(decision));
+            if let Some(decision) = self.rules.decide(key, people, &mut person, last, true) {
+                out.send(self.rules.ports.judge.judge(decision));
             }
         }
     }
@@ -116,48 +124,52 @@ impl Stage for MatchStage {
     fn on_close(&mut self, key: &StreamKey, out: &mut Outbox<Self::Out>) -> Result<(), Fault> {
         self.settle(key, None, out);
         self.streams.remove(key);
-        self.ports.observer.closed(key);
+        self.rules.ports.observer.closed(key);
         Ok(())
     }
 }
 
-/// What is to be said about a person now, if anything.
-fn decide(
-    key: &StreamKey,
-    person: &Person,
-    ports: &MatchPorts,
-    recognition: &RecognitionSettings,
-    liveness: &LivenessSettings,
-    now: FrameTime,
-    over: bool,
-) -> Option<Decision> {
-    let evidence = &person.evidence;
-    let probe = evidence.mean()?;
-    let expected = ports.expectations.expected(&person.tuning.room, now.captured);
-    let ranking = ports.matcher.rank(&probe, expected.as_deref());
-    let (outcome, grounds) = evidence.outcome(&ranking, recognition, over)?;
-    let alive = evidence.liveness(liveness, ports.judge.waits_when_small(), outcome.person(), over)?;
-    if person.said.is_some_and(|said| !adds(&said, &alive, recognition, now, over)) {
-        return None;
+impl Rules {
+    /// What is to be said about a person now, if anything; `people` are the others of the stream.
+    fn decide(
+        &self,
+        key: &StreamKey,
+        people: &People,
+        person: &mut Person,
+        now: FrameTime,
+        over: bool,
+    ) -> Option<Decision> {
+        let Self { ports, recognition, liveness } = self;
+        let probe = person.evidence.mean()?;
+        let expected = ports.expectations.expected(&person.tuning.room, now.captured);
+        let ranking = ports.matcher.rank(&probe, expected.as_deref());
+        person.best = ranking.all.first().copied();
+        let beside = person.best.and_then(|best| people.beside(person, best.person));
+        let evidence = &person.evidence;
+        let (outcome, grounds) = evidence.outcome(&ranking, beside, recognition, over)?;
+        let alive = evidence.liveness(liveness, ports.judge.waits_when_small(), outcome.person(), over)?;
+        if person.said.is_some_and(|said| !adds(&said, &alive, recognition, now, over)) {
+            return None;
+        }
+        // The repeat of a mark answers no new face: its clock starts now.
+        let repeats = person.said.is_some_and(|said| said.marked) && !matches!(alive, LivenessVerdict::Spoof(_));
+        Some(Decision {
+            key: key.clone(),
+            track: person.track,
+            first_seen: evidence.first,
+            first_usable: if repeats { now } else { evidence.first_usable(now) },
+            decided: now,
+            tuning: person.tuning.clone(),
+            outcome,
+            grounds,
+            candidates: ranking.all,
+            liveness: alive,
+            shots: evidence.shots,
+            gallery: ranking.gallery,
+            best: evidence.best(),
+            face: Some(probe),
+        })
     }
-    // The repeat of a mark answers no new face: its clock starts now.
-    let repeats = person.said.is_some_and(|said| said.marked) && !matches!(alive, LivenessVerdict::Spoof(_));
-    Some(Decision {
-        key: key.clone(),
-        track: person.track,
-        first_seen: evidence.first,
-        first_usable: if repeats { now } else { evidence.first_usable(now) },
-        decided: now,
-        tuning: person.tuning.clone(),
-        outcome,
-        grounds,
-        candidates: ranking.all,
-        liveness: alive,
-        shots: evidence.shots,
-        gallery: ranking.gallery,
-        best: evidence.best(),
-        face: Some(probe),
-    })
 }
 
 /// Whether a verdict adds to what was said: a picture that is found out late, a life that shows late, and, of somebody who

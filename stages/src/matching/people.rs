@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use rollcall_pipeline::ports::{Matcher, Observer};
-use rollcall_pipeline::{Embedding, FrameTime, LiveShot, Rect, StreamKey, TrackEnd, TrackId};
+use rollcall_pipeline::{Candidate, Embedding, FrameTime, LiveShot, PersonId, Rect, StreamKey, TrackEnd, TrackId};
 
 use super::evidence::Evidence;
 use super::settings::RecognitionSettings;
@@ -22,6 +22,8 @@ const REJOIN_REACH_PER_S: f32 = 4.0;
 const REJOIN_SHOTS: u32 = 5;
 /// A cut needs a shot and a track of some weight on both sides: the embedding of a poor view says nothing.
 const CUT_MIN_WEIGHT: f32 = 0.3;
+/// Of so many others it is kept at most that they were beside somebody.
+const MAX_BESIDE: usize = 16;
 
 /// Somebody in view, or just gone.
 pub(super) struct Person {
@@ -29,6 +31,10 @@ pub(super) struct Person {
     pub(super) evidence: Evidence,
     pub(super) tuning: std::sync::Arc<rollcall_pipeline::CameraTuning>,
     pub(super) said: Option<Said>,
+    /// Whom all shots together are most like.
+    pub(super) best: Option<Candidate>,
+    /// Whom the nearer faces that were in view at the same time, and are gone, were most like.
+    beside: Vec<Candidate>,
     /// When the last motion track was lost, and where its last shot was; `None` while one is in view.
     gone: Option<(FrameTime, Rect)>,
     last_box: Rect,
@@ -46,6 +52,22 @@ impl Person {
         let late = pause.div_duration_f32(Duration::from_millis(settings.rejoin_ms));
         let least = if self.said.is_some() { settings.rejoin_said_similarity } else { settings.rejoin_similarity };
         least + (settings.rejoin_far_similarity - least) * far.max(late).min(1.0)
+    }
+
+    /// Whether both were in view at the same time, and the other one nearer: a mirror image is further away than what it shows.
+    fn was_beside_nearer(&self, other: &Self) -> bool {
+        let (mine, theirs) = (&self.evidence, &other.evidence);
+        let together = mine.first.media < theirs.last.media && theirs.first.media < mine.last.media;
+        self.track != other.track && together && theirs.largest_face_px > mine.largest_face_px
+    }
+
+    /// Notes whom a nearer face beside it, which leaves, was most like.
+    fn note_beside(&mut self, best: Candidate) {
+        if let Some(known) = self.beside.iter_mut().find(|known| known.person == best.person) {
+            known.similarity = known.similarity.max(best.similarity);
+        } else if self.beside.len() < MAX_BESIDE {
+            self.beside.push(best);
+        }
     }
 }
 
@@ -74,14 +96,14 @@ impl People {
         Self { key, people: HashMap::new(), of_motion: HashMap::new(), cuts: 0 }
     }
 
-    /// Takes a shot in; returns the person's track it belongs to.
+    /// Takes a shot in; takes out the person it belongs to, to be [kept](Self::keep).
     pub(super) fn shot(
         &mut self,
         shot: LiveShot,
         matcher: &dyn Matcher,
         observer: &dyn Observer,
         settings: &RecognitionSettings,
-    ) -> &mut Person {
+    ) -> Person {
         let motion = shot.shot.track;
         let vote = matcher.rank(&shot.embedding, None).all.first().copied();
         let mut track = self.of_motion.get(&motion).copied().unwrap_or(motion);
@@ -110,6 +132,8 @@ impl People {
                 evidence: Evidence::new(shot, vote),
                 tuning,
                 said: None,
+                best: None,
+                beside: Vec::new(),
                 gone: None,
                 last_box: bbox,
                 first_box: bbox,
@@ -118,7 +142,19 @@ impl People {
         };
         let person = self.join(person, observer, settings);
         self.of_motion.insert(motion, person.track);
-        self.people.entry(person.track).insert_entry(person).into_mut()
+        person
+    }
+
+    /// Puts somebody back who is in view.
+    pub(super) fn keep(&mut self, person: Person) {
+        self.people.insert(person.track, person);
+    }
+
+    /// How similar the nearer faces in view at the same time were to somebody, at most.
+    pub(super) fn beside(&self, person: &Person, who: PersonId) -> Option<f32> {
+        let present = self.people.values().filter(|other| person.was_beside_nearer(other));
+        let all = present.filter_map(|other| other.best).chain(person.beside.iter().copied());
+        all.filter(|best| best.person == who).map(|best| best.similarity).max_by(f32::total_cmp)
     }
 
     /// A motion track is over.
@@ -145,6 +181,14 @@ impl People {
             .map(|(_, person)| person)
             .collect();
         left.sort_by_key(|person| person.track);
+        for at in 0..left.len() {
+            let (before, [leaving, after @ ..]) = left.split_at_mut(at) else { continue };
+            let Some(best) = leaving.best.filter(|best| best.similarity >= settings.review_similarity) else {
+                continue;
+            };
+            let others = before.iter_mut().chain(after).chain(self.people.values_mut());
+            others.filter(|other| other.was_beside_nearer(leaving)).for_each(|other| other.note_beside(best));
+        }
         left
     }
 
@@ -189,6 +233,7 @@ impl People {
         if !old.parts.is_empty() {
             old.parts.append(&mut young.parts);
         }
+        young.beside.iter().for_each(|&best| old.note_beside(best));
         let joined = Person { gone: None, last_box: young.last_box, tuning: young.tuning, ..old };
         self.join(joined, observer, settings)
     }

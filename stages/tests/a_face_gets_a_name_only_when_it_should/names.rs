@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rollcall_pipeline::{Decision, Lack, MatchOutcome};
+use rollcall_pipeline::{Decision, Embedding, Lack, MatchOutcome, PersonId};
 use rollcall_stages::matching::LivenessSettings;
 
 use crate::kit::{ADA, BOB, Door, SMALL, Seen, View, clock_ms, face, names, somebody_else};
@@ -19,6 +19,18 @@ fn two_shots_name_only_when_they_are_overwhelming() {
     }
     let named: Vec<_> = (0..10).flat_map(|_| names(&door.shot(1, face(0.56, 0.0)))).collect();
     assert_eq!(named, [Some(ADA)], "many good shots name, once");
+}
+
+#[test]
+fn a_few_sharp_views_outweigh_many_blurred_ones() {
+    let mut door = Door::new();
+    let mut see = |sharpness, like_ada| {
+        let seen = Seen { track: 1, face: face(like_ada, 0.0), live: None, x: 0.0 };
+        names(&door.see_as(View { sharpness, ..SMALL }, seen))
+    };
+    assert!((0..4).all(|_| see(0.02, 0.2).is_empty()));
+    let named: Vec<_> = (0..3).flat_map(|_| see(0.4, 0.75)).collect();
+    assert_eq!(named, [Some(ADA)]);
 }
 
 #[test]
@@ -112,4 +124,48 @@ fn the_roster_comes_first_and_who_is_not_on_it_is_named_all_the_same() {
     let mut bob_only = Door::with(Some(Arc::new([BOB])), LivenessSettings { enabled: false, ..Default::default() });
     let said: Vec<_> = (0..10).flat_map(|_| names(&bob_only.shot(1, face(0.9, 0.0)))).collect();
     assert_eq!(said, [Some(ADA)], "not expected, and named as such");
+}
+
+/// A nearer face and one behind it at the same time, five times in turn.
+fn two_at_once(door: &mut Door, nearer: &Embedding, behind: &Embedding) -> Vec<(u64, Option<PersonId>)> {
+    let mut said = Vec::new();
+    for _ in 0..5 {
+        for (track, face, view) in [(1, nearer, View { face_px: 60.0, ..SMALL }), (2, behind, SMALL)] {
+            let seen = Seen { track, face: face.clone(), live: None, x: 400.0 * track as f32 };
+            said.extend(names(&door.see_as(view, seen)).into_iter().map(|name| (track, name)));
+        }
+    }
+    said
+}
+
+#[test]
+fn a_mirror_image_has_no_name_of_its_own() {
+    let mut door = Door::new();
+    assert_eq!(two_at_once(&mut door, &face(0.56, 0.0), &face(0.60, 0.0)), [(1, Some(ADA))]);
+    door.lose(1);
+    door.lose(2);
+    let said = door.wait(5000);
+    assert_eq!(
+        said.iter().map(|d| (d.outcome, d.grounds.lacks)).collect::<Vec<_>>(),
+        [(MatchOutcome::Ambiguous, Some(Lack::Elsewhere))]
+    );
+}
+
+#[test]
+fn who_was_beside_a_nearer_face_stays_without_a_name_once_that_has_left() {
+    let mut door = Door::new();
+    // As like Ada as the image, and never enough for a name.
+    assert_eq!(two_at_once(&mut door, &face(0.50, 0.0), &face(0.58, 0.0)), []);
+    door.lose(1);
+    assert_eq!(names(&door.wait(5000)), [None]);
+    let said: Vec<_> = (0..9).flat_map(|_| door.shot(2, face(0.58, 0.0))).collect();
+    assert_eq!((names(&said), door.close()[0].grounds.lacks), (vec![], Some(Lack::Elsewhere)));
+}
+
+#[test]
+fn a_nearer_stranger_a_little_like_somebody_does_not_take_their_name() {
+    let mut door = Door::new();
+    assert_eq!(two_at_once(&mut door, &face(0.45, 0.0), &face(0.70, 0.0)), [(2, Some(ADA))]);
+    let mut door = Door::new();
+    assert_eq!(two_at_once(&mut door, &face(0.0, 0.8), &face(0.70, 0.0)), [(1, Some(BOB)), (2, Some(ADA))]);
 }
