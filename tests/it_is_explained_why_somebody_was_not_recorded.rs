@@ -111,6 +111,8 @@ fn it_is_explained_that_somebody_was_seen_and_not_recorded() {
             seen("off_roster", json!({})),
             seen("spoof", json!({ "review": true, "liveness": "spoof", "liveness_score": 0.02 })),
             seen("ambiguous", doubt),
+            // As the mirror image of somebody is.
+            event(&session, None, 4, json!({ "kind": "ambiguous", "candidates": like, "review": true, "shots": 5 })),
         ],
     );
     let consents = format!("/api/v1/people/{ann}/consents");
@@ -139,6 +141,7 @@ fn it_is_explained_that_somebody_was_seen_and_not_recorded() {
         ("consent_withdrawn", "consent was withdrawn", "consent_withdrawn", json!(true)),
         ("spoof", "a picture or a screen", "liveness", json!("spoof")),
         ("undecided", "too dark or blurred", "liveness_reason", json!("too_poor")),
+        ("in_doubt", "a nearer one at the same time", "shots", json!(5)),
         ("not_expected", "not on the roster", "expected", json!(1)),
         ("too_small", "too small", "faces", json!(5)),
         ("blurred", "too blurred", "faces", json!(3)),

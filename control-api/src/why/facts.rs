@@ -182,6 +182,13 @@ impl Facts<'_> {
                 );
                 Some(("ambiguous", text, 12))
             }
+            "ambiguous" if theirs >= self.recognition.needed(event.shots) => {
+                let text = format!(
+                    "a face was {theirs:.2} like theirs, but too few views of it said so, or a nearer one at the same time was as \
+                     much like them, as before a mirror; it waits for review"
+                );
+                Some(("in_doubt", text, 13))
+            }
             "ambiguous" | "unknown" => {
                 let needed = self.recognition.needed(event.shots);
                 let rank = if event.kind == "ambiguous" { 13 } else { 20 };
