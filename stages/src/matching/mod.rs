@@ -144,7 +144,9 @@ impl Rules {
         let expected = ports.expectations.expected(&person.tuning.room, now.captured);
         let ranking = ports.matcher.rank(&probe, expected.as_deref());
         person.best = ranking.all.first().copied();
-        let beside = person.best.and_then(|best| people.beside(person, best.person));
+        let marked = person.said.is_some_and(|said| said.marked);
+        // Whoever has a name keeps it when somebody like them comes by.
+        let beside = person.best.filter(|_| !marked).and_then(|best| people.beside(person, best.person));
         let evidence = &person.evidence;
         let (outcome, grounds) = evidence.outcome(&ranking, beside, recognition, over)?;
         let alive = evidence.liveness(liveness, ports.judge.waits_when_small(), outcome.person(), over)?;
@@ -152,7 +154,7 @@ impl Rules {
             return None;
         }
         // The repeat of a mark answers no new face: its clock starts now.
-        let repeats = person.said.is_some_and(|said| said.marked) && !matches!(alive, LivenessVerdict::Spoof(_));
+        let repeats = marked && !matches!(alive, LivenessVerdict::Spoof(_));
         Some(Decision {
             key: key.clone(),
             track: person.track,

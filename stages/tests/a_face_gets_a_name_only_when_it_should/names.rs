@@ -169,3 +169,15 @@ fn a_nearer_stranger_a_little_like_somebody_does_not_take_their_name() {
     let mut door = Door::new();
     assert_eq!(two_at_once(&mut door, &face(0.0, 0.8), &face(0.70, 0.0)), [(1, Some(BOB)), (2, Some(ADA))]);
 }
+
+#[test]
+fn who_has_a_name_keeps_it_when_somebody_nearer_who_is_like_them_comes_by() {
+    let mut door = Door::new();
+    let named: Vec<_> = (0..9).flat_map(|_| names(&door.shot(2, face(0.60, 0.0)))).collect();
+    assert_eq!(named, [Some(ADA)]);
+    assert_eq!(two_at_once(&mut door, &face(0.51, 0.0), &face(0.60, 0.0)), []);
+    door.lose(1);
+    assert_eq!(names(&door.wait(5000)), [None]);
+    let again: Vec<_> = (0..200).flat_map(|_| names(&door.shot(2, face(0.60, 0.0)))).collect();
+    assert_eq!(again, [Some(ADA)], "for the next session");
+}
