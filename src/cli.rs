@@ -231,6 +231,9 @@ pub(crate) struct DoorOptions {
     /// Longest side of the picture that the detector sees, in pixels
     #[arg(long, value_name = "PX", default_value_t = 640, value_parser = clap::value_parser!(u32).range(160..=4096))]
     pub(crate) detect_size: u32,
+    /// Turn the recording left to right, and not the pictures by which people are enrolled: another door for nothing
+    #[arg(long)]
+    pub(crate) mirrored: bool,
     /// Write the figures as JSON
     #[arg(long, value_name = "OUT", value_parser = in_a_folder)]
     pub(crate) json: Option<PathBuf>,

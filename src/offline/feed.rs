@@ -92,6 +92,14 @@ impl Feed {
         Self { skip, ..self }
     }
 
+    /// With each picture changed.
+    #[must_use]
+    pub(crate) fn changed(self, change: fn(&Image) -> Image) -> Self {
+        let frames =
+            self.frames.map(move |frame| frame.map(|frame| DecodedFrame { image: change(&frame.image), ..frame }));
+        Self { frames: Box::new(frames), ..self }
+    }
+
     /// Hands every frame that is to be analysed to the mux; waits while the lane is behind.
     pub(super) fn run(mut self, mux: &FrameMux) -> Result<Fed, MuxError> {
         let mut sampler = Sampler::default();

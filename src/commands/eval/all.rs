@@ -76,7 +76,11 @@ pub(super) fn run(place: &Place, options: &AllOptions) -> anyhow::Result<ExitCod
     };
     let measure: [(&'static str, &'static str, Measure); 4] = [
         ("recognition of LFW", "rollcall eval lfw --images DATA/lfw --pairs DATA/lfw_pairs.txt", All::lfw),
-        ("people at a door", "rollcall eval door --video CLIP --boxes DATA/chokepoint/boxes.csv --seed N", All::door),
+        (
+            "people at a door",
+            "rollcall eval door --video CLIP --boxes DATA/chokepoint/boxes.csv --seed N [--mirrored]",
+            All::door,
+        ),
         ("selfies, then videos", "rollcall replay VIDEO --people SELFIES --fps 5", All::selfies),
         ("liveness", "rollcall eval liveness --live VIDEOS --attack VIDEOS", All::liveness),
     ];
@@ -180,15 +184,16 @@ impl All {
         super::liveness::find(&dir, 0, &mut videos)?;
         videos.sort();
         let video = videos.into_iter().next().context("chokepoint has no video")?;
-        for fps in DOOR_FPS {
+        for (fps, mirrored) in DOOR_FPS.into_iter().flat_map(|fps| [(fps, false), (fps, true)]) {
+            let shown = format!("{}{}", rated(fps), if mirrored { ", mirrored" } else { "" });
             let mut all = Vec::new();
             for seed in SEEDS {
-                let options =
-                    DoorOptions { video: video.clone(), boxes: boxes.clone(), seed, fps, detect_size: 640, json: None };
-                output::note(format_args!("  door, half {seed}, {}", rated(fps)));
+                let (video, boxes) = (video.clone(), boxes.clone());
+                let options = DoorOptions { video, boxes, seed, fps, detect_size: 640, mirrored, json: None };
+                output::note(format_args!("  door, half {seed}, {shown}"));
                 all.push(door::measure(&self.config, &self.vision, &options, &self.clock)?);
             }
-            add_door(part, &rated(fps), &all);
+            add_door(part, &shown, &all);
         }
         Ok(())
     }
@@ -267,36 +272,36 @@ impl All {
     }
 }
 
-fn add_door(part: &mut Part, rated: &str, all: &[door::Figures]) {
+fn add_door(part: &mut Part, shown: &str, all: &[door::Figures]) {
     let sum = |of: &dyn Fn(&door::Figures) -> usize| all.iter().map(of).sum::<usize>();
     let least = |of: fn(&door::Figures) -> f64| all.iter().map(of).fold(f64::INFINITY, f64::min);
     let most = |of: fn(&door::Figures) -> f64| all.iter().map(of).fold(0.0, f64::max);
     let (recall, idf1) = (least(|f| f.detection_recall), least(|f| f.idf1));
     part.add(
-        format!("faces of 24 px or more that are found, {rated}"),
+        format!("faces of 24 px or more that are found, {shown}"),
         format!("{} to {}", percent(recall), percent(most(|f| f.detection_recall))),
         Some(("99 %", recall >= 0.99)),
     );
-    part.add(format!("IDF1, {rated}"), format!("{idf1:.3} to {:.3}", most(|f| f.idf1)), Some(("0.90", idf1 >= 0.90)));
+    part.add(format!("IDF1, {shown}"), format!("{idf1:.3} to {:.3}", most(|f| f.idf1)), Some(("0.90", idf1 >= 0.90)));
     let (enrolled, marked) = (sum(&|f| f.enrolled.len()), sum(&|f| f.marked_right.len()));
     let review = sum(&|f| f.review_right.len());
     part.add(
-        format!("enrolled people marked, {rated}"),
+        format!("enrolled people marked, {shown}"),
         format!("{marked} of {enrolled}"),
         Some(("9 of 10", rate(marked, enrolled) >= 0.9)),
     );
     part.add(
-        format!("the others in review with the right name first, {rated}"),
+        format!("the others in review with the right name first, {shown}"),
         format!("{review} of {}", enrolled - marked),
         Some(("all", marked + review == enrolled)),
     );
     let strangers = sum(&|f| f.strangers_named());
     let wrong = sum(&|f| f.marked_wrong.len()) - strangers;
-    part.add(format!("given another's name, {rated}"), wrong.to_string(), Some(("none", wrong == 0)));
-    part.add(format!("strangers named, {rated}"), strangers.to_string(), Some(("none", strangers == 0)));
+    part.add(format!("given another's name, {shown}"), wrong.to_string(), Some(("none", wrong == 0)));
+    part.add(format!("strangers named, {shown}"), strangers.to_string(), Some(("none", strangers == 0)));
     let (judged, rejected) = (sum(&|f| f.judged), sum(&|f| f.rejected));
     part.add(
-        format!("living people taken for pictures, {rated}"),
+        format!("living people taken for pictures, {shown}"),
         format!("{rejected} of {judged} tracks"),
         Some(("5 %", judged > 0 && rate(rejected, judged) <= 0.05)),
     );

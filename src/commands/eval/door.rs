@@ -26,6 +26,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::boxes::{self, Labelled, Truth};
+use super::mirror;
 use super::mot::{MATCH_IOU, Tracking};
 use super::{rate, write_json};
 use crate::cli::{DoorOptions, Place};
@@ -89,7 +90,9 @@ pub(super) fn measure(
         roster: Roster::Everybody,
         observer: Arc::clone(&tracks) as Arc<dyn Observer>,
     };
+    let feed = if options.mirrored { feed.changed(mirror::picture) } else { feed };
     let (fed, _) = offline.run(feed.without(skip.clone()), Box::new(Collect(Arc::clone(&events))), clock)?;
+    let truth = if options.mirrored { mirror::boxes(truth, fed.size.0 as f32) } else { truth };
     fed.whole(&options.video)?;
     let events = events.lock();
     Ok(judge(&truth, &tracks, &events, &enrolled, skip))

@@ -6,6 +6,7 @@ mod curves;
 mod door;
 mod lfw;
 mod liveness;
+mod mirror;
 mod mot;
 mod roc;
 mod selfies;
