@@ -2,6 +2,7 @@
 # Everything that `make bench` measures, in about an hour after the build; prints it and keeps it, with pictures, in
 # benches/results. Extra words go to cargo bench: `benches/run.sh gallery` measures only those parts, and keeps nothing.
 #
+#   ROLLCALL_BENCH_README       1: write the figures into README's table, too
 #   ROLLCALL_BENCH_QUICK        1: short measurements and one round of each comparison, to see that all of it works
 #   ROLLCALL_BENCH_SECONDS      how long each live camera is watched (60)
 #   ROLLCALL_BENCH_CAMERAS      how many cameras are watched at once, one number after the other (1,4,6,8,12)
@@ -147,4 +148,4 @@ everything | tee "$ROLLCALL_BENCH_DIR/latest.md"
 cp "$ROLLCALL_BENCH_DIR/latest.md" "$RESULTS/latest.md"
 echo "kept in $RESULTS" >&2
 [ ! -e "$ROLLCALL_BENCH_DIR/failed" ]
-[ -n "$QUICK" ] || "$BIN/readme_table" "$ROLLCALL_BENCH_DIR" README.md
+[ -z "${ROLLCALL_BENCH_README:-}" ] || "$BIN/readme_table" "$ROLLCALL_BENCH_DIR" README.md

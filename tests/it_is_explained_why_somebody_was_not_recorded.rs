@@ -98,6 +98,7 @@ fn it_is_explained_that_somebody_was_seen_and_not_recorded() {
     let session = session(&SITE, "hall", &[&ben]);
     let of = id(&session);
     let like = json!([{ "person": ann, "similarity": 0.61 }]);
+    let far = json!([{ "person": ann, "similarity": 0.58 }, { "person": ben, "similarity": 0.40 }]);
     let seen = |kind: &str, more: Value| {
         let mut what = json!({ "kind": kind, "candidates": like });
         what.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -112,7 +113,7 @@ fn it_is_explained_that_somebody_was_seen_and_not_recorded() {
             seen("spoof", json!({ "review": true, "liveness": "spoof", "liveness_score": 0.02 })),
             seen("ambiguous", doubt),
             // As the mirror image of somebody is.
-            event(&session, None, 4, json!({ "kind": "ambiguous", "candidates": like, "review": true, "shots": 5 })),
+            event(&session, None, 4, json!({ "kind": "ambiguous", "candidates": far, "review": true, "shots": 5 })),
         ],
     );
     let consents = format!("/api/v1/people/{ann}/consents");

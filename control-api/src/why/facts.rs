@@ -143,6 +143,11 @@ impl Facts<'_> {
         }
     }
 
+    /// Whether a face is so much like somebody else, too, that this leaves it open who it is.
+    fn are_too_alike(&self, theirs: f32, others: f32) -> bool {
+        others > self.recognition.review && theirs - others < self.recognition.margin
+    }
+
     /// Code, words and rank of what an event explains, if it explains anything.
     fn sighting(&self, event: &WhyEvent) -> Option<(&'static str, String, u8)> {
         let named = event.person_id == Some(self.person);
@@ -175,7 +180,7 @@ impl Facts<'_> {
                 let text = format!("they were recognised, but their face was {why}; it waits for review");
                 Some(("undecided", text, 11))
             }
-            "ambiguous" if event.others.is_some_and(|others| others > self.recognition.review) => {
+            "ambiguous" if event.others.is_some_and(|others| self.are_too_alike(theirs, others)) => {
                 let others = event.others.unwrap_or_default();
                 let text = format!(
                     "their face was too much like that of {other} ({theirs:.2} and {others:.2}); it waits for review"

@@ -146,15 +146,27 @@ fn hold_within(pid: u32, name: &str, library: &str) -> anyhow::Result<Pid> {
     let held = Pid::from_raw(thread(pid, name)?);
     ptrace::seize(held, ptrace::Options::empty())?;
     for _ in 0..LOOKS {
-        ptrace::interrupt(held)?;
-        waitpid(held, Some(WaitPidFlag::__WALL))?;
-        if is_within(pid, held.as_raw(), library)? {
-            return Ok(held);
+        stop(held)?;
+        match is_within(pid, held.as_raw(), library) {
+            Ok(true) => return Ok(held),
+            Ok(false) => ptrace::cont(held, None)?,
+            Err(error) => {
+                ptrace::detach(held, None)?;
+                return Err(error);
+            }
         }
-        ptrace::cont(held, None)?;
         std::thread::park_timeout(LOOK_EVERY);
     }
+    // Nobody could end a process of which a thread is traced.
+    stop(held)?;
+    ptrace::detach(held, None)?;
     bail!("{name} was never seen in {library}")
+}
+
+fn stop(traced: Pid) -> anyhow::Result<()> {
+    ptrace::interrupt(traced)?;
+    waitpid(traced, Some(WaitPidFlag::__WALL))?;
+    Ok(())
 }
 
 pub(super) fn model_panics(trial: &mut Trial<'_>) -> anyhow::Result<()> {

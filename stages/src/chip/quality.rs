@@ -1,4 +1,4 @@
-//! How good a view of a face is: which shots are worth an embedding, and how much each counts.
+//! How good a view of a face is: which shots are worth an embedding, and how much each counts ([`evidence_weight`]).
 //!
 //! `weight = size · pose · score · sharpness · light · contrast`, each factor between 0 and 1 and growing with its figure
 //! (falling, for angles and for light that is far from the middle). A product, since one thing that is bad spoils a shot
@@ -84,7 +84,7 @@ pub fn evidence_weight(quality: &ShotQuality) -> f32 {
 /// similar to the person's templates as a settled name needs. Size alone does not say it, since a picture that was scaled up
 /// or is out of focus has many pixels between the eyes and shows little. `docs/decisions.md` has the curves.
 ///
-/// It says when the clock starts and when shots come thick and fast. What counts as evidence is told by the weight.
+/// It says when the clock starts and when shots come thick and fast. What counts as evidence is told by [`evidence_weight`].
 pub fn is_usable(quality: &ShotQuality) -> bool {
     quality.eye_distance_px >= USABLE_EYE_DISTANCE_PX
         && quality.sharpness >= USABLE_SHARPNESS

@@ -230,8 +230,8 @@ impl Evidence {
     /// A name needs a similarity of `settled + (early − settled)·2/n` after `n` shots: two shots name only when they are
     /// overwhelming, many shots when they are good. It needs `min_agreeing` shots that each say the same by themselves, the last
     /// one among them, and a margin to the second-best person; the roster of the moment is searched first, so that the margin to
-    /// people who are not expected may be half. Nobody is twice in one picture: where a nearer face is nearly as similar to the best
-    /// one (`beside`), this one may be its mirror image.
+    /// people who are not expected may be half. Nobody is twice in one picture: where a nearer face is nearly as similar to
+    /// whom both are most like (`beside`), this one may be its mirror image.
     pub(super) fn outcome(
         &self,
         ranking: &Ranking,

@@ -22,8 +22,10 @@ const REJOIN_REACH_PER_S: f32 = 4.0;
 const REJOIN_SHOTS: u32 = 5;
 /// A cut needs a shot and a track of some weight on both sides: the embedding of a poor view says nothing.
 const CUT_MIN_WEIGHT: f32 = 0.3;
-/// Of so many others it is kept at most that they were beside somebody.
+/// Of so many others it is kept at most that they were beside somebody, …
 const MAX_BESIDE: usize = 16;
+/// … and for so long: an image does not outlive what it shows.
+const BESIDE_FOR: Duration = Duration::from_secs(10);
 
 /// Somebody in view, or just gone.
 pub(super) struct Person {
@@ -33,8 +35,7 @@ pub(super) struct Person {
     pub(super) said: Option<Said>,
     /// Whom all shots together are most like.
     pub(super) best: Option<Candidate>,
-    /// Whom the nearer faces that were in view at the same time, and are gone, were most like.
-    beside: Vec<Candidate>,
+    beside: Vec<Beside>,
     /// When the last motion track was lost, and where its last shot was; `None` while one is in view.
     gone: Option<(FrameTime, Rect)>,
     last_box: Rect,
@@ -56,19 +57,37 @@ impl Person {
 
     /// Whether both were in view at the same time, and the other one nearer: a mirror image is further away than what it shows.
     fn was_beside_nearer(&self, other: &Self) -> bool {
-        let (mine, theirs) = (&self.evidence, &other.evidence);
-        let together = mine.first.media < theirs.last.media && theirs.first.media < mine.last.media;
-        self.track != other.track && together && theirs.largest_face_px > mine.largest_face_px
+        let came_before_left =
+            |one: &Self, two: &Self| two.gone.is_none_or(|(at, _)| one.evidence.first.media <= at.media);
+        self.track != other.track
+            && came_before_left(self, other)
+            && came_before_left(other, self)
+            && other.evidence.largest_face_px > self.evidence.largest_face_px
     }
 
-    /// Notes whom a nearer face beside it, which leaves, was most like.
-    fn note_beside(&mut self, best: Candidate) {
-        if let Some(known) = self.beside.iter_mut().find(|known| known.person == best.person) {
-            known.similarity = known.similarity.max(best.similarity);
-        } else if self.beside.len() < MAX_BESIDE {
-            self.beside.push(best);
+    /// Whose image one that is further away may be: whom it is most like. A picture that was found out is nobody.
+    fn shown(&self) -> Option<Candidate> {
+        self.best.filter(|_| self.said.is_none_or(|said| !said.spoof))
+    }
+
+    /// Notes a nearer face beside it, which leaves at that time.
+    fn note_beside(&mut self, nearer: &Beside) {
+        self.beside.retain(|known| known.best.person != nearer.best.person);
+        if self.beside.len() < MAX_BESIDE {
+            self.beside.push(*nearer);
         }
     }
+}
+
+/// A nearer face that was in view at the same time, and is gone.
+#[derive(Clone, Copy, Debug)]
+struct Beside {
+    /// Whom it was most like.
+    best: Candidate,
+    /// How wide it was at most, pixels.
+    face_px: f32,
+    /// When it was seen last.
+    last: FrameTime,
 }
 
 /// What was already said about a person's track.
@@ -150,10 +169,14 @@ impl People {
         self.people.insert(person.track, person);
     }
 
-    /// How similar the nearer faces in view at the same time were to somebody, at most.
+    /// How similar to somebody were, at most, the nearer faces that were in view at the same time and most like that one.
     pub(super) fn beside(&self, person: &Person, who: PersonId) -> Option<f32> {
-        let present = self.people.values().filter(|other| person.was_beside_nearer(other));
-        let all = present.filter_map(|other| other.best).chain(person.beside.iter().copied());
+        let present = self.people.values().filter(|other| person.was_beside_nearer(other)).filter_map(Person::shown);
+        let left = person.beside.iter().filter(|nearer| {
+            nearer.face_px > person.evidence.largest_face_px
+                && person.evidence.last.media.since(nearer.last.media) <= BESIDE_FOR
+        });
+        let all = present.chain(left.map(|nearer| nearer.best));
         all.filter(|best| best.person == who).map(|best| best.similarity).max_by(f32::total_cmp)
     }
 
@@ -183,11 +206,12 @@ impl People {
         left.sort_by_key(|person| person.track);
         for at in 0..left.len() {
             let (before, [leaving, after @ ..]) = left.split_at_mut(at) else { continue };
-            let Some(best) = leaving.best.filter(|best| best.similarity >= settings.review_similarity) else {
+            let Some(best) = leaving.shown().filter(|best| best.similarity >= settings.review_similarity) else {
                 continue;
             };
+            let nearer = Beside { best, face_px: leaving.evidence.largest_face_px, last: leaving.evidence.last };
             let others = before.iter_mut().chain(after).chain(self.people.values_mut());
-            others.filter(|other| other.was_beside_nearer(leaving)).for_each(|other| other.note_beside(best));
+            others.filter(|other| other.was_beside_nearer(leaving)).for_each(|other| other.note_beside(&nearer));
         }
         left
     }
@@ -233,7 +257,7 @@ impl People {
         if !old.parts.is_empty() {
             old.parts.append(&mut young.parts);
         }
-        young.beside.iter().for_each(|&best| old.note_beside(best));
+        young.beside.iter().for_each(|nearer| old.note_beside(nearer));
         let joined = Person { gone: None, last_box: young.last_box, tuning: young.tuning, ..old };
         self.join(joined, observer, settings)
     }

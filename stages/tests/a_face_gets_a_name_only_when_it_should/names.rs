@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rollcall_pipeline::{Decision, Embedding, Lack, MatchOutcome, PersonId};
+use rollcall_pipeline::{Decision, Embedding, Lack, LivenessVerdict, MatchOutcome, PersonId};
 use rollcall_stages::matching::LivenessSettings;
 
 use crate::kit::{ADA, BOB, Door, SMALL, Seen, View, clock_ms, face, names, somebody_else};
@@ -152,14 +152,43 @@ fn a_mirror_image_has_no_name_of_its_own() {
 }
 
 #[test]
-fn who_was_beside_a_nearer_face_stays_without_a_name_once_that_has_left() {
+fn who_was_beside_a_nearer_face_is_taken_for_its_image_until_they_cannot_be() {
+    let left_behind = || {
+        let mut door = Door::new();
+        // As like Ada as the image, and never enough for a name.
+        assert_eq!(two_at_once(&mut door, &face(0.50, 0.0), &face(0.58, 0.0)), []);
+        door.lose(1);
+        assert_eq!(names(&door.wait(5000)), [None]);
+        door
+    };
+    let mut door = left_behind();
+    assert!((0..9).all(|_| door.shot(2, face(0.58, 0.0)).is_empty()));
+    let later: Vec<_> = (0..30).flat_map(|_| names(&door.shot(2, face(0.58, 0.0)))).collect();
+    assert_eq!(later, [Some(ADA)], "an image does not stay behind");
+
+    let mut door = left_behind();
+    let came = Seen { track: 2, face: face(0.58, 0.0), live: None, x: 800.0 };
+    let named = names(&door.see_as(View { face_px: 61.0, ..SMALL }, came));
+    assert_eq!(named, [Some(ADA)], "nearer than the other face ever was");
+}
+
+#[test]
+fn a_face_without_a_shot_for_a_moment_is_in_view_all_the_same() {
     let mut door = Door::new();
-    // As like Ada as the image, and never enough for a name.
-    assert_eq!(two_at_once(&mut door, &face(0.50, 0.0), &face(0.58, 0.0)), []);
-    door.lose(1);
-    assert_eq!(names(&door.wait(5000)), [None]);
-    let said: Vec<_> = (0..9).flat_map(|_| door.shot(2, face(0.58, 0.0))).collect();
-    assert_eq!((names(&said), door.close()[0].grounds.lacks), (vec![], Some(Lack::Elsewhere)));
+    let nearer = || Seen { track: 1, face: face(0.56, 0.0), live: None, x: 400.0 };
+    assert!((0..2).all(|_| door.see_as(View { face_px: 60.0, ..SMALL }, nearer()).is_empty()));
+    assert!((0..4).all(|_| door.shot(2, face(0.64, 0.0)).is_empty()));
+    assert_eq!(door.close().last().map(|d| d.grounds.lacks), Some(Some(Lack::Elsewhere)));
+}
+
+#[test]
+fn a_picture_that_was_found_out_keeps_nobody_from_their_name() {
+    let mut door = Door::with(None, LivenessSettings::default());
+    let picture = || Seen { track: 1, face: face(0.7, 0.0), live: Some(0.0), x: 0.0 };
+    let said: Vec<_> = (0..4).flat_map(|_| door.see(picture())).collect();
+    assert!(matches!(said[0].liveness, LivenessVerdict::Spoof(_)), "{said:?}");
+    let named: Vec<_> = (0..4).flat_map(|_| names(&door.shot(2, face(0.7, 0.0)))).collect();
+    assert_eq!(named, [Some(ADA)]);
 }
 
 #[test]
