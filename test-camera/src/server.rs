@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use gstreamer as gst;
 use gstreamer::glib;
@@ -12,12 +13,16 @@ use gstreamer_app as gst_app;
 use gstreamer_rtsp_server as rtsp;
 use gstreamer_rtsp_server::prelude::*;
 use parking_lot::{Condvar, Mutex};
+use rollcall_pipeline::{Clock, MonoTime, SystemClock};
 
 use crate::TestCameraError;
 use crate::clip::{Clip, Codec};
 use crate::feeder::{Feed, Viewfinder};
 use crate::packets::Tampering;
 use crate::trouble::Noise;
+
+/// From the moment a client is gone, at most: until the last of its packets was given up.
+const SENDING_TAKES: Duration = Duration::from_secs(1);
 
 /// The transports a camera offers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -140,10 +145,13 @@ impl TestCamera {
         self.resume();
         self.noise = None;
         self.silence = None;
-        self.feed.leave_all();
         if let Some(running) = self.running.take() {
-            let main = running.main.clone();
-            running.do_later(move || main.quit());
+            let (main, feed) = (running.main.clone(), Arc::clone(&self.feed));
+            // There, because a media that is just being opened waits for its first picture.
+            running.do_later(move || {
+                feed.leave_all();
+                main.quit();
+            });
             if running.thread.join().is_err() {
                 tracing::warn!("an RTSP server panicked");
             }
@@ -279,8 +287,12 @@ impl Running {
             pool.set_max_threads(0);
         }
         let calls = Arc::clone(&camera.calls);
-        server.connect_client_connected(move |_, _| {
+        let gone = Arc::new(Mutex::new(Gone::default()));
+        let leaving = Arc::clone(&gone);
+        server.connect_client_connected(move |_, client| {
             calls.fetch_add(1, Ordering::Relaxed);
+            let leaving = Arc::clone(&leaving);
+            client.connect_closed(move |client| leaving.lock().hold(client));
         });
 
         let context = glib::MainContext::new();
@@ -300,11 +312,26 @@ impl Running {
             if let Some(sessions) = server.session_pool() {
                 sessions.filter(Some(&mut |_, _| rtsp::RTSPFilterResult::Remove));
             }
+            gone.lock().0.clear();
             if ran.is_err() {
                 tracing::warn!("an RTSP server could not take its context");
             }
         })?;
         Ok((Self { main, context, thread, hold: Arc::default() }, port))
+    }
+}
+
+/// Clients that have gone, and when: held until nobody speaks of them. The thread that sends a client's packets has no
+/// reference to it, and when one does not get through asks the server's thread to close it. GStreamer's server would
+/// close it after it was freed, or free it while it holds its lock (and abort).
+#[derive(Debug, Default)]
+struct Gone(Vec<(MonoTime, rtsp::RTSPClient)>);
+
+impl Gone {
+    fn hold(&mut self, client: &rtsp::RTSPClient) {
+        let now = SystemClock.mono();
+        self.0.retain(|(since, _)| now.since(*since) < SENDING_TAKES);
+        self.0.push((now, client.clone()));
     }
 }
 
