@@ -73,7 +73,7 @@ struct Options {
     /// A line for each camera of the daemon's configuration, such as "still_interval_s = 0"
     #[arg(long, value_name = "LINE", default_value = "")]
     tuning: String,
-    /// Show this recording over and over instead of the demo's men
+    /// Show this recording without a pause instead of the demo's men
     #[arg(long, value_name = "FILE", requires = "people")]
     video: Option<PathBuf>,
     /// Who is enrolled: DIR/Name/*.jpg
@@ -107,8 +107,8 @@ impl Options {
     /// What the cameras show, and how they compress it.
     fn shown(&self) -> String {
         let who = match (&self.video, self.scene) {
-            (Some(_), Show::Busy) => "a recording over and over",
-            (Some(_), Show::Quiet) => "a recording now and then",
+            (Some(_), Show::Busy) => "the given recording without a pause",
+            (Some(_), Show::Quiet) => "the given recording now and then",
             (None, Show::Busy) => "busy doors",
             (None, Show::Quiet) => "quiet doors",
         };
