@@ -13,7 +13,6 @@ use gstreamer_app as gst_app;
 use gstreamer_rtsp_server as rtsp;
 use gstreamer_rtsp_server::prelude::*;
 use parking_lot::{Condvar, Mutex};
-use rollcall_pipeline::{Clock, MonoTime, SystemClock};
 
 use crate::TestCameraError;
 use crate::clip::{Clip, Codec};
@@ -21,8 +20,8 @@ use crate::feeder::{Feed, Viewfinder};
 use crate::packets::Tampering;
 use crate::trouble::Noise;
 
-/// From the moment a client is gone, at most: until the last of its packets was given up.
-const SENDING_TAKES: Duration = Duration::from_secs(1);
+/// Far longer than the last packet of a client that is gone is on its way.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// The transports a camera offers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -147,7 +146,7 @@ impl TestCamera {
         self.silence = None;
         if let Some(running) = self.running.take() {
             let (main, feed) = (running.main.clone(), Arc::clone(&self.feed));
-            // There, because a media that is just being opened waits for its first picture.
+            // On the server's thread, which waits for the first picture of a media that it opens.
             running.do_later(move || {
                 feed.leave_all();
                 main.quit();
@@ -292,10 +291,17 @@ impl Running {
         server.connect_client_connected(move |_, client| {
             calls.fetch_add(1, Ordering::Relaxed);
             let leaving = Arc::clone(&leaving);
-            client.connect_closed(move |client| leaving.lock().hold(client));
+            client.connect_closed(move |client| leaving.lock().since_last_sweep.push(client.clone()));
         });
 
         let context = glib::MainContext::new();
+        let swept = Arc::clone(&gone);
+        // Of lower priority than what is asked of the server's thread, which may have stood still meanwhile.
+        let sweeping = glib::timeout_source_new(SWEEP_EVERY, None, glib::Priority::LOW, move || {
+            swept.lock().sweep();
+            glib::ControlFlow::Continue
+        });
+        sweeping.attach(Some(&context));
         let source = server.create_source(None::<&rtsp::gio::Cancellable>)?;
         source.attach(Some(&context));
         let port = u16::try_from(server.bound_port())
@@ -312,7 +318,8 @@ impl Running {
             if let Some(sessions) = server.session_pool() {
                 sessions.filter(Some(&mut |_, _| rtsp::RTSPFilterResult::Remove));
             }
-            gone.lock().0.clear();
+            // They hold the context, whose source holds them.
+            *gone.lock() = Gone::default();
             if ran.is_err() {
                 tracing::warn!("an RTSP server could not take its context");
             }
@@ -321,17 +328,19 @@ impl Running {
     }
 }
 
-/// Clients that have gone, and when: held until nobody speaks of them. The thread that sends a client's packets has no
-/// reference to it, and when one does not get through asks the server's thread to close it. GStreamer's server would
-/// close it after it was freed, or free it while it holds its lock (and abort).
+/// Clients that have gone, held until nobody speaks of them. The thread that sends a client's packets has no reference to
+/// it, and when one does not get through asks the server's thread to close it. GStreamer's server would close it after it
+/// was freed, or free it while it holds its lock (and abort).
 #[derive(Debug, Default)]
-struct Gone(Vec<(MonoTime, rtsp::RTSPClient)>);
+struct Gone {
+    since_last_sweep: Vec<rtsp::RTSPClient>,
+    before: Vec<rtsp::RTSPClient>,
+}
 
 impl Gone {
-    fn hold(&mut self, client: &rtsp::RTSPClient) {
-        let now = SystemClock.mono();
-        self.0.retain(|(since, _)| now.since(*since) < SENDING_TAKES);
-        self.0.push((now, client.clone()));
+    /// Lets go of those that were gone at the last sweep, too.
+    fn sweep(&mut self) {
+        self.before = std::mem::take(&mut self.since_last_sweep);
     }
 }
 
