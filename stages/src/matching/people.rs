@@ -18,6 +18,9 @@ use crate::track::distance_in_sizes;
 const REJOIN_REACH: f32 = 3.0;
 /// … and so many more for each second that passed.
 const REJOIN_REACH_PER_S: f32 = 4.0;
+/// By so much less alike than it has to be a track may be, at most, where it is that much more like this one than like anybody else
+/// in view or just gone. More would let two strangers pass for one where nobody else is there to compare with.
+const REJOIN_APART: f32 = 0.1;
 /// A track looks for what it continues during its first shots only.
 const REJOIN_SHOTS: u32 = 5;
 /// A cut needs a shot and a track of some weight on both sides: the embedding of a poor view says nothing.
@@ -36,29 +39,39 @@ pub(super) struct Person {
     /// Whom all shots together are most like.
     pub(super) best: Option<Candidate>,
     beside: Vec<Beside>,
-    /// When the last motion track was lost, and where its last shot was; `None` while one is in view.
-    gone: Option<(FrameTime, Rect)>,
-    last_box: Rect,
+    /// When the last motion track was lost; `None` while one is in view.
+    gone: Option<FrameTime>,
+    /// Where the first and the last shot were.
     first_box: Rect,
+    last_box: Rect,
     /// The motion tracks it is made of, each from the frame on that is this person's: that of the cut, or 0 for all of it. Empty
     /// once it no longer looks for what it continues.
     parts: Vec<(TrackId, u64)>,
 }
 
 impl Person {
-    /// How alike a track must be that begins so long after this one broke off, so long after its last shot and so many face sizes
-    /// from there: the further and the longer, the more. Whoever follows on somebody's heels must not go by what was said of them.
-    fn needed_to_join(&self, settings: &RecognitionSettings, pause: Duration, unseen: Duration, sizes: f32) -> f32 {
-        let far = sizes / (REJOIN_REACH + REJOIN_REACH_PER_S * unseen.as_secs_f32());
-        let late = pause.div_duration_f32(Duration::from_millis(settings.rejoin_ms));
-        let least = if self.said.is_some() { settings.rejoin_said_similarity } else { settings.rejoin_similarity };
-        least + (settings.rejoin_far_similarity - least) * far.max(late).min(1.0)
+    /// How alike a track must be that begins after this one broke off. The more likely it is somebody else by its place and time, the
+    /// more; and less where it is more like this one than like anybody else, by `apart`. Whoever follows on somebody's heels must not
+    /// go by what was said of them.
+    fn needed_to_join(&self, lost: FrameTime, young: &Self, apart: f32, settings: &RecognitionSettings) -> f32 {
+        let began = young.evidence.first.media;
+        let unseen = began.since(self.evidence.last.media).as_secs_f32();
+        let sizes = distance_in_sizes(&self.last_box, &young.first_box);
+        let far = sizes / (REJOIN_REACH + REJOIN_REACH_PER_S * unseen);
+        let late = began.since(lost.media).div_duration_f32(Duration::from_millis(settings.rejoin_ms));
+        // Whoever shows their face comes nearer: one of half the size is somebody further back.
+        let smaller = (self.last_box.size() / young.first_box.size().max(1.0)).log2();
+        let unlikely = far.max(late).max(smaller).min(1.0);
+        let near = match self.said {
+            Some(_) => settings.rejoin_said_similarity,
+            None => settings.rejoin_similarity - apart.clamp(0.0, REJOIN_APART),
+        };
+        near + (settings.rejoin_far_similarity - near) * unlikely
     }
 
     /// Whether both were in view at the same time, and the other one nearer: a mirror image is further away than what it shows.
     fn was_beside_nearer(&self, other: &Self) -> bool {
-        let came_before_left =
-            |one: &Self, two: &Self| two.gone.is_none_or(|(at, _)| one.evidence.first.media <= at.media);
+        let came_before_left = |one: &Self, two: &Self| two.gone.is_none_or(|at| one.evidence.first.media <= at.media);
         self.track != other.track
             && came_before_left(self, other)
             && came_before_left(other, self)
@@ -132,7 +145,7 @@ impl People {
             let cut = TrackId(motion.0 | (self.cuts << 32));
             observer.linked(&self.key, motion, shot.shot.seq, cut);
             if let Some(left) = self.people.get_mut(&track) {
-                left.gone = Some((left.evidence.last, left.last_box));
+                left.gone = Some(left.evidence.last);
                 // A link of all of the motion track would take along what is now cut off.
                 left.parts = Vec::new();
             }
@@ -154,8 +167,8 @@ impl People {
                 best: None,
                 beside: Vec::new(),
                 gone: None,
-                last_box: bbox,
                 first_box: bbox,
+                last_box: bbox,
                 parts: vec![(motion, first_seq)],
             },
         };
@@ -184,7 +197,7 @@ impl People {
     pub(super) fn motion_ended(&mut self, end: &TrackEnd) {
         let Some(track) = self.of_motion.remove(&end.track) else { return };
         if let Some(person) = self.people.get_mut(&track) {
-            person.gone = Some((end.last, person.last_box));
+            person.gone = Some(end.last);
             if end.blinked {
                 person.evidence.blinked_since();
             }
@@ -198,7 +211,7 @@ impl People {
             .people
             .extract_if(|_, person| match (now, person.gone) {
                 (None, _) => true,
-                (Some(now), Some((since, _))) => now.media.since(since.media) > patience,
+                (Some(now), Some(since)) => now.media.since(since.media) > patience,
                 (Some(_), None) => false,
             })
             .map(|(_, person)| person)
@@ -227,24 +240,23 @@ impl People {
             return young;
         }
         let Some(face) = young.evidence.mean() else { return young };
-        let began = young.evidence.first;
-        let continued = self
-            .people
-            .values()
-            .filter_map(|old| {
-                let (lost, bbox) = old.gone?;
-                let pause = began.media.since(lost.media);
-                if lost.media >= began.media || pause > Duration::from_millis(settings.rejoin_ms) {
+        let began = young.evidence.first.media;
+        let likeness = |old: &Person| old.evidence.mean().map_or(-1.0, |mean| similarity(&mean, &face));
+        let alike: Vec<(&Person, f32)> = self.people.values().map(|old| (old, likeness(old))).collect();
+        let continued = alike
+            .iter()
+            .filter_map(|&(old, similarity)| {
+                let lost = old.gone?;
+                if lost.media >= began || began.since(lost.media) > Duration::from_millis(settings.rejoin_ms) {
                     return None;
                 }
-                let similarity = similarity(&old.evidence.mean()?, &face);
-                let other = young.evidence.last_vote.filter(|vote| !old.evidence.has_shown(vote.person));
-                if other.is_some_and(|vote| vote.similarity > similarity) {
+                let stranger = young.evidence.last_vote.filter(|vote| !old.evidence.has_shown(vote.person));
+                if stranger.is_some_and(|vote| vote.similarity > similarity) {
                     return None;
                 }
-                let unseen = began.media.since(old.evidence.last.media);
-                let sizes = distance_in_sizes(&bbox, &young.first_box);
-                let spare = similarity - old.needed_to_join(settings, pause, unseen, sizes);
+                let others = alike.iter().filter(|(other, _)| other.track != old.track);
+                let next = others.map(|&(_, similarity)| similarity).fold(0.0, f32::max);
+                let spare = similarity - old.needed_to_join(lost, &young, similarity - next, settings);
                 (spare >= 0.0).then_some((old.track, spare))
             })
             .max_by(|a, b| a.1.total_cmp(&b.1));

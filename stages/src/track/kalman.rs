@@ -1,7 +1,11 @@
-//! A constant-velocity Kalman filter for a face box: centre x, centre y and the logarithm of its size, each on its own.
+//! A Kalman filter for the box of a face that moves at a constant velocity through the room: centre x, centre y and the logarithm
+//! of its size.
 //!
-//! The three axes do not mix in a constant-velocity model with a diagonal measurement, so the usual 6×6 filter falls apart
-//! into three of 2×2, which are written out here.
+//! Of such a face the reciprocal of the size, and the centre in sizes, change at constant rates, since both are coordinates of
+//! the room over the distance. So all that moves in the picture gains pace as the face comes near: a displacement becomes
+//! `1/(1 − g)` times as long, and a speed `1/(1 − g)²` times as large, in the time in which its size would have grown by the part
+//! `g` at its present pace. Beside that factor, which is known at each step, the three axes do not mix, and the usual 6×6
+//! filter falls apart into three of 2×2, which are written out here.
 
 use rollcall_pipeline::Rect;
 
@@ -10,11 +14,14 @@ const CENTER_NOISE: f32 = 0.06;
 /// Standard deviation of the logarithm of a detector's box size.
 const SIZE_NOISE: f32 = 0.08;
 /// White acceleration of a walking head, in box heights per second^1.5.
-const CENTER_ACCELERATION: f32 = 2.0;
+const CENTER_ACCELERATION: f32 = 3.0;
 /// Spectral density of the change of the growth rate, per second^3.
 const SIZE_ACCELERATION: f32 = 0.5;
 /// A new track's speed is unknown by this many measurement variances per second².
 const UNKNOWN_SPEED: f32 = 100.0;
+/// A face is not predicted to come nearer by a larger part of its distance, or to go away by a larger one, from one frame to the
+/// next: at a whole it would be here.
+const MOST_APPROACH: f32 = 0.5;
 
 #[derive(Clone, Copy, Debug)]
 struct Axis {
@@ -31,11 +38,14 @@ impl Axis {
         Self { x, v: 0.0, pxx: variance, pxv: 0.0, pvv: variance * UNKNOWN_SPEED }
     }
 
-    fn predict(&mut self, dt: f32, density: f32) {
-        self.x += self.v * dt;
-        self.pxx += dt * (2.0 * self.pxv + dt * self.pvv) + density * dt * dt * dt / 3.0;
-        self.pxv += dt * self.pvv + density * dt * dt / 2.0;
-        self.pvv += density * dt;
+    /// Moves on by `dt` seconds, in which displacements become `nearing` times as long.
+    fn predict(&mut self, dt: f32, nearing: f32, density: f32) {
+        let (step, gain) = (dt * nearing, nearing * nearing);
+        self.x += self.v * step;
+        self.v *= gain;
+        self.pxx += step * (2.0 * self.pxv + step * self.pvv) + density * dt * dt * dt / 3.0;
+        self.pxv = gain * (self.pxv + step * self.pvv) + density * dt * dt / 2.0;
+        self.pvv = gain * gain * self.pvv + density * dt;
     }
 
     fn update(&mut self, z: f32, variance: f32) {
@@ -75,9 +85,13 @@ impl Motion {
     /// Moves on by `dt` seconds.
     pub(super) fn predict(&mut self, dt: f32) {
         let q = (CENTER_ACCELERATION * self.bbox().h).powi(2);
-        self.cx.predict(dt, q);
-        self.cy.predict(dt, q);
-        self.ln_size.predict(dt, SIZE_ACCELERATION);
+        let (ln_size, growth) = (self.ln_size.x, self.ln_size.v);
+        let nearing = 1.0 / (1.0 - (growth * dt).clamp(-MOST_APPROACH, MOST_APPROACH));
+        self.cx.predict(dt, nearing, q);
+        self.cy.predict(dt, nearing, q);
+        self.ln_size.predict(dt, nearing, SIZE_ACCELERATION);
+        // Of a logarithm only the derivatives are those of a displacement.
+        (self.ln_size.x, self.ln_size.v) = (ln_size + nearing.ln(), growth * nearing);
         // A face neither vanishes nor fills a city: keeps the exponential finite however long nothing was measured.
         self.ln_size.x = self.ln_size.x.clamp(0.0, 10.0);
     }
@@ -118,6 +132,23 @@ mod tests {
         }
         motion.predict(0.2);
         assert!(motion.bbox().iou(&at(15.0)) > 0.9, "{:?}", motion.bbox());
+    }
+
+    #[test]
+    fn who_walks_up_to_the_camera_is_predicted() {
+        // 1.4 m a second from 5 m on; a face of 0.2 m that is 0.5 m beside and above the middle, at 900 pixels a radian.
+        let at = |i: f32| {
+            let distance = 5.0 - 1.4 * 0.2 * i;
+            let (size, off) = (900.0 * 0.2 / distance, 900.0 * 0.5 / distance);
+            Rect { x: 960.0 + off - size / 2.0, y: 540.0 - off - size / 2.0, w: size, h: size }
+        };
+        let mut motion = Motion::new(&at(0.0));
+        for i in 1..15 {
+            motion.predict(0.2);
+            motion.update(&at(i as f32));
+        }
+        motion.predict(0.2);
+        assert!(motion.bbox().iou(&at(15.0)) > 0.7, "{:?} instead of {:?}", motion.bbox(), at(15.0));
     }
 
     #[test]

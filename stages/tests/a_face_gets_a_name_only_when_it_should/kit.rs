@@ -162,7 +162,7 @@ impl Door {
             seq: self.now_ms / 40,
             time: self.time(),
             tuning: tuning(),
-            bbox: Rect { x: seen.x, y: 0.0, w: 50.0, h: 60.0 },
+            bbox: Rect { x: seen.x, y: 0.0, w: face_px, h: 1.2 * face_px },
             quality,
             chip,
         };
