@@ -21,6 +21,9 @@ const REJOIN_REACH_PER_S: f32 = 4.0;
 /// By so much less alike than it has to be a track may be, at most, where it is that much more like this one than like anybody else
 /// in view or just gone. More would let two strangers pass for one where nobody else is there to compare with.
 const REJOIN_APART: f32 = 0.1;
+/// It counts for less the further away and the later that is, and for nothing from this part of the way to out of reach on: who
+/// stands out there may be an earlier part of the same person, of whom a later one is closer.
+const REJOIN_APART_REACH: f32 = 2.0 / 3.0;
 /// A track looks for what it continues during its first shots only.
 const REJOIN_SHOTS: u32 = 5;
 /// A cut needs a shot and a track of some weight on both sides: the embedding of a poor view says nothing.
@@ -62,11 +65,14 @@ impl Person {
         // Whoever shows their face comes nearer: one of half the size is somebody further back.
         let smaller = (self.last_box.size() / young.first_box.size().max(1.0)).log2();
         let unlikely = far.max(late).max(smaller).min(1.0);
-        let near = match self.said {
-            Some(_) => settings.rejoin_said_similarity,
-            None => settings.rejoin_similarity - apart.clamp(0.0, REJOIN_APART),
+        let (least, ease) = match self.said {
+            Some(_) => (settings.rejoin_said_similarity, 0.0),
+            None => {
+                let nearness = (1.0 - unlikely / REJOIN_APART_REACH).max(0.0);
+                (settings.rejoin_similarity, apart.clamp(0.0, REJOIN_APART) * nearness)
+            }
         };
-        near + (settings.rejoin_far_similarity - near) * unlikely
+        least + (settings.rejoin_far_similarity - least) * unlikely - ease
     }
 
     /// Whether both were in view at the same time, and the other one nearer: a mirror image is further away than what it shows.
