@@ -14,7 +14,7 @@ const CENTER_NOISE: f32 = 0.06;
 /// Standard deviation of the logarithm of a detector's box size.
 const SIZE_NOISE: f32 = 0.08;
 /// White acceleration of a walking head, in box heights per second^1.5.
-const CENTER_ACCELERATION: f32 = 3.0;
+const CENTER_ACCELERATION: f32 = 2.0;
 /// Spectral density of the change of the growth rate, per second^3.
 const SIZE_ACCELERATION: f32 = 0.5;
 /// A new track's speed is unknown by this many measurement variances per second².
