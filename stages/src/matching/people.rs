@@ -18,11 +18,12 @@ use crate::track::distance_in_sizes;
 const REJOIN_REACH: f32 = 3.0;
 /// … and so many more for each second that passed.
 const REJOIN_REACH_PER_S: f32 = 4.0;
-/// By so much less alike than it has to be a track may be, at most, where it is that much more like this one than like anybody else
-/// in view or just gone. More would let two strangers pass for one where nobody else is there to compare with.
+/// By so much less alike than it has to be a track may be, at most, where it is that much more like this one, of which nothing was said,
+/// than like anybody else in view or just gone, or more than not at all where there is nobody else. Two strangers would pass for one
+/// if that were more.
 const REJOIN_APART: f32 = 0.1;
-/// It counts for less the further away and the later that is, and for nothing from this part of the way to out of reach on: who
-/// stands out there may be an earlier part of the same person, of whom a later one is closer.
+/// It counts for less the less likely it is the same by place, time and size, and for nothing from this part of the way to out of reach
+/// on: who stands out there may be an earlier part of the same person, of whom a later one is closer.
 const REJOIN_APART_REACH: f32 = 2.0 / 3.0;
 /// A track looks for what it continues during its first shots only.
 const REJOIN_SHOTS: u32 = 5;
@@ -53,9 +54,9 @@ pub(super) struct Person {
 }
 
 impl Person {
-    /// How alike a track must be that begins after this one broke off. The more likely it is somebody else by its place and time, the
-    /// more; and less where it is more like this one than like anybody else, by `apart`. Whoever follows on somebody's heels must not
-    /// go by what was said of them.
+    /// How alike a track must be that begins after this one broke off. The more likely it is somebody else by its place, time and size,
+    /// the more; and less where it is more like this one than like anybody else, by `apart`, but not if something was said of this one:
+    /// whoever follows on somebody's heels must not go by that.
     fn needed_to_join(&self, lost: FrameTime, young: &Self, apart: f32, settings: &RecognitionSettings) -> f32 {
         let began = young.evidence.first.media;
         let unseen = began.since(self.evidence.last.media).as_secs_f32();

@@ -13,11 +13,13 @@ pub struct RecognitionSettings {
     pub margin: f32,
     /// Shots that must each have the person as their best match.
     pub min_agreeing: u32,
-    /// A broken motion track goes on in a new one that begins at the same place and time if their faces are this similar, …
+    /// A broken motion track goes on in a new one that begins at the same place and time if their faces are this similar, or a little
+    /// less where they are more similar than any other two, …
     pub rejoin_similarity: f32,
     /// … or this, where something was said of the broken one already, …
     pub rejoin_said_similarity: f32,
-    /// … and in one that begins out of reach, or just within `rejoin_ms`, if they are this similar; in between, in proportion.
+    /// … and in one that begins out of reach, at half the size, or just within `rejoin_ms`, if they are this similar; in between, in
+    /// proportion.
     pub rejoin_far_similarity: f32,
     /// How long a track that ended waits for its continuation before it is decided for good.
     pub rejoin_ms: u64,

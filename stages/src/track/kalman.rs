@@ -4,8 +4,8 @@
 //! Of such a face the reciprocal of the size, and the centre in sizes, change at constant rates, since both are coordinates of
 //! the room over the distance. So all that moves in the picture gains pace as the face comes near: a displacement becomes
 //! `1/(1 − g)` times as long, and a speed `1/(1 − g)²` times as large, in the time in which its size would have grown by the part
-//! `g` at its present pace. Beside that factor, which is known at each step, the three axes do not mix, and the usual 6×6
-//! filter falls apart into three of 2×2, which are written out here.
+//! `g` at its present pace. Beside that factor, which is taken as known, the three axes do not mix, and the usual 6×6 filter falls
+//! apart into three of 2×2, which are written out here.
 
 use rollcall_pipeline::Rect;
 
@@ -19,9 +19,9 @@ const CENTER_ACCELERATION: f32 = 2.0;
 const SIZE_ACCELERATION: f32 = 0.5;
 /// A new track's speed is unknown by this many measurement variances per second².
 const UNKNOWN_SPEED: f32 = 100.0;
-/// A face is not predicted to come nearer by a larger part of its distance, or to go away by a larger one, from one frame to the
-/// next: at a whole it would be here.
-const MOST_APPROACH: f32 = 0.5;
+/// From one detection to the next a face is not predicted to gain more than this by coming near, as one does at half of its distance:
+/// who is missed for longer would be at the camera, without end.
+const MOST_NEARING: f32 = 2.0;
 
 #[derive(Clone, Copy, Debug)]
 struct Axis {
@@ -66,6 +66,8 @@ pub(super) struct Motion {
     cx: Axis,
     cy: Axis,
     ln_size: Axis,
+    /// By how much displacements have become longer since the last detection.
+    neared: f32,
     /// Width over height, smoothed.
     aspect: f32,
 }
@@ -78,6 +80,7 @@ impl Motion {
             cx: Axis::new(c.x, r),
             cy: Axis::new(c.y, r),
             ln_size: Axis::new(ln_size(bbox), SIZE_NOISE.powi(2)),
+            neared: 1.0,
             aspect: bbox.w / bbox.h.max(1.0),
         }
     }
@@ -86,7 +89,8 @@ impl Motion {
     pub(super) fn predict(&mut self, dt: f32) {
         let q = (CENTER_ACCELERATION * self.bbox().h).powi(2);
         let (ln_size, growth) = (self.ln_size.x, self.ln_size.v);
-        let nearing = 1.0 / (1.0 - (growth * dt).clamp(-MOST_APPROACH, MOST_APPROACH));
+        let nearing = 1.0 / (1.0 - growth * dt).max(self.neared / MOST_NEARING);
+        self.neared *= nearing;
         self.cx.predict(dt, nearing, q);
         self.cy.predict(dt, nearing, q);
         self.ln_size.predict(dt, nearing, SIZE_ACCELERATION);
@@ -103,6 +107,7 @@ impl Motion {
         self.cx.update(c.x, r);
         self.cy.update(c.y, r);
         self.ln_size.update(ln_size(bbox), SIZE_NOISE.powi(2));
+        self.neared = 1.0;
         self.aspect += 0.2 * (bbox.w / bbox.h.max(1.0) - self.aspect);
     }
 
@@ -152,11 +157,23 @@ mod tests {
     }
 
     #[test]
-    fn a_long_silence_keeps_the_box_finite() {
-        let mut motion = Motion::new(&Rect { x: 0.0, y: 0.0, w: 10.0, h: 10.0 });
-        for _ in 0..1000 {
-            motion.predict(10.0);
+    fn a_long_silence_of_who_comes_fast_keeps_the_box_finite() {
+        let at =
+            |i: i32| Rect { x: 300.0 + 9.0 * i as f32, y: 80.0, w: 20.0 * 1.15f32.powi(i), h: 20.0 * 1.15f32.powi(i) };
+        for dt in [0.0, 0.04, 10.0] {
+            let mut motion = Motion::new(&at(0));
+            for i in 1..15 {
+                motion.predict(0.04);
+                motion.update(&at(i));
+            }
+            for _ in 0..1000 {
+                motion.predict(dt);
+            }
+            motion.update(&at(15));
+            motion.predict(0.04);
+            motion.update(&at(16));
+            let Rect { x, y, w, h } = motion.bbox();
+            assert!([x, y, w, h].iter().all(|figure| figure.is_finite()), "{:?} after {dt} s a time", motion.bbox());
         }
-        assert!(motion.bbox().area().is_finite());
     }
 }
