@@ -124,7 +124,7 @@ impl PgSink {
         let committed = self.shared.clock.mono();
         let poison: Vec<usize> = progress.poison.iter().map(|(at, _)| *at).collect();
         for (_, event) in batch.iter().enumerate().take(done).filter(|(at, _)| !poison.contains(at)) {
-            self.shared.metrics.end_to_end(event.decision.first_usable.received, committed);
+            self.shared.metrics.end_to_end(event.kind, event.decision.first_usable.received, committed);
         }
         self.shared.settle(records, progress)?;
         Ok(done)

@@ -27,16 +27,28 @@ impl Exposition {
 
     /// The series of a name: what `label` is, and the value.
     pub fn by<'a>(&'a self, name: &'a str, label: &'a str) -> impl Iterator<Item = (&'a str, f64)> + 'a {
-        self.named(name).filter_map(move |(labels, value)| {
-            let (_, rest) = labels.split_once(&format!("{label}=\""))?;
-            Some((rest.split_once('"')?.0, value))
-        })
+        self.named(name).filter_map(move |(labels, value)| Some((of(labels, label)?, value)))
+    }
+
+    /// The same by two labels.
+    pub fn by_both<'a>(
+        &'a self,
+        name: &'a str,
+        (first, second): (&'a str, &'a str),
+    ) -> impl Iterator<Item = (&'a str, &'a str, f64)> + 'a {
+        self.named(name).filter_map(move |(labels, value)| Some((of(labels, first)?, of(labels, second)?, value)))
     }
 
     fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a str, f64)> + 'a {
         let labels = move |series: &'a str| series.strip_prefix(name).filter(|l| l.is_empty() || l.starts_with('{'));
         self.0.iter().filter_map(move |(series, value)| Some((labels(series)?, *value)))
     }
+}
+
+/// What a label is.
+fn of<'a>(labels: &'a str, label: &str) -> Option<&'a str> {
+    let (_, rest) = labels.split_once(&format!("{label}=\""))?;
+    Some(rest.split_once('"')?.0)
 }
 
 /// The status and the body of an answer.
@@ -66,5 +78,7 @@ mod tests {
         assert_eq!(exposition.total("a"), 5.0);
         assert_eq!(exposition.total("b"), 0.5);
         assert_eq!(exposition.by("a", "outcome").collect::<Vec<_>>(), [("recorded", 2.0), ("unknown", 3.0)]);
+        let both = exposition.by_both("a", ("outcome", "camera")).collect::<Vec<_>>();
+        assert_eq!(both, [("recorded", "x", 2.0), ("unknown", "y", 3.0)]);
     }
 }

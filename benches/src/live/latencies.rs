@@ -1,13 +1,13 @@
-//! Single latencies out of a histogram: between two readings that are close together its sum and one of its buckets grow by one
-//! event. Where they grow by several, each counts with the longest that they allow, so that no quantile is flattered.
+//! Single latencies out of a histogram of each kind of event: between two readings that are close together its sum and one of its
+//! buckets grow by one event. Where they grow by several, each counts with the longest that they allow, so that no quantile is
+//! flattered.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use super::exposition::Exposition;
 
 const LATENCY: &str = "rollcall_event_end_to_end_seconds";
-const EVENTS: &str = "rollcall_attendance_events_total";
 const SINK: &str = "rollcall_sink_events_total";
 /// Decided as soon as there is enough evidence; the others only when nothing more can come.
 const NAMED: [&str; 4] = ["recorded", "debounced", "off_roster", "off_schedule"];
@@ -15,63 +15,36 @@ const NAMED: [&str; 4] = ["recorded", "debounced", "off_roster", "off_schedule"]
 /// What was measured so far.
 #[derive(Debug, Default)]
 pub struct Latencies {
-    sum: f64,
-    /// By upper bound, as cumulative as they are told.
-    buckets: BTreeMap<String, f64>,
-    events: BTreeMap<String, f64>,
-    /// Kinds of events that were decided and are not committed yet, in order.
-    decided: VecDeque<String>,
+    known: BTreeMap<String, Histogram>,
     measured: BTreeMap<String, Vec<f64>>,
     bounds: usize,
+}
+
+/// As it is told: the sum, and by their upper bounds the buckets, each with those below.
+#[derive(Clone, Debug, Default)]
+struct Histogram {
+    sum: f64,
+    buckets: Vec<(f64, f64)>,
 }
 
 impl Latencies {
     /// From here on.
     pub fn new(first: &Exposition) -> Self {
-        let mut latencies = Self::default();
-        latencies.advance(first);
-        latencies.decided.clear();
-        latencies
+        Self { known: histograms(first), ..Self::default() }
     }
 
     /// Takes a reading in.
     pub fn take(&mut self, reading: &Exposition) {
-        let (sum, buckets) = self.advance(reading);
-        // None is longer than its bucket, nor than what the sum leaves when all others are as short as theirs: that is the
-        // latency itself where there is one event, and a bound where there are several (several cameras).
-        let shortest: f64 = buckets.iter().map(|&(lower, _)| lower).sum();
-        let mut longest: Vec<f64> = buckets.iter().map(|&(lower, upper)| upper.min(sum - (shortest - lower))).collect();
-        longest.sort_by(|a, b| b.total_cmp(a));
-        let decided = longest.iter().map(|_| self.decided.pop_front().unwrap_or_else(|| "unclear".to_owned()));
-        let mut kinds: Vec<String> = decided.collect();
-        // Whose is which is not told: those with a name get the longest.
-        kinds.sort_by_key(|kind| !NAMED.contains(&kind.as_str()));
-        if longest.len() > 1 {
-            self.bounds += longest.len();
+        for (kind, now) in histograms(reading) {
+            let before = self.known.insert(kind.clone(), now.clone()).unwrap_or_default();
+            let longest = now.longest_since(&before);
+            if longest.len() > 1 {
+                self.bounds += longest.len();
+            }
+            if !longest.is_empty() {
+                self.measured.entry(kind).or_default().extend(longest);
+            }
         }
-        for (kind, seconds) in kinds.into_iter().zip(longest) {
-            self.measured.entry(kind).or_default().push(seconds);
-        }
-    }
-
-    /// What the sum has grown by, and the lower and upper bound of the bucket of each event that is new.
-    fn advance(&mut self, reading: &Exposition) -> (f64, Vec<(f64, f64)>) {
-        for (kind, total) in by_kind(reading) {
-            let before = self.events.insert(kind.clone(), total).unwrap_or_default();
-            self.decided.extend((0..(total - before) as u64).map(|_| kind.clone()));
-        }
-        let mut buckets = Vec::new();
-        let (mut lower, mut below) = (0.0, 0.0);
-        for (le, total) in reading.by(&format!("{LATENCY}_bucket"), "le") {
-            let grown = total - self.buckets.insert(le.to_owned(), total).unwrap_or_default();
-            let upper = le.parse().unwrap_or(f64::INFINITY);
-            buckets.extend((0..(grown - below) as u64).map(|_| (lower, upper)));
-            (lower, below) = (upper, grown);
-        }
-        let sum = reading.total(&format!("{LATENCY}_sum"));
-        let grown = sum - self.sum;
-        self.sum = sum;
-        (grown, buckets)
     }
 
     /// Rows whose latency is only bounded: they were committed between the same two readings as another.
@@ -121,12 +94,33 @@ pub fn spooled(reading: &Exposition) -> f64 {
     reading.by(SINK, "outcome").filter(|(outcome, _)| *outcome == "spooled").map(|(_, count)| count).sum()
 }
 
-fn by_kind(reading: &Exposition) -> BTreeMap<String, f64> {
-    let mut totals = BTreeMap::new();
-    for (kind, value) in reading.by(EVENTS, "outcome") {
-        *totals.entry(kind.to_owned()).or_default() += value;
+/// That of each kind of event.
+fn histograms(reading: &Exposition) -> BTreeMap<String, Histogram> {
+    let mut all: BTreeMap<String, Histogram> = BTreeMap::new();
+    for (kind, sum) in reading.by(&format!("{LATENCY}_sum"), "outcome") {
+        all.entry(kind.to_owned()).or_default().sum = sum;
     }
-    totals
+    for (kind, le, total) in reading.by_both(&format!("{LATENCY}_bucket"), ("outcome", "le")) {
+        all.entry(kind.to_owned()).or_default().buckets.push((le.parse().unwrap_or(f64::INFINITY), total));
+    }
+    all
+}
+
+impl Histogram {
+    /// How long each event that is new may have taken: no longer than its bucket, nor than what the sum leaves when all others
+    /// are as short as theirs. That is the latency itself where there is one event, and a bound where there are several.
+    fn longest_since(&self, before: &Self) -> Vec<f64> {
+        let mut new = Vec::new();
+        let (mut lower, mut below) = (0.0, 0.0);
+        for (at, (upper, total)) in self.buckets.iter().enumerate() {
+            let grown = total - before.buckets.get(at).map_or(0.0, |(_, total)| *total);
+            new.extend((0..(grown - below) as u64).map(|_| (lower, *upper)));
+            (lower, below) = (*upper, grown);
+        }
+        let shortest: f64 = new.iter().map(|(lower, _)| lower).sum();
+        let grown = self.sum - before.sum;
+        new.into_iter().map(|(lower, upper): (f64, f64)| upper.min(grown - (shortest - lower))).collect()
+    }
 }
 
 /// Sorted seconds.
@@ -166,25 +160,25 @@ impl fmt::Display for Quantiles {
 mod tests {
     use super::*;
 
-    /// So many events were decided, and these were committed after so many seconds.
-    fn reading(recorded: u32, unknown: u32, committed: &[f64]) -> Exposition {
-        let sum: f64 = committed.iter().sum();
-        let mut text = format!(
-            "{EVENTS}{{outcome=\"recorded\"}} {recorded}\n{EVENTS}{{outcome=\"unknown\"}} {unknown}\n{LATENCY}_sum {sum}\n"
-        );
-        for (le, upper) in [("0.5", 0.5), ("1", 1.0), ("5", 5.0), ("+Inf", f64::INFINITY)] {
-            let count = committed.iter().filter(|seconds| **seconds <= upper).count();
-            text += &format!("{LATENCY}_bucket{{le=\"{le}\"}} {count}\n");
+    /// These were committed after so many seconds.
+    fn reading(recorded: &[f64], unknown: &[f64]) -> Exposition {
+        let mut text = String::new();
+        for (kind, committed) in [("recorded", recorded), ("unknown", unknown)] {
+            let sum: f64 = committed.iter().sum();
+            text += &format!("{LATENCY}_sum{{outcome=\"{kind}\"}} {sum}\n");
+            for (le, upper) in [("0.5", 0.5), ("1", 1.0), ("5", 5.0), ("+Inf", f64::INFINITY)] {
+                let count = committed.iter().filter(|seconds| **seconds <= upper).count();
+                text += &format!("{LATENCY}_bucket{{outcome=\"{kind}\",le=\"{le}\"}} {count}\n");
+            }
         }
         Exposition::parse(&text)
     }
 
     #[test]
     fn each_event_has_its_own_latency_and_kind() {
-        let mut latencies = Latencies::new(&reading(1, 0, &[0.75]));
-        latencies.take(&reading(2, 0, &[0.75]));
-        latencies.take(&reading(2, 0, &[0.75, 0.5]));
-        latencies.take(&reading(2, 1, &[0.75, 0.5, 4.0]));
+        let mut latencies = Latencies::new(&reading(&[0.75], &[]));
+        latencies.take(&reading(&[0.75], &[]));
+        latencies.take(&reading(&[0.75, 0.5], &[4.0]));
         assert_eq!((latencies.kinds().as_str(), latencies.bounds()), ("1 recorded, 1 unknown", 0));
         assert_eq!(latencies.named().to_string(), "p50 0.500 s, p95 0.500 s, largest 0.500 s (1 rows)");
         assert_eq!(latencies.others().0, [4.0]);
@@ -194,14 +188,14 @@ mod tests {
 
     #[test]
     fn several_events_between_two_readings_flatter_no_quantile() {
-        let nothing = reading(0, 0, &[]);
+        let nothing = Exposition::default();
         let mut latencies = Latencies::new(&nothing);
-        latencies.take(&reading(2, 0, &[0.25, 0.875]));
+        latencies.take(&reading(&[0.25, 0.875], &[]));
         assert_eq!((latencies.named().0, latencies.bounds()), (vec![0.5, 1.0], 2));
-        // What the sum leaves is less than the bucket; who has a name may be the one who took so long.
+        // What the sum leaves is less than the bucket.
         let mut latencies = Latencies::new(&nothing);
-        latencies.take(&reading(1, 1, &[0.25, 4.0]));
-        assert_eq!((latencies.named().0, latencies.others().0), (vec![4.25], vec![0.5]));
+        latencies.take(&reading(&[0.25, 4.0], &[]));
+        assert_eq!(latencies.named().0, [0.5, 4.25]);
     }
 
     #[test]

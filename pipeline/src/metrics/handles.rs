@@ -5,7 +5,7 @@ use std::time::Duration;
 use ::metrics::{Counter, Gauge, Histogram};
 
 use super::{CounterName, GaugeName, HistogramName, Label, counter, gauge, histogram};
-use crate::event::MarkStatus;
+use crate::event::{EventKind, MarkStatus};
 use crate::ids::CameraId;
 use crate::time::MonoTime;
 
@@ -75,7 +75,7 @@ pub struct SinkMetrics {
     spool_bytes: Gauge,
     spool_oldest: Gauge,
     db_write: Histogram,
-    end_to_end: Histogram,
+    end_to_end: [Histogram; EventKind::ALL.len()],
 }
 
 impl SinkMetrics {
@@ -86,7 +86,7 @@ impl SinkMetrics {
             spool_bytes: gauge(GaugeName::SpoolBytes, &[]),
             spool_oldest: gauge(GaugeName::SpoolOldest, &[]),
             db_write: histogram(HistogramName::DbWrite, &[]),
-            end_to_end: histogram(HistogramName::EndToEnd, &[]),
+            end_to_end: EventKind::ALL.map(|kind| histogram(HistogramName::EndToEnd, &[Label::Outcome(kind.as_str())])),
         }
     }
 
@@ -108,8 +108,10 @@ impl SinkMetrics {
     }
 
     /// An event of this process was committed. Not for events that an earlier process spooled: its clock had another zero.
-    pub fn end_to_end(&self, first_usable: MonoTime, committed: MonoTime) {
-        self.end_to_end.record(committed.since(first_usable).as_secs_f64());
+    pub fn end_to_end(&self, kind: EventKind, first_usable: MonoTime, committed: MonoTime) {
+        for (_, latency) in EventKind::ALL.iter().zip(&self.end_to_end).filter(|(of, _)| **of == kind) {
+            latency.record(committed.since(first_usable).as_secs_f64());
+        }
     }
 
     /// What became of `n` events: `committed`, `duplicate`, `spooled`, `replayed`, `poison` or `dropped`.

@@ -165,7 +165,7 @@ names! {
         StageBatch = "rollcall_stage_batch_items", Count, ["stage"], "Items in a batch.";
         LivenessScore = "rollcall_liveness_score", Count, [], "Liveness score of single shots, 0 to 1.";
         MatchScore = "rollcall_match_score", Count, ["outcome"], "Cosine similarity of decided tracks to the best person (best) and to the second best (runner_up).";
-        EndToEnd = "rollcall_event_end_to_end_seconds", Seconds, [], "From the first usable face of a track to the committed row, for events that were written at once: those of the spool may be of another process, whose clock had another zero, and their wait is in rollcall_spool_oldest_seconds.";
+        EndToEnd = "rollcall_event_end_to_end_seconds", Seconds, ["outcome"], "From the first usable face of a track to the committed row, by kind of event (without a name it is decided when nothing more can come), for events that were written at once: those of the spool may be of another process, whose clock had another zero, and their wait is in rollcall_spool_oldest_seconds.";
         FaceJobDuration = "rollcall_face_job_duration_seconds", Seconds, [], "Time the face engine worked on one picture or clip.";
         DbWrite = "rollcall_db_write_seconds", Seconds, [], "Time to commit one batch of events.";
         HttpRequestDuration = "rollcall_http_request_duration_seconds", Seconds, ["method", "route", "status"], "Time until a request was answered, until the head of the answer where it goes on, by route (none: no such path), method (other: one that nothing has) and class of status (gone: nobody waited for the answer).";
