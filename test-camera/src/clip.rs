@@ -102,7 +102,7 @@ struct Encoded {
 }
 
 impl Clip {
-    /// Encodes segments one after the other. Each begins with a key frame, and there is one every second.
+    /// Encodes segments one after the other, as a camera would that sees them: with a key frame every second, whatever it shows.
     ///
     /// # Errors
     /// When an encoder is missing or a recording cannot be read.
@@ -116,15 +116,11 @@ impl Clip {
     /// When an encoder is missing or a recording cannot be read.
     pub fn encode_at(segments: &[Segment], format: Format, rate: BitRate) -> Result<Self, TestCameraError> {
         gst::init()?;
-        let mut caps = None;
-        let mut units = Vec::new();
+        let mut encoder = Encoder::start(format, rate)?;
         for segment in segments {
-            let (segment_caps, mut segment_units) = encode(segment, format, rate)?;
-            caps.get_or_insert(segment_caps);
-            units.append(&mut segment_units);
+            show(segment, format, &mut encoder)?;
         }
-        let caps = caps.filter(|_| !units.is_empty());
-        let caps = caps.ok_or_else(|| failed("an empty script", "it has no picture".to_owned()))?;
+        let (caps, units) = encoder.finish()?;
         Ok(Self(Arc::new(Encoded { format, caps, units })))
     }
 
@@ -226,7 +222,7 @@ impl Segment {
 }
 
 /// The tail of the launch line: compression with a key frame a second and no delay.
-fn encoder(format: Format, rate: BitRate) -> String {
+fn compression(format: Format, rate: BitRate) -> String {
     let Format { width, height, fps, codec } = format;
     // About 0.1 bit a pixel, what IP cameras send.
     let kbit = (u64::from(width) * u64::from(height) * u64::from(fps) / 10_000).max(256);
@@ -248,50 +244,127 @@ fn encoder(format: Format, rate: BitRate) -> String {
     }
 }
 
-fn encode(segment: &Segment, format: Format, rate: BitRate) -> Result<(gst::Caps, Vec<gst::Buffer>), TestCameraError> {
+/// What raw pictures become access units in.
+struct Encoder {
+    pipeline: gst::Pipeline,
+    input: gst_app::AppSrc,
+    output: gst_app::AppSink,
+    pictures: u64,
+    each: gst::ClockTime,
+}
+
+impl Encoder {
+    fn start(format: Format, rate: BitRate) -> Result<Self, TestCameraError> {
+        // What comes out waits until all is in; it is small.
+        let launch = format!(
+            "appsrc name=in format=time block=true max-buffers=4 ! {} ! appsink name=out sync=false",
+            compression(format, rate)
+        );
+        let pipeline = pipeline(&launch, "an encoder")?;
+        let (input, output) = (by_name(&pipeline, "in", "an encoder")?, by_name(&pipeline, "out", "an encoder")?);
+        let each = gst::ClockTime::SECOND / u64::from(format.fps);
+        let encoder = Self { pipeline, input, output, pictures: 0, each };
+        encoder.pipeline.set_state(gst::State::Playing).map_err(|_| encoder.trouble())?;
+        Ok(encoder)
+    }
+
+    fn push(&mut self, sample: &gst::Sample) -> Result<(), TestCameraError> {
+        let mut picture = sample.buffer().ok_or_else(|| self.trouble())?.copy();
+        if let Some(picture) = picture.get_mut() {
+            picture.set_pts(self.each * self.pictures);
+            picture.set_dts(gst::ClockTime::NONE);
+            picture.set_duration(self.each);
+        }
+        if self.pictures == 0 {
+            self.input.set_caps(sample.caps_owned().as_ref());
+        }
+        self.pictures += 1;
+        self.input.push_buffer(picture).map(drop).map_err(|_| self.trouble())
+    }
+
+    fn finish(self) -> Result<(gst::Caps, Vec<gst::Buffer>), TestCameraError> {
+        self.input.end_of_stream().map_err(|_| self.trouble())?;
+        let mut caps = None;
+        let mut units = Vec::new();
+        while let Some(sample) = self.output.try_pull_sample(ENCODE_TIMEOUT) {
+            if caps.is_none() {
+                caps = sample.caps_owned();
+            }
+            units.extend(sample.buffer().map(|b| {
+                // A copy of its own, so that no encoder's pool is held.
+                let mut own = gst::Buffer::from_slice(b.map_readable().map(|m| m.to_vec()).unwrap_or_default());
+                if let Some(own) = own.get_mut() {
+                    own.set_flags(b.flags() & gst::BufferFlags::DELTA_UNIT);
+                }
+                own
+            }));
+        }
+        if units.len() as u64 != self.pictures {
+            return Err(self.trouble());
+        }
+        Ok((caps.ok_or_else(|| self.trouble())?, units))
+    }
+
+    fn trouble(&self) -> TestCameraError {
+        trouble(&self.pipeline, "an encoder")
+    }
+}
+
+impl Drop for Encoder {
+    fn drop(&mut self) {
+        stop(&self.pipeline);
+    }
+}
+
+fn pipeline(launch: &str, what: &str) -> Result<gst::Pipeline, TestCameraError> {
+    let element = gst::parse::launch(launch)?;
+    element.downcast::<gst::Pipeline>().map_err(|_| failed(what, "not a pipeline".to_owned()))
+}
+
+fn by_name<T: IsA<gst::Element>>(pipeline: &gst::Pipeline, name: &str, what: &str) -> Result<T, TestCameraError> {
+    let found = pipeline.by_name(name).and_then(|element| element.downcast::<T>().ok());
+    found.ok_or_else(|| failed(what, format!("it has no element {name}")))
+}
+
+/// What went wrong, by its own word.
+fn trouble(pipeline: &gst::Pipeline, what: &str) -> TestCameraError {
+    let message = pipeline.bus().and_then(|bus| bus.pop_filtered(&[gst::MessageType::Error]));
+    let text = message.and_then(|message| match message.view() {
+        gst::MessageView::Error(error) => Some(error.error().message().to_owned()),
+        _ => None,
+    });
+    failed(what, text.unwrap_or_else(|| "it gave no picture".to_owned()))
+}
+
+/// The result counts; a pipeline that does not stop is dropped all the same.
+fn stop(pipeline: &gst::Pipeline) {
+    if pipeline.set_state(gst::State::Null).is_err() {
+        tracing::warn!("a pipeline does not stop");
+    }
+}
+
+/// Has the encoder see a segment.
+fn show(segment: &Segment, format: Format, encoder: &mut Encoder) -> Result<(), TestCameraError> {
     let Format { width, height, fps, .. } = format;
     let launch = format!(
         "{} ! videoconvert ! videoscale add-borders=true ! videorate \
          ! video/x-raw,format=I420,width={width},height={height},framerate={fps}/1,pixel-aspect-ratio=1/1 \
-         ! {} ! appsink name=out sync=false max-buffers=4",
+         ! appsink name=out sync=false max-buffers=4",
         segment.head(format),
-        encoder(format, rate)
     );
-    let pipeline = gst::parse::launch(&launch)?
-        .downcast::<gst::Pipeline>()
-        .map_err(|_| failed(&segment.describe(), "not a pipeline".to_owned()))?;
-    let result = run(&pipeline, segment, fps);
-    // The result counts; a pipeline that does not stop is dropped all the same.
-    if pipeline.set_state(gst::State::Null).is_err() {
-        tracing::warn!("an encoder does not stop");
-    }
+    let pipeline = pipeline(&launch, &segment.describe())?;
+    let result = play(&pipeline, segment, fps, encoder);
+    stop(&pipeline);
     result
 }
 
-fn run(
-    pipeline: &gst::Pipeline,
-    segment: &Segment,
-    fps: u32,
-) -> Result<(gst::Caps, Vec<gst::Buffer>), TestCameraError> {
+fn play(pipeline: &gst::Pipeline, segment: &Segment, fps: u32, encoder: &mut Encoder) -> Result<(), TestCameraError> {
     let what = segment.describe();
-    let sink = pipeline
-        .by_name("out")
-        .and_then(|e| e.downcast::<gst_app::AppSink>().ok())
-        .ok_or_else(|| failed(&what, "no sink".to_owned()))?;
-    let trouble = || {
-        let bus = pipeline.bus();
-        let message = bus.and_then(|b| b.pop_filtered(&[gst::MessageType::Error]));
-        let text = message.and_then(|m| match m.view() {
-            gst::MessageView::Error(e) => Some(e.error().message().to_owned()),
-            _ => None,
-        });
-        failed(&what, text.unwrap_or_else(|| "it gave no picture".to_owned()))
-    };
+    let sink: gst_app::AppSink = by_name(pipeline, "out", &what)?;
+    let trouble = || trouble(pipeline, &what);
     match segment {
         Segment::Video { path, from, to } => {
-            if let Some(input) = pipeline.by_name("in") {
-                input.set_property("location", path);
-            }
+            by_name::<gst::Element>(pipeline, "in", &what)?.set_property("location", path);
             pipeline.set_state(gst::State::Paused).map_err(|_| trouble())?;
             pipeline.state(gst::ClockTime::from_seconds(20)).0.map_err(|_| trouble())?;
             if !from.is_zero() || to.is_some() {
@@ -308,31 +381,18 @@ fn run(
             }
         }
         Segment::Picture { width, height, rgb, duration } => {
-            let input = pipeline.by_name("in").and_then(|e| e.downcast::<gst_app::AppSrc>().ok());
-            let input = input.ok_or_else(|| failed(&what, "no source".to_owned()))?;
+            let input = by_name(pipeline, "in", &what)?;
             push_picture(&input, (*width, *height), rgb, fps, Segment::frames(*duration, fps))
                 .map_err(|reason| failed(&what, reason))?;
         }
         Segment::Blank { .. } | Segment::Hall { .. } | Segment::Pattern { .. } => {}
     }
     pipeline.set_state(gst::State::Playing).map_err(|_| trouble())?;
-    let mut caps = None;
-    let mut units = Vec::new();
+    let before = encoder.pictures;
     while let Some(sample) = sink.try_pull_sample(ENCODE_TIMEOUT) {
-        if caps.is_none() {
-            caps = sample.caps_owned();
-        }
-        units.extend(sample.buffer().map(|b| {
-            // A copy of its own, so that no encoder's pool is held.
-            let mut own = gst::Buffer::from_slice(b.map_readable().map(|m| m.to_vec()).unwrap_or_default());
-            if let Some(own) = own.get_mut() {
-                own.set_flags(b.flags() & gst::BufferFlags::DELTA_UNIT);
-            }
-            own
-        }));
+        encoder.push(&sample)?;
     }
-    let caps = caps.ok_or_else(trouble)?;
-    Ok((caps, units))
+    if encoder.pictures == before { Err(trouble()) } else { Ok(()) }
 }
 
 /// Pushes a picture `frames` times; all share its memory.

@@ -31,8 +31,9 @@ const VISIT: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(1480);
 /// Between two visits of a quiet scene.
 const QUIET: Duration = Duration::from_millis(12_480);
-/// So many of them.
-const QUIET_VISITS: usize = 4;
+/// So many rounds of the visits are one film: sampling may come to lie on the film's key frames, and then each of its visits is
+/// seen at the same few moments whenever it comes.
+const ROUNDS: usize = 3;
 /// So long nobody is in view when a recording begins again: its people have left.
 const AWAY: Duration = Duration::from_secs(5);
 
@@ -46,7 +47,7 @@ impl Scene {
         let away = |duration| Segment::Blank { duration };
         Self(match video {
             Some(video) => vec![whole(video), away(AWAY)],
-            None => visits(VISITS.len()).flat_map(|visit| [visit, away(PAUSE)]).collect(),
+            None => visits(ROUNDS).flat_map(|visit| [visit, away(PAUSE)]).collect(),
         })
     }
 
@@ -55,7 +56,7 @@ impl Scene {
         let away = |duration| Segment::Hall { duration };
         Self(match video {
             Some(video) => vec![whole(video), away(QUIET)],
-            None => visits(QUIET_VISITS).flat_map(|visit| [visit, away(QUIET)]).collect(),
+            None => visits(1).flat_map(|visit| [visit, away(QUIET)]).collect(),
         })
     }
 
@@ -72,8 +73,8 @@ fn whole(video: &Path) -> Segment {
     Segment::Video { path: video.to_owned(), from: Duration::ZERO, to: None }
 }
 
-fn visits(count: usize) -> impl Iterator<Item = Segment> {
-    VISITS.into_iter().take(count).map(|(file, second)| {
+fn visits(rounds: usize) -> impl Iterator<Item = Segment> {
+    VISITS.into_iter().cycle().take(rounds * VISITS.len()).map(|(file, second)| {
         let from = Duration::from_secs(second);
         Segment::Video { path: cache().join("demo").join(file), from, to: Some(from + VISIT) }
     })

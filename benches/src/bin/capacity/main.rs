@@ -26,9 +26,10 @@ use report::Row;
 /// How often the daemon is asked: seldom enough that asking costs it nothing to speak of.
 const POLL: Duration = Duration::from_millis(100);
 const START_UP: Duration = Duration::from_secs(120);
-/// So much later than at one camera people come to the next. Of the time between two visits it leaves the golden part, of which
-/// no small multiple is near a whole one: no two cameras show the same at the same time.
-const STAGGER: Duration = Duration::from_millis(7250);
+/// So much later in the film than one camera the next one begins. Of the time between two visits it leaves the golden part, of
+/// which no small multiple is near a whole one, so that no two cameras show the same at the same time; and eight of them are
+/// spread over the whole film.
+const STAGGER: Duration = Duration::from_millis(25_170);
 /// Connections, first key frames and the first template search are over by then.
 const WARM_UP: Duration = Duration::from_secs(5);
 /// What only decodes does the same all the time.
