@@ -99,7 +99,8 @@ fn what_is_recorded_arrives() {
     let door = CameraId::new("door-1");
     with_local_recorder(&book, || {
         let mut camera = CameraMetrics::new(&door);
-        camera.decoded(2);
+        camera.decoded(3);
+        camera.undecoded(2, 4);
         for reason in ["blur", "too_small", "blur"] {
             camera.face_rejected(reason);
         }
@@ -107,8 +108,9 @@ fn what_is_recorded_arrives() {
         SinkMetrics::new().marked(&door, MarkStatus::Late);
     });
     let expected = [
-        ("rollcall_camera_frames_decoded_total{camera=door-1}", 1),
+        ("rollcall_camera_frames_decoded_total{camera=door-1}", 3),
         ("rollcall_camera_frames_dozed_total{camera=door-1}", 2),
+        ("rollcall_camera_frames_skipped_total{camera=door-1}", 4),
         ("rollcall_faces_rejected_total{camera=door-1,reason=blur}", 1),
         ("rollcall_faces_rejected_total{camera=door-1,reason=too_small}", 1),
         ("rollcall_faces_rejected_total{camera=door-1,reason=blur}", 1),

@@ -10,7 +10,7 @@ use rollcall_pipeline::{
     Attention, CameraId, CameraTuning, Clock, Epoch, Frame, FrameMux, FrameTime, Image, MediaTime, MonoTime, MuxError,
     MuxSender, StreamKey, TimeSource, WallTime,
 };
-use rollcall_stages::decode::{DecodedFrame, DisconnectReason, Sampler, VideoFile};
+use rollcall_stages::decode::{DecodedFrame, DisconnectReason, Sampler, Unseen, VideoFile};
 use uuid::Uuid;
 
 /// Frames to be fed.
@@ -68,7 +68,8 @@ impl Feed {
             wall,
             behind: Duration::ZERO,
             ntp: None,
-            dozed: 0,
+            unseen: Unseen::default(),
+            stands_out: false,
             image: image.clone(),
             anew: None,
         };

@@ -39,6 +39,7 @@ pub struct CameraMetrics {
     clock_skew: Gauge,
     decoded: Counter,
     dozed: Counter,
+    skipped: Counter,
     late: Counter,
     looks: ByReason,
     faces: Counter,
@@ -64,6 +65,7 @@ impl CameraMetrics {
             clock_skew: gauge(GaugeName::CameraClockSkew, &[id]),
             decoded: counter(CounterName::CameraFramesDecoded, &[id]),
             dozed: counter(CounterName::CameraFramesDozed, &[id]),
+            skipped: counter(CounterName::CameraFramesSkipped, &[id]),
             late: counter(CounterName::CameraFramesLate, &[id]),
             looks: ByReason::new(CounterName::DetectorFrames, camera),
             faces: counter(CounterName::FacesDetected, &[id]),
@@ -99,10 +101,15 @@ impl CameraMetrics {
         self.clock_skew.set((camera - local).as_seconds_f64());
     }
 
-    /// A frame came from the decoder, whether it is analysed or not, after `dozed` that were not decoded.
-    pub fn decoded(&self, dozed: u64) {
-        self.decoded.increment(1);
+    /// Frames came from the decoder, whether they are analysed or not.
+    pub fn decoded(&self, n: u64) {
+        self.decoded.increment(n);
+    }
+
+    /// Frames did not go into the decoder: because nothing happened, or because none that is analysed needs them.
+    pub fn undecoded(&self, dozed: u64, skipped: u64) {
         self.dozed.increment(dozed);
+        self.skipped.increment(skipped);
     }
 
     /// Frames were thrown away undecoded.

@@ -113,8 +113,9 @@ macro_rules! names {
 names! {
     /// What only grows.
     CounterName {
-        CameraFramesDecoded = "rollcall_camera_frames_decoded_total", Count, ["camera"], "Frames that the decoder gave, before the analysis rate is applied.";
+        CameraFramesDecoded = "rollcall_camera_frames_decoded_total", Count, ["camera"], "Frames that were decoded, whether they are analysed or not.";
         CameraFramesDozed = "rollcall_camera_frames_dozed_total", Count, ["camera"], "Frames between key frames that were not decoded: nothing happened before the camera.";
+        CameraFramesSkipped = "rollcall_camera_frames_skipped_total", Count, ["camera"], "Frames that were not decoded: no frame that is analysed is told by its difference from them.";
         CameraFramesLate = "rollcall_camera_frames_late_total", Count, ["camera"], "Frames that were thrown away undecoded: the decoder was more than two seconds behind the camera.";
         CameraFramesReceived = "rollcall_camera_frames_received_total", Count, ["camera"], "Frames that were chosen for analysis and handed to the lane.";
         CameraFramesEvicted = "rollcall_camera_frames_evicted_total", Count, ["camera", "reason"], "Frames that were handed to the lane and not analysed: pushed out by newer ones (full), thrown away by a restart (restart), or with the first stage when it failed (lost).";

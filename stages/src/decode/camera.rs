@@ -12,8 +12,8 @@
 //!
 //! Waits: see [`Backoff`]; a camera that comes back meanwhile is heard by knocking (`knock`). Silence for [`STALL_LIMIT`] while
 //! live is a failure, because a frozen camera keeps its connection and no layer below notices for half a minute. The camera's
-//! thread decodes every frame (video is made of differences), but for those of a scene in which nothing happens (`doze`) and
-//! those that are too late (`late`), and hands on those that are to be analysed. Of these only the mux drops any.
+//! thread decodes what an analysed frame needs (`lazy`; video is made of differences), but nothing of a scene in which nothing
+//! happens (`doze`) and nothing that is too late (`late`), and hands on what is to be analysed. Of that only the mux drops any.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +30,7 @@ use super::capture_time::CaptureClock;
 use super::delivery::{Dating, Delivery, Note};
 use super::failure::DisconnectReason;
 use super::gst as build;
+use super::intake::Unseen;
 use super::knock::{self, Door, Presence};
 use super::status::{CameraError, CameraSnapshot, CameraState, CameraStatus, Stop};
 use super::stream::{Anew, DecodedFrame, Stream};
@@ -241,6 +242,7 @@ impl Camera {
             let Some(note) = delivery.deliver(frame, &self.shared.tuning.load_full()) else {
                 break DisconnectReason::Shutdown;
             };
+            stream.rest(note.idle);
             self.delivered(&note);
         };
         if let Some(delivery) = delivery {
@@ -255,7 +257,9 @@ impl Camera {
 
     /// Notes a decoded frame, whether it is analysed or not.
     fn seen(&mut self, frame: &DecodedFrame, stream: &Stream) {
-        self.metrics.decoded(frame.dozed);
+        let Unseen { dozed, skipped, passed } = frame.unseen;
+        self.metrics.decoded(1 + passed);
+        self.metrics.undecoded(dozed, skipped);
         let first = self.live.is_none();
         let came = frame.came();
         let since = self.live.map_or(frame.received, |(first, _)| first);
@@ -264,7 +268,7 @@ impl Camera {
         self.last_frame = Some(came);
         // Before it is live: whoever sees that it is sees since when there are pictures, too.
         self.shared.status.update(|s| {
-            s.decoded += 1;
+            s.decoded += 1 + passed;
             s.dozing = stream.intake().is_dozing();
             s.last_frame = Some(came);
             if first || frame.anew == Some(Anew::Size) {

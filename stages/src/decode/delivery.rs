@@ -9,7 +9,7 @@ use rollcall_pipeline::{
 
 use super::capture_time::CaptureClock;
 use super::mask::Masks;
-use super::sampling::Sampler;
+use super::sampling::{Idle, Sampler};
 use super::status::Rate;
 use super::stream::DecodedFrame;
 
@@ -39,6 +39,8 @@ pub(super) struct Delivery {
 /// What became of a frame.
 pub(super) struct Note {
     pub(super) sampled: bool,
+    /// What is not analysed after it.
+    pub(super) idle: Idle,
     pub(super) fps: f64,
     pub(super) source: TimeSource,
     pub(super) skew: Option<TimeDelta>,
@@ -65,8 +67,8 @@ impl Delivery {
     /// Hands a frame on, if it is to be analysed; `None` when the lane takes no more.
     pub(super) fn deliver(&mut self, frame: DecodedFrame, tuning: &Arc<CameraTuning>) -> Option<Note> {
         let came = frame.came();
-        let DecodedFrame { index, media, received, wall, ntp, dozed, image, .. } = frame;
-        let fps = self.rate.count(received, dozed.saturating_add(1));
+        let DecodedFrame { index, media, received, wall, ntp, unseen, image, stands_out, .. } = frame;
+        let fps = self.rate.count(received, unseen.all() + 1);
         // A recording is one row of frames, whatever changes in it: track files count them.
         let seq = if matches!(self.dating, Dating::Recording { .. }) { index } else { self.seq };
         self.seq += 1;
@@ -80,6 +82,9 @@ impl Delivery {
                 (start.checked_add_signed(offset).unwrap_or(wall), TimeSource::File, None)
             }
         };
+        if stands_out {
+            self.sampler.align(media);
+        }
         let sampled = self.sampler.take(media, tuning.analysis_fps);
         if sampled {
             let image = self.masks.apply(image, tuning);
@@ -88,7 +93,8 @@ impl Delivery {
             let frame = Frame { key, seq, time, image, tuning, attention };
             self.sender.push(frame).ok()?;
         }
-        Some(Note { sampled, fps, source, skew, wall })
+        let idle = self.sampler.idle(media);
+        Some(Note { sampled, idle, fps, source, skew, wall })
     }
 
     /// Ends the epoch.

@@ -146,7 +146,7 @@ impl DisconnectReason {
                 "the camera is connected but sends nothing: check its network, restart it if it stays so".to_owned()
             }
             Self::Undecodable(_) => format!(
-                "set the camera to H.264 (profile main or high, not encrypted) with a key frame every two seconds, or \
+                "set the camera to H.264 (profile main or high, not encrypted) with a key frame every second, or \
                  use another of its streams in camera {camera}"
             ),
             Self::Refused(_) => format!(

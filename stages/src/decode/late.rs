@@ -22,10 +22,14 @@ const NO_BACKLOG: Duration = Duration::from_secs(30);
 
 /// How long ago what is stamped `pts` should have come here; zero where that cannot be told.
 pub(super) fn age(at: &gst::Element, segment: &gst::Segment, pts: Option<gst::ClockTime>) -> Duration {
-    let segment = segment.downcast_ref::<gst::ClockTime>();
-    let came = pts.and_then(|pts| segment?.to_running_time(pts));
-    let age = at.current_running_time().zip(came).map(|(now, came)| now.saturating_sub(came));
-    age.map(Duration::from).filter(|age| *age < NO_BACKLOG).unwrap_or_default()
+    let now = at.current_running_time().map(Duration::from);
+    let age = now.zip(running_time(segment, pts)).map(|(now, came)| now.saturating_sub(came));
+    age.filter(|age| *age < NO_BACKLOG).unwrap_or_default()
+}
+
+/// What is stamped `pts`, in running time of the stream.
+pub(super) fn running_time(segment: &gst::Segment, pts: Option<gst::ClockTime>) -> Option<Duration> {
+    pts.and_then(|pts| segment.downcast_ref::<gst::ClockTime>()?.to_running_time(pts)).map(Duration::from)
 }
 
 /// Open, or shut since some moment. Pure.

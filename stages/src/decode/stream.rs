@@ -16,8 +16,10 @@ use super::buffer::GstImage;
 use super::container;
 use super::failure::{self, DisconnectReason, SourceKind};
 use super::gst as build;
-use super::intake::Intake;
+use super::intake::{Intake, Unseen};
 use super::late;
+use super::lazy::Rest;
+use super::sampling::Idle;
 use super::timeline::Timeline;
 
 /// How long one pull blocks: the longest delay of a stop request and of an error message.
@@ -63,8 +65,10 @@ pub struct DecodedFrame {
     pub behind: Duration,
     /// The camera's own time of capture, where it sends one.
     pub ntp: Option<WallTime>,
-    /// How many frames before it were not decoded, because nothing happened.
-    pub dozed: u64,
+    /// Those since the one before that did not come out.
+    pub unseen: Unseen,
+    /// It is a key frame of a live stream that has others, too.
+    pub stands_out: bool,
     /// The pixels.
     pub image: Image,
     /// With this frame something began anew that makes it incomparable with those before it.
@@ -104,6 +108,8 @@ pub(super) struct Stream {
     info: StreamInfo,
     frames: u64,
     last_media: MediaTime,
+    /// When the last frame is to be shown, in running time.
+    shown: Option<Duration>,
     unsupported: Option<DisconnectReason>,
 }
 
@@ -165,6 +171,7 @@ impl Stream {
             info: StreamInfo::default(),
             frames: 0,
             last_media: MediaTime(0),
+            shown: None,
             unsupported: None,
         };
         if stream.pipeline.set_state(gst::State::Playing).is_err() {
@@ -179,7 +186,7 @@ impl Stream {
     pub(super) fn next(&mut self, stopped: &dyn Fn() -> bool) -> Result<DecodedFrame, DisconnectReason> {
         // From here, not from the last frame: the caller may have been blocked by the lane since.
         let asked = self.clock.mono();
-        // While it dozes, what comes is a sign of life, though not decoded.
+        // What comes is a sign of life, though it is held undecoded.
         let (mut heard, mut came) = (asked, self.intake.came());
         loop {
             let waits = self.frames == 0 || self.kind == SourceKind::File || self.intake.is_waiting();
@@ -199,7 +206,7 @@ impl Stream {
             if std::mem::replace(&mut self.arrived.0, arrived) != arrived {
                 self.arrived.1 = Some(now);
             }
-            if self.intake.is_dozing() && std::mem::replace(&mut came, self.intake.came()) != came {
+            if self.intake.is_holding() && std::mem::replace(&mut came, self.intake.came()) != came {
                 heard = now;
             }
             let silent = now.since(heard);
@@ -220,6 +227,12 @@ impl Stream {
             Some(last) if now.since(last) < LATELY => DisconnectReason::Undecodable(time),
             _ => DisconnectReason::Stalled(time),
         }
+    }
+
+    /// Tells which frames are not analysed after the last one: they need not come out.
+    pub(super) fn rest(&self, idle: Idle) {
+        let until = self.shown.map_or(Duration::ZERO, |shown| shown.saturating_add(idle.left));
+        self.intake.rest(Rest { until, each: idle.each });
     }
 
     /// What is known about the stream; complete from the first frame on.
@@ -247,12 +260,14 @@ impl Stream {
         // Stamps are of the segment, which for a file may begin anywhere.
         let segment = sample.segment().and_then(|s| s.downcast_ref::<gst::ClockTime>());
         let pts = buffer.pts().map(|pts| segment.and_then(|s| s.to_running_time(pts)).unwrap_or(pts).nseconds());
+        self.shown = pts.map(Duration::from_nanos);
         let placed = self.timeline.place(pts, buffer.duration().map(gst::ClockTime::nseconds), received);
         let behind = match sample.segment() {
             Some(segment) if self.kind == SourceKind::Rtsp => late::age(self.sink.upcast_ref(), segment, buffer.pts()),
             _ => Duration::ZERO,
         };
         let ntp = ntp_of(&buffer);
+        let stands_out = self.shown.is_some() && self.shown == self.intake.last_key();
         let image = GstImage::map(buffer, video).map_err(DisconnectReason::Broken)?;
         let anew = match (changed, placed.jumped) {
             (true, _) => Some(Anew::Size),
@@ -263,8 +278,8 @@ impl Stream {
         self.frames += 1;
         self.last_media = placed.media;
         let (media, image) = (placed.media, Image::new(image));
-        let dozed = self.intake.take_dozed();
-        Ok(DecodedFrame { index, media, received, wall, behind, ntp, dozed, image, anew })
+        let unseen = self.intake.take_unseen();
+        Ok(DecodedFrame { index, media, received, wall, behind, ntp, unseen, stands_out, image, anew })
     }
 
     /// Takes over the format of a frame; true when an earlier frame had another size or layout.
