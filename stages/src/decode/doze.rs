@@ -34,7 +34,7 @@ const MOST: usize = 512;
 /// A decoder that kept so many key frames in a row keeps them all; a single one may have been damaged.
 const KEPT: u32 = 2;
 /// Bytes held undecoded, at most.
-const MOST_HELD: usize = 8 << 20;
+pub(super) const MOST_HELD: usize = 8 << 20;
 /// Clearly larger is what exceeds the largest quiet picture by so many times what that exceeds the middle one by, and so many
 /// bytes.
 const SPREADS: usize = 2;

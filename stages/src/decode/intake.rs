@@ -197,6 +197,7 @@ impl Valve {
             // What follows needs what is thrown away.
             self.doze.wake(now);
             self.intake.dozing.store(false, Ordering::Relaxed);
+            self.intake.holding.store(false, Ordering::Relaxed);
             let late = 1 + self.held.drain(..).count() as u64;
             self.intake.late.fetch_add(late, Ordering::Relaxed);
             return gst::PadProbeReturn::Handled;

@@ -10,6 +10,7 @@
 
 use std::time::Duration;
 
+use super::doze::MOST_HELD;
 use super::unit::Unit;
 
 /// The first picture that comes so long after the first one held is not held, however long nothing is analysed: whoever waits
@@ -42,6 +43,7 @@ pub(super) struct Lazy {
 struct Held {
     since: Duration,
     pictures: usize,
+    bytes: usize,
 }
 
 impl Lazy {
@@ -56,11 +58,12 @@ impl Lazy {
         let due = if self.rest.0 == rest { self.rest.1 } else { rest.until };
         let is_due = shown.is_none_or(|shown| shown >= due);
         self.rest = (rest, if is_due { due.saturating_add(rest.each) } else { due });
-        let Held { since, pictures } = self.held.unwrap_or(Held { since: at, pictures: 0 });
-        let is_enough = at.saturating_sub(since) >= LONGEST || pictures >= MOST;
+        let Held { since, pictures, bytes } = self.held.unwrap_or(Held { since: at, pictures: 0, bytes: 0 });
+        let held = Held { since, pictures: pictures + 1, bytes: bytes.saturating_add(unit.size) };
+        let is_enough = at.saturating_sub(since) >= LONGEST || held.pictures > MOST || held.bytes > MOST_HELD;
         // A key frame among others may be chosen as the next one that is analysed.
         let holds = !is_due && !unit.stands_out && !reorders && !unit.is_last_kept && !is_enough;
-        self.held = holds.then_some(Held { since, pictures: pictures + 1 });
+        self.held = holds.then_some(held);
         holds
     }
 }
@@ -167,20 +170,21 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_held_is_bounded_whatever_comes(
-            pictures in vec((0u64..300, 0u64..100_000, any::<bool>(), any::<bool>(), 0u64..100_000, 0u64..1_000), 1..300),
+            pictures in vec((0u64..300, 0u64..100_000, any::<bool>(), any::<bool>(), 0u64..100_000, 0u64..1_000, 0usize..3_000_000), 1..300),
         ) {
             let (mut lazy, mut at, mut held) = (Lazy::default(), Duration::ZERO, Vec::new());
-            for (gap, shown, reorders, is_last_kept, until, each) in pictures {
+            for (gap, shown, reorders, is_last_kept, until, each, size) in pictures {
                 at += Duration::from_millis(gap);
                 let shown = Some(Duration::from_millis(shown));
                 let rest = Rest { until: Duration::from_millis(until), each: Duration::from_millis(each) };
-                if lazy.holds(Unit { shown, reorders, is_last_kept, ..unit(at) }, rest) {
-                    held.push(at);
+                if lazy.holds(Unit { size, shown, reorders, is_last_kept, ..unit(at) }, rest) {
+                    held.push((at, size));
                 } else {
                     held.clear();
                 }
                 prop_assert!(held.len() <= MOST);
-                prop_assert!(held.first().is_none_or(|first| at - *first < LONGEST));
+                prop_assert!(held.iter().map(|(_, size)| size).sum::<usize>() <= MOST_HELD);
+                prop_assert!(held.first().is_none_or(|(first, _)| at - *first < LONGEST));
             }
         }
     }
