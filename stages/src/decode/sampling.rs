@@ -22,11 +22,11 @@ pub struct Sampler {
 
 /// What a [`Sampler`] does not take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Idle {
+pub(super) struct Idle {
     /// No frame for so long after the last one.
-    pub left: Duration,
+    pub(super) left: Duration,
     /// And then all but one in so long.
-    pub each: Duration,
+    pub(super) each: Duration,
 }
 
 impl Sampler {
@@ -50,14 +50,14 @@ impl Sampler {
 
     /// Moves the grid to the frame at `media`, which can be decoded without those before it. Where such key frames come as a
     /// multiple of the period, all of them lie on the grid then.
-    pub fn align(&mut self, media: MediaTime) {
+    pub(super) fn align(&mut self, media: MediaTime) {
         if media.0 < self.next && media.0.saturating_sub(self.aligned) >= ALIGNED_FOR {
             (self.next, self.aligned) = (media.0, media.0);
         }
     }
 
     /// What is not analysed after the frame at `media`.
-    pub fn idle(&self, media: MediaTime) -> Idle {
+    pub(super) fn idle(&self, media: MediaTime) -> Idle {
         let left = self.next.saturating_sub(self.rounding).saturating_sub(media.0);
         Idle { left: Duration::from_nanos(left), each: Duration::from_nanos(self.period) }
     }
