@@ -325,8 +325,8 @@ impl Planning {
         Ok(PlanChange { made, changed, removed })
     }
 
-    /// Here and in [`Self::update`]: whoever removes a line takes the feed before, so one that is still there stays until this is
-    /// done.
+    /// Here, in [`Self::update`] and in [`Self::delete`] is asked again what was read before the feed was held: whether the line
+    /// is there, and whether the session is free. Whoever changes either takes the feed before, so it stays until this is done.
     async fn insert(&mut self, origin: Origin, new: &[&PlannedSession]) -> Result<u64, StoreError> {
         if new.is_empty() {
             return Ok(0);
@@ -352,7 +352,8 @@ impl Planning {
                  ends_at = n.t, local_date = n.d, early_s = n.w1, grace_s = n.w2, leave_s = n.w3, version = version + 1
              from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[],
                  $8::date[], $9::integer[], $10::integer[], $11::integer[]) as n (id, c, e, r, n, f, t, d, w1, w2, w3)
-             where s.id = n.id and not exists (select from register g where g.session_id = s.id)
+             where s.id = n.id and s.state = 'planned' and not s.fixed and s.closed_at is null
+               and not exists (select from register g where g.session_id = s.id)
                and (n.e is null or exists (select from timetable_entries t where t.id = n.e))",
         );
         Ok(bind(done, other).execute(&mut *self.tx).await?.rows_affected())
@@ -363,7 +364,7 @@ impl Planning {
             return Ok(0);
         }
         let done = sqlx::query(
-            "delete from sessions s where id = any($1)
+            "delete from sessions s where id = any($1) and s.state = 'planned' and not s.fixed and s.closed_at is null
                and not exists (select from register g where g.session_id = s.id)
                and not exists (select from marks m where m.session_id = s.id)
                and not exists (select from corrections k where k.session_id = s.id)",

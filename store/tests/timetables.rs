@@ -3,11 +3,12 @@
 
 use chrono::{NaiveTime, TimeDelta, TimeZone, Utc};
 use rollcall_pipeline::{PersonId, WallTime};
-use rollcall_store::testing::{event_of_nobody, store};
+use rollcall_store::testing::{current_database, event_of_nobody, store, until_somebody_waits};
 use rollcall_store::{
     Actor, CameraWatch, Course, Delivery, EventRecord, FileRoom, Finding, MarkRecord, NewEnrolment, Origin, PlanChange,
     PlannedSession, Scope, SessionDetail, SessionRecord, Store, TimetableEntry,
 };
+use sqlx::{ConnectOptions as _, Connection as _};
 use uuid::Uuid;
 
 fn at(date: u32, hour: u32, minute: u32) -> WallTime {
@@ -175,6 +176,30 @@ async fn a_line_that_goes_while_it_is_planned_leaves_no_session() {
     change_of_it.remove_timetable_entry(&entry).await.unwrap();
     change_of_it.commit().await.unwrap();
     assert_eq!(plan(&store, Origin::Timetable, at(2, 7, 0), &[read_before]).await, change(0, 0, 0));
+}
+
+#[tokio::test]
+async fn what_somebody_sets_by_hand_while_it_is_planned_stays() {
+    let store = store().await;
+    let (_, entry) = course(&store, &[]).await;
+    let lessons = [planned(1, &entry, at(2, 8, 0), at(2, 9, 0)), planned(2, &entry, at(3, 8, 0), at(3, 9, 0))];
+    assert_eq!(plan(&store, Origin::Timetable, at(2, 7, 0), &lessons).await, change(2, 0, 0));
+    let options = current_database(&store).await;
+    let (mut by_hand, mut watch) = (options.connect().await.unwrap(), options.connect().await.unwrap());
+    let mut by_hand = by_hand.begin().await.unwrap();
+    let feed = "select pg_advisory_xact_lock(hashtextextended('rollcall.feed', 0))";
+    sqlx::query(feed).execute(&mut *by_hand).await.unwrap();
+
+    // One is to be moved, and the other is planned no longer.
+    let moved = planned(1, &entry, at(2, 10, 0), at(2, 11, 0));
+    let at_work = store.clone();
+    let planning = tokio::spawn(async move { plan(&at_work, Origin::Timetable, at(2, 7, 0), &[moved]).await });
+    until_somebody_waits(&mut watch).await;
+    sqlx::query("update sessions set fixed = true").execute(&mut *by_hand).await.unwrap();
+    by_hand.commit().await.unwrap();
+    assert_eq!(planning.await.unwrap(), change(0, 0, 0));
+    assert_eq!(session(&store, 1).await.unwrap().starts_at, at(2, 8, 0));
+    assert!(session(&store, 2).await.is_some());
 }
 
 #[tokio::test]
