@@ -7,7 +7,7 @@ use sqlx::{Acquire, SqlSafeStr};
 
 use crate::{Store, StoreError};
 
-const MIGRATIONS: [(&str, &str); 26] = [
+const MIGRATIONS: [(&str, &str); 27] = [
     ("people", include_str!("../../migrations/0001_people.sql")),
     ("attendance", include_str!("../../migrations/0002_attendance.sql")),
     ("events", include_str!("../../migrations/0003_events.sql")),
@@ -34,6 +34,7 @@ const MIGRATIONS: [(&str, &str); 26] = [
     ("lives", include_str!("../../migrations/0024_lives.sql")),
     ("decided", include_str!("../../migrations/0025_decided.sql")),
     ("unexpected", include_str!("../../migrations/0026_unexpected.sql")),
+    ("ends", include_str!("../../migrations/0027_ends.sql")),
 ];
 
 fn migrator() -> Migrator {
@@ -44,7 +45,8 @@ fn migrator() -> Migrator {
 }
 
 impl Store {
-    /// Applies the migrations that are missing, each in a transaction; several processes at once wait for each other.
+    /// Applies the migrations that are missing, each in a transaction; several processes at once wait for each other, for ten
+    /// seconds at most: so long is waited for any lock, lest what is written meanwhile queue behind a change of a table.
     /// Returns how many were applied.
     ///
     /// # Errors
