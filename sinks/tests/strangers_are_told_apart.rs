@@ -9,8 +9,9 @@ use chrono::NaiveDate;
 use rollcall_pipeline::ports::EventSink;
 use rollcall_pipeline::{EventKind, ModelId};
 use rollcall_sinks::PgSinkOptions;
-use rollcall_store::testing::{data_dir, store};
+use rollcall_store::testing::{current_database, data_dir, store};
 use rollcall_store::{Actor, Retention, ReviewFilter, Scope, Store};
+use sqlx::ConnectOptions as _;
 use support::{event, runtime, sink};
 use uuid::Uuid;
 
@@ -78,6 +79,28 @@ fn the_same_face_is_the_same_stranger() {
         change.commit().await.unwrap();
         assert_eq!(strangers(&store).await.len(), 1);
         assert_eq!(store.tell_strangers_apart(0.9).await.unwrap(), 0, "forgotten faces stay forgotten");
+    });
+}
+
+#[test]
+fn a_face_that_cannot_be_opened_holds_up_nobody() {
+    let (runtime, store) = seen(&[0, 50, 100], |options| options.tell_strangers_apart = true);
+    runtime.block_on(async {
+        let spoil =
+            "update review_items set sealed_embedding = set_byte(sealed_embedding, length(sealed_embedding) - 1,
+                         255 - get_byte(sealed_embedding, length(sealed_embedding) - 1))
+                     where event_id = (select event_id from review_items order by captured_at, event_id limit 1)";
+        let mut db = current_database(&store).await.connect().await.unwrap();
+        assert_eq!(sqlx::query(spoil).execute(&mut db).await.unwrap().rows_affected(), 1);
+        assert_eq!(store.tell_strangers_apart(0.9).await.unwrap(), 2);
+        assert_eq!(strangers(&store).await.into_values().sum::<i64>(), 2);
+        let kept = sqlx::query_scalar("select count(*) from review_items where sealed_embedding is not null");
+        assert_eq!(kept.fetch_one(&mut db).await.ok(), Some(2_i64), "it is not tried again for ever");
+        // One that spoils later is left out.
+        sqlx::query(spoil).execute(&mut db).await.unwrap();
+        for visitor in strangers(&store).await.into_keys() {
+            store.visitor_face(visitor, &ModelId::new("sface")).await.unwrap();
+        }
     });
 }
 

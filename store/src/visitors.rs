@@ -4,14 +4,14 @@
 use std::collections::{HashMap, HashSet};
 
 use rollcall_pipeline::{Embedding, ModelId, WallTime};
-use sqlx::postgres::PgAdvisoryLock;
+use sqlx::postgres::{PgAdvisoryLock, PgRow};
 use sqlx::{Connection, Either, PgConnection, Row};
 use uuid::Uuid;
 
 use crate::change::Entry;
 use crate::feed::hold_feed;
 use crate::row::{all, and_one, one, row};
-use crate::seal::Bound;
+use crate::seal::{Bound, SealError};
 use crate::templates::from_bytes;
 use crate::{Change, Scope, Store, StoreError};
 
@@ -142,18 +142,25 @@ impl Store {
         .await?;
         let mut stranger = Strangers::default();
         for row in &rows {
-            if let Some((_, face)) = self.open_stranger(row)? {
+            if let Some(face) = self.open_stranger(row)? {
                 stranger.add(id, &face);
             }
         }
         Ok(stranger.0.into_values().find_map(|looks| looks.mean))
     }
 
-    fn open_stranger(&self, row: &sqlx::postgres::PgRow) -> Result<Option<(Uuid, Embedding)>, StoreError> {
+    /// `None` if what is kept is not a face: it tells nobody apart, and others go on.
+    fn open_stranger(&self, row: &PgRow) -> Result<Option<Embedding>, StoreError> {
         let (event, model): (Uuid, String) = (row.try_get("event_id")?, row.try_get("model_id")?);
-        let sealed: Vec<u8> = row.try_get("sealed_embedding")?;
-        let values = from_bytes(&self.sealer.open(&stranger_place(event, &model), &sealed)?);
-        Ok(Embedding::normalized(ModelId::new(model.as_str()), values).map(|face| (event, face)))
+        let sealed: &[u8] = row.try_get("sealed_embedding")?;
+        match self.sealer.open(&stranger_place(event, &model), sealed) {
+            Ok(plain) => Ok(Embedding::normalized(ModelId::new(model.as_str()), from_bytes(&plain))),
+            Err(error @ SealError::WrongKey { .. }) => Err(error.into()),
+            Err(error) => {
+                tracing::error!(%event, %error, "cannot open the face of a stranger");
+                Ok(None)
+            }
+        }
     }
 
     /// Tells new strangers apart, oldest first: each is the known one whose mean face is the most similar, if it is at
@@ -190,7 +197,7 @@ impl Store {
         Ok(told)
     }
 
-    /// The next faces to be told apart, oldest first.
+    /// The next faces to be told apart, oldest first. What is not a face is removed, or it would be the next for ever.
     async fn unnumbered(&self, connection: &mut PgConnection) -> Result<Vec<Unnumbered>, StoreError> {
         let rows = sqlx::query(
             "select event_id, model_id, sealed_embedding, captured_at from review_items
@@ -198,13 +205,22 @@ impl Store {
              order by captured_at, event_id limit $1",
         )
         .bind(BATCH)
-        .fetch_all(connection)
+        .fetch_all(&mut *connection)
         .await?;
-        let mut new = Vec::with_capacity(rows.len());
+        let (mut new, mut broken) = (Vec::with_capacity(rows.len()), Vec::new());
         for row in &rows {
-            if let Some((event, face)) = self.open_stranger(row)? {
-                new.push(Unnumbered { event, at: row.try_get("captured_at")?, face });
+            let event = row.try_get("event_id")?;
+            match self.open_stranger(row)? {
+                Some(face) => new.push(Unnumbered { event, at: row.try_get("captured_at")?, face }),
+                None => broken.push(event),
             }
+        }
+        if !broken.is_empty() {
+            let mut tx = connection.begin().await?;
+            hold_feed(&mut tx).await?;
+            let forget = sqlx::query("update review_items set sealed_embedding = null where event_id = any($1)");
+            forget.bind::<Vec<Uuid>>(broken).execute(&mut *tx).await?;
+            tx.commit().await?;
         }
         Ok(new)
     }
@@ -221,7 +237,7 @@ impl Store {
         .await?;
         let mut strangers = Strangers::default();
         for row in &rows {
-            if let Some((_, face)) = self.open_stranger(row)? {
+            if let Some(face) = self.open_stranger(row)? {
                 strangers.add(row.try_get("visitor_id")?, &face);
             }
         }
