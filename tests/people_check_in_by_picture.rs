@@ -352,6 +352,21 @@ fn a_room_without_timetable_keeps_its_day_when_a_session_is_held_there() {
 }
 
 #[test]
+fn nobody_is_a_stranger_while_it_is_not_known_who_is_enrolled() {
+    let mut lost = site("");
+    let (_, session) = session_of(&lost, TimeDelta::minutes(-1));
+    // It makes another key, which opens no template.
+    std::fs::remove_file(lost.data().join("keys").join("biometrics.key")).unwrap();
+    lost.restart();
+    let told = show(&lost, "obama.jpg", &session);
+    assert!(told.header("retry-after").parse::<u64>().is_ok_and(|seconds| seconds > 0));
+    let told = told.expect(503);
+    assert!(told["detail"].as_str().unwrap().contains("being loaded"), "{told}");
+    lost.upload("/api/v1/faces/match", &[("image", "a.jpg", "image/jpeg", &media("obama.jpg"))]).expect(503);
+    assert_eq!(lost.get("/api/v1/review").expect(200)["items"], json!([]));
+}
+
+#[test]
 fn strangers_who_come_again_are_the_same_visitor_until_they_are_forgotten() {
     let (_, session) = session_of(&STRICT, TimeDelta::minutes(-1));
     let (audrey, cage) = (media("audrey.jpg"), media("cage.jpg"));

@@ -117,7 +117,7 @@ async fn read(caller: Caller, State(api): State<Arc<Api>>, PathOf(id): PathOf<Uu
     items.truncate(LATEST as usize);
     let likely_person = match api.store.visitor_face(id, &api.faces.model()).await? {
         Some(face) => {
-            let found = api.faces.match_gallery(&face, 1);
+            let found = api.faces.match_gallery(&face, 1)?;
             match (found.certainty, found.ranking.first()) {
                 (Certainty::NoMatch, _) | (_, None) => None,
                 (certainty, Some((person, likeness))) => {

@@ -35,6 +35,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
+use super::people::People;
 use crate::compose::Vision;
 use crate::rules::Rules;
 
@@ -48,6 +49,7 @@ const GALLERY_WITHIN: Duration = Duration::from_secs(5);
 /// The engine, and what it is asked about.
 pub(super) struct FaceDesk {
     engine: FaceEngine,
+    people: Arc<People>,
     shots: Arc<LiveShots>,
     gallery: GalleryHandle,
     model: ModelId,
@@ -64,6 +66,7 @@ pub(super) struct FaceDesk {
 
 /// What the desk works with.
 pub(super) struct Parts {
+    pub(super) people: Arc<People>,
     pub(super) gallery: GalleryHandle,
     pub(super) shots: Arc<LiveShots>,
     pub(super) rules: Rules,
@@ -82,7 +85,7 @@ impl FaceDesk {
         parts: Parts,
         supervisor: &Supervisor,
     ) -> anyhow::Result<Self> {
-        let Parts { gallery, shots, rules, store, sink, check_in, clips } = parts;
+        let Parts { people, gallery, shots, rules, store, sink, check_in, clips } = parts;
         // What a crash left behind shows people.
         if let Err(error) = fs::remove_dir_all(&clips)
             && error.kind() != io::ErrorKind::NotFound
@@ -96,7 +99,7 @@ impl FaceDesk {
         let engine = FaceEngine::start(options, settings, load, supervisor)?;
         let (model, enrolling, marking) = (vision.embedding_model(), Arc::default(), Mutex::default());
         let metrics = SinkMetrics::new();
-        Ok(Self { engine, shots, gallery, model, enrolling, rules, store, sink, check_in, metrics, marking })
+        Ok(Self { engine, people, shots, gallery, model, enrolling, rules, store, sink, check_in, metrics, marking })
     }
 
     /// Takes no more pictures.
@@ -104,7 +107,17 @@ impl FaceDesk {
         self.engine.stop();
     }
 
+    /// Until gallery and timetables were there once, everybody is nobody, and every session a day.
+    fn loaded(&self) -> Result<(), FacesTrouble> {
+        let loading = || FacesTrouble::Busy {
+            detail: "people and timetables are being loaded; try again in a moment".to_owned(),
+            retry_after: GALLERY_WITHIN,
+        };
+        if self.people.is_loaded() { Ok(()) } else { Err(loading()) }
+    }
+
     async fn mark(&self, ask: CheckIn) -> Result<CheckedIn, CheckInTrouble> {
+        self.loaded()?;
         if ask.session.is_some_and(|session| !self.rules.is_on(&ask.room, ask.at, session)) {
             return Err(CheckInTrouble::NotOn);
         }
@@ -293,9 +306,10 @@ impl Faces for FaceDesk {
         })
     }
 
-    fn match_gallery(&self, probe: &Embedding, most: usize) -> Matched<PersonId> {
+    fn match_gallery(&self, probe: &Embedding, most: usize) -> Result<Matched<PersonId>, FacesTrouble> {
+        self.loaded()?;
         let settings = &self.engine.settings().recognition;
-        matched(rollcall_faces::match_gallery(probe, &self.gallery.load(), settings, most))
+        Ok(matched(rollcall_faces::match_gallery(probe, &self.gallery.load(), settings, most)))
     }
 
     fn match_list(

@@ -146,6 +146,7 @@ impl Daemon {
         let observers: Vec<Arc<dyn Observer>> = vec![Arc::clone(&live_shots) as _, Arc::new(preview.clone())];
         let recognition = recognition_settings(&config.recognition);
         let parts = Parts {
+            people: Arc::clone(&people),
             gallery: gallery.clone(),
             shots: live_shots,
             rules: rules.clone(),

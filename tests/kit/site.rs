@@ -73,8 +73,9 @@ impl Site {
         site
     }
 
-    /// Until the rooms of the file are there, and with them all that it plans: the daemon serves before.
+    /// Until people and timetables are there, and the rooms of the file with all that it plans: the daemon serves before.
     fn until_planned(&self, config: &str) {
+        until("people and timetables are there", || self.get("/health/ready").json["database"]["ready"] == true);
         for room in Config::parse(config, &self.config(), HashMap::new()).unwrap().rooms {
             until("the file's rooms are there", || self.get(&format!("/api/v1/rooms/{}", room.id)).status == 200);
         }

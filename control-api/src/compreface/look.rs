@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::failure::{Client, Failure, Failures, Reply, code};
 use crate::extract::{Params, PathOf};
 use crate::json::Json;
-use crate::ports::faces::{FaceView, Likeness, MAX_FACES, MAX_PICTURE_BYTES};
+use crate::ports::faces::{FaceView, FacesTrouble, Likeness, MAX_FACES, MAX_PICTURE_BYTES};
 use crate::problem::Problem;
 use crate::rights::Right;
 use crate::state::Api;
@@ -293,10 +293,10 @@ async fn recognize(
     let looked = look.faces(&api, picture).await?;
     let probes: Vec<Embedding> = looked.faces.iter().map(|(_, embedding)| embedding.clone()).collect();
     let (most, gallery) = (look.predictions, Arc::clone(&api));
-    let rank = move |probe: Embedding| gallery.faces.match_gallery(&probe, most).ranking;
+    let rank = move |probe: Embedding| Ok::<_, FacesTrouble>(gallery.faces.match_gallery(&probe, most)?.ranking);
     // Each with everybody: others would wait for their answers meanwhile.
-    let ranked = spawn_blocking(move || probes.into_iter().map(rank).collect::<Vec<_>>());
-    let rankings = ranked.await.map_err(Problem::internal)?;
+    let ranked = spawn_blocking(move || probes.into_iter().map(rank).collect::<Result<Vec<_>, _>>());
+    let rankings = ranked.await.map_err(Problem::internal)??;
     let people: Vec<Uuid> = rankings.iter().flatten().map(|(person, _)| person.0).collect();
     let names = api.store.subjects_of(&people).await?;
     let told = looked.faces.iter().zip(rankings).map(|((face, embedding), ranking)| {

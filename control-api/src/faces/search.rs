@@ -67,7 +67,7 @@ impl Search {
 
     fn compare(&self, api: &Api, face: FaceView, embedding: &Embedding) -> Result<Found, FacesTrouble> {
         let Some(list) = &self.list else {
-            let Matched { certainty, ranking } = api.faces.match_gallery(embedding, self.max_matches);
+            let Matched { certainty, ranking } = api.faces.match_gallery(embedding, self.max_matches)?;
             let ranking = ranking.into_iter().map(|(person, likeness)| (Err(person.0), likeness)).collect();
             return Ok(Found { face, certainty, ranking });
         };

@@ -54,7 +54,10 @@ pub trait Faces: Send + Sync + 'static {
     fn best_shots(&self, camera: CameraId, most: usize) -> Later<'_, Result<Vec<LiveShot>, FacesTrouble>>;
 
     /// The most similar people of the gallery.
-    fn match_gallery(&self, probe: &Embedding, most: usize) -> Matched<PersonId>;
+    ///
+    /// # Errors
+    /// While it is not loaded: everybody would be nobody.
+    fn match_gallery(&self, probe: &Embedding, most: usize) -> Result<Matched<PersonId>, FacesTrouble>;
 
     /// The most similar of the caller's own list; a label may have several embeddings.
     ///
