@@ -53,6 +53,9 @@ fn a_link_sets_a_password_once() {
     assert_eq!(log_in(&login, PASSWORD).status, 401, "it has none yet");
     let short = SITE.guest().post("/api/v1/auth/setup", &json!({ "token": token, "password": "short" }));
     assert_eq!(short.expect(422)["errors"][0]["pointer"], "#/password");
+    let telling = json!({ "token": token, "password": format!("my login is {login}") });
+    let told = SITE.guest().post("/api/v1/auth/setup", &telling).expect(422);
+    assert_eq!(told["errors"][0]["pointer"], "#/password", "{told}");
     let operator = bearer(set_up(&token));
     let me = operator.get(ME).expect(200);
     assert_eq!((&me["kind"], &me["role"], &me["everywhere"]), (&"account".into(), &"operator".into(), &true.into()));

@@ -21,7 +21,7 @@ use crate::accounts::{AccountView, MAX_LOGIN, check_login};
 use crate::caller::{Caller, Visitor, digest};
 use crate::extract::Body;
 use crate::json::Json;
-use crate::passwords::{MAX_PASSWORD, check_password};
+use crate::passwords::{MAX_PASSWORD, check_password, password_fault};
 use crate::problem::{Answer, Problem, Problems};
 use crate::rights::{Right, Role};
 use crate::secrets::{NewSecret, SecretKind};
@@ -320,7 +320,7 @@ async fn set_up(visitor: Visitor, State(api): State<Arc<Api>>, Body(new): Body<S
     }
     checks.maybe_line("/name", new.name.as_deref(), MAX_NAME);
     checks.done()?;
-    let hash = api.access.passwords.hash(new.password).await?;
+    let hash = api.access.passwords.hash(new.password.clone()).await?;
     let now = api.clock.wall();
     let mut change = api.store.change(visitor.actor(ActorKind::System, None, "one-time link")).await?;
     change.hold_admins().await?;
@@ -345,6 +345,10 @@ async fn set_up(visitor: Visitor, State(api): State<Arc<Api>>, Body(new): Body<S
         PasswordLink::Account(id) => {
             let account = change.lock_account(id).await?.filter(|a| a.fields.disabled_at.is_none());
             let account = account.ok_or_else(refused)?;
+            // The link stays: nothing is committed.
+            if let Some(fault) = password_fault(&new.password, &account.fields.login) {
+                return Err(Problem::invalid_field("/password", fault));
+            }
             change.set_password(&account, Some(&hash), false).await?;
             change.revoke_logins(id, None, now, "password").await?;
             account
