@@ -197,6 +197,16 @@ fn what_has_expired_opens_nothing() {
         }
         change.commit().await.unwrap();
     });
+    // What has expired may still be narrowed and renamed.
+    let keys = SITE.get("/api/v1/keys?limit=500").expect(200);
+    let over = keys["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|key| key["expires_at"].as_str() < Some(&*now.to_rfc3339()))
+        .unwrap();
+    let over = format!("/api/v1/keys/{}", over["id"].as_str().unwrap());
+    SITE.patch(&over, &json!({ "name": "a machine of before" })).expect(200);
     for (name, status) in [("over", 401), ("on", 200)] {
         SITE.guest().with("x-api-key", &format!("rck_{name}")).get("/api/v1/cameras").expect(status);
         SITE.guest().with("authorization", &format!("Bearer rca_{name}")).get("/api/v1/cameras").expect(status);

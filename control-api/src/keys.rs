@@ -217,7 +217,7 @@ async fn add(caller: Caller, State(api): State<Arc<Api>>, Body(new): Body<NewKey
     let prefix = &secret.told()[..NewSecret::SHOWN];
     let maker = caller.role.map(|_| caller.id);
     let mut change = api.store.change(caller.actor()).await?;
-    check(&mut change, &caller, &mut fields, Some(new.rights), api.clock.wall()).await?;
+    check(&mut change, &caller, &mut fields, Some(new.rights), None, api.clock.wall()).await?;
     let key = change.add_api_key(&fields, &secret.digest(), prefix, maker).await?;
     change.commit().await?;
     let (location, version) = (format!("/api/v1/keys/{}", key.id), Some(key.version));
@@ -253,7 +253,7 @@ async fn change(
         rate_per_minute: patch.rate_per_minute.unwrap_or(old.rate_per_minute),
         expires_at: patch.expires_at.unwrap_or(old.expires_at),
     };
-    check(&mut change, &caller, &mut fields, patch.rights, api.clock.wall()).await?;
+    check(&mut change, &caller, &mut fields, patch.rights, old.expires_at, api.clock.wall()).await?;
     let after = change.update_api_key(&before, &fields).await?;
     change.commit().await?;
     Ok(Versioned(after.version, after.into()))
@@ -294,12 +294,13 @@ async fn lock(change: &mut Change<'_>, caller: &Caller, id: Uuid, version: IfMat
     Ok(key)
 }
 
-/// What is to be kept makes sense, and gives no more than the caller has.
+/// What is to be kept makes sense, and gives no more than the caller has. `before`: when it was to expire, which may be over.
 async fn check(
     change: &mut Change<'_>,
     caller: &Caller,
     fields: &mut ApiKeyFields,
     rights: Option<Vec<Right>>,
+    before: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
 ) -> Answer<()> {
     let mut checks = Checks::default();
@@ -316,7 +317,8 @@ async fn check(
     if fields.rate_per_minute.is_some_and(|rate| !(1..=MAX_RATE).contains(&rate)) {
         checks.add("/rate_per_minute", format!("must be 1 to {MAX_RATE}, or null"));
     }
-    if fields.expires_at.is_some_and(|at| at <= now || !crate::validate::is_date(at.date_naive())) {
+    let is_new = |at: &DateTime<Utc>| Some(*at) != before;
+    if fields.expires_at.filter(is_new).is_some_and(|at| at <= now || !crate::validate::is_date(at.date_naive())) {
         checks.add("/expires_at", "must lie in the future, before the year 10000");
     }
     grants::tidy(&mut fields.grants);
