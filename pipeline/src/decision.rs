@@ -150,7 +150,8 @@ impl UndecidedReason {
     }
 }
 
-/// What the `match` stage says about a track; at most one of each kind a track, a later one corrects an earlier.
+/// What the `match` stage says about a track: a later one corrects an earlier of another kind, or repeats a mark while its
+/// person stays.
 #[derive(Clone, Debug)]
 pub struct Decision {
     /// Camera and connection.

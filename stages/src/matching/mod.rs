@@ -181,6 +181,6 @@ fn adds(said: &Said, alive: &LivenessVerdict, recognition: &RecognitionSettings,
         _ if said.spoof => false,
         LivenessVerdict::Spoof(_) => true,
         LivenessVerdict::Live(_) if !said.marked => true,
-        _ => !over && now.media.since(said.at.media) >= Duration::from_millis(recognition.repeat_ms),
+        _ => said.marked && !over && now.media.since(said.at.media) >= Duration::from_millis(recognition.repeat_ms),
     }
 }

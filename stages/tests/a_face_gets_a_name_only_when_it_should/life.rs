@@ -23,6 +23,16 @@ fn a_name_waits_for_liveness_but_not_for_ever() {
 }
 
 #[test]
+fn who_stays_without_a_sign_of_life_is_left_for_review_once() {
+    let mut door = Door::with(None, LivenessSettings::default());
+    let shown = || Seen { track: 1, face: face(0.9, 0.0), live: Some(0.5), x: 0.0 };
+    let said: Vec<_> = (0..400).flat_map(|_| door.see(shown())).collect();
+    assert_eq!(said.len(), 1, "80 s in view");
+    assert_eq!(said[0].liveness, LivenessVerdict::Undecided(UndecidedReason::Unclear));
+    assert!(door.close().is_empty());
+}
+
+#[test]
 fn a_small_face_waits_for_a_check_only_where_one_can_still_come() {
     let decided_after = |face_px, waits_when_small| {
         let mut door = Door::judged_by(AsDecided { waits_when_small }, None, LivenessSettings::default());
