@@ -34,6 +34,53 @@ pub struct ImageView<'a> {
     pub planes: [Plane<'a>; 3],
 }
 
+/// The values of Y, U or V, apart or interleaved with others.
+#[derive(Clone, Copy, Debug)]
+pub struct Channel<'a> {
+    data: &'a [u8],
+    stride: usize,
+    step: usize,
+    width: usize,
+    height: usize,
+}
+
+impl<'a> Channel<'a> {
+    /// Row after row, each of as many values as the channel is wide.
+    pub fn rows(&self) -> impl Iterator<Item = impl DoubleEndedIterator<Item = u8> + use<'a>> + use<'a> {
+        let Self { data, stride, step, width, height } = *self;
+        (0..height).map(move |y| {
+            let row = &data[y * stride..];
+            (0..width).map(move |x| row[x * step])
+        })
+    }
+
+    /// The value at a place.
+    ///
+    /// # Panics
+    /// If it lies below the channel or far right of it.
+    pub fn at(&self, x: usize, y: usize) -> u8 {
+        self.data[y * self.stride + x * self.step]
+    }
+}
+
+impl<'a> ImageView<'a> {
+    /// Y, U and V, whatever the layout; for what is not done to every frame.
+    pub fn channels(&self) -> [Channel<'a>; 3] {
+        let [luma, first, second] = self.planes;
+        let (width, height) = (self.width.div_ceil(2), self.height.div_ceil(2));
+        let chroma = |plane: Plane<'a>, step, offset| {
+            let data = plane.data.get(offset..).unwrap_or_default();
+            Channel { data, stride: plane.stride, step, width, height }
+        };
+        let (u, v) = match self.format {
+            PixelFormat::I420 => (chroma(first, 1, 0), chroma(second, 1, 0)),
+            PixelFormat::Nv12 => (chroma(first, 2, 0), chroma(first, 2, 1)),
+        };
+        let y = Channel { data: luma.data, stride: luma.stride, step: 1, width: self.width, height: self.height };
+        [y, u, v]
+    }
+}
+
 /// Who owns the pixels: a decoder's pool, or a plain buffer.
 pub trait PixelBuffer: Send + Sync {
     /// The pixels. Cheap: mapping was done when the buffer was made.
@@ -172,6 +219,18 @@ impl PixelBuffer for I420 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn channels_are_the_same_in_either_layout_and_leave_padding_out() {
+        let luma = Plane { data: &[1, 2, 3, 0, 4, 5, 6], stride: 4 };
+        let [none, u, v, uv] = [&[][..], &[10, 11], &[20, 21], &[10, 20, 11, 21]].map(|data| Plane { data, stride: 4 });
+        for (format, planes) in [(PixelFormat::I420, [luma, u, v]), (PixelFormat::Nv12, [luma, uv, none])] {
+            let channels = ImageView { format, width: 3, height: 2, planes }.channels();
+            let values = channels.map(|channel| channel.rows().flatten().collect::<Vec<_>>());
+            assert_eq!(values, [vec![1, 2, 3, 4, 5, 6], vec![10, 11], vec![20, 21]], "{format:?}");
+            assert_eq!((channels[0].at(2, 1), channels[2].at(1, 0)), (6, 21), "{format:?}");
+        }
+    }
 
     #[test]
     fn odd_sizes_round_chroma_up() {

@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use image::{ImageReader, Rgb, RgbImage};
 use rollcall_models::setup;
 use rollcall_pipeline::image::{I420, PixelBuffer};
-use rollcall_pipeline::{Image, PixelFormat, SystemClock};
+use rollcall_pipeline::{Image, SystemClock};
 use rollcall_stages::chip::color::yuv_to_rgb;
 use rollcall_stages::decode::VideoFile;
 use rollcall_test_camera::{Clip, Format, Segment};
@@ -134,15 +134,10 @@ fn write_y4m(path: &Path, frames: &[RgbImage], fps: u32) -> std::io::Result<()> 
 
 fn rgb(image: &Image) -> RgbImage {
     let view = image.view();
-    let [luma, first, second] = view.planes;
+    let [luma, u, v] = view.channels();
     RgbImage::from_fn(view.width as u32, view.height as u32, |x, y| {
         let (x, y) = (x as usize, y as usize);
-        let chroma =
-            |plane: rollcall_pipeline::image::Plane<'_>, at: usize| i32::from(plane.data[y / 2 * plane.stride + at]);
-        let (u, v) = match view.format {
-            PixelFormat::I420 => (chroma(first, x / 2), chroma(second, x / 2)),
-            PixelFormat::Nv12 => (chroma(first, x / 2 * 2), chroma(first, x / 2 * 2 + 1)),
-        };
-        Rgb(yuv_to_rgb(i32::from(luma.data[y * luma.stride + x]), u, v))
+        let [y, u, v] = [luma.at(x, y), u.at(x / 2, y / 2), v.at(x / 2, y / 2)].map(i32::from);
+        Rgb(yuv_to_rgb(y, u, v))
     })
 }

@@ -1,6 +1,6 @@
 //! A recording turned left to right: other faces to the embedder, other ways to the tracker, and the same people.
 
-use rollcall_pipeline::image::{I420, PixelFormat, Plane};
+use rollcall_pipeline::image::I420;
 use rollcall_pipeline::{Image, Rect};
 
 use super::boxes::{Labelled, Truth};
@@ -8,30 +8,14 @@ use super::boxes::{Labelled, Truth};
 /// A picture, turned.
 pub(super) fn picture(image: &Image) -> Image {
     let view = image.view();
-    let [luma, first, second] = view.planes;
     let mut turned = I420::filled(view.width, view.height, [0; 3]);
-    let [y, u, v] = turned.planes_mut();
-    let chroma = view.width.div_ceil(2);
-    turn(luma, 1, 0, y, view.width);
-    match view.format {
-        PixelFormat::I420 => {
-            turn(first, 1, 0, u, chroma);
-            turn(second, 1, 0, v, chroma);
-        }
-        PixelFormat::Nv12 => {
-            turn(first, 2, 0, u, chroma);
-            turn(first, 2, 1, v, chroma);
+    let widths = [view.width, view.width.div_ceil(2), view.width.div_ceil(2)];
+    for ((channel, plane), width) in view.channels().iter().zip(turned.planes_mut()).zip(widths) {
+        for (from, to) in channel.rows().zip(plane.chunks_exact_mut(width)) {
+            from.zip(to.iter_mut().rev()).for_each(|(value, place)| *place = value);
         }
     }
     Image::new(turned)
-}
-
-/// Rows of `width` values from right to left; of the plane every `step`th byte from `offset` on is a value.
-fn turn(plane: Plane<'_>, step: usize, offset: usize, turned: &mut [u8], width: usize) {
-    for (from, to) in plane.data.chunks(plane.stride).zip(turned.chunks_exact_mut(width)) {
-        let values = from.iter().skip(offset).step_by(step).take(width);
-        values.zip(to.iter_mut().rev()).for_each(|(value, place)| *place = *value);
-    }
 }
 
 /// Boxes in pictures of that width, turned.
@@ -45,7 +29,7 @@ pub(super) fn boxes(truth: Truth, width: f32) -> Truth {
 
 #[cfg(test)]
 mod tests {
-    use rollcall_pipeline::image::{ImageView, PixelBuffer};
+    use rollcall_pipeline::image::{ImageView, PixelBuffer, PixelFormat, Plane};
 
     use super::*;
 

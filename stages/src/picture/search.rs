@@ -6,7 +6,7 @@ use rollcall_pipeline::image::I420;
 use rollcall_pipeline::ports::FaceDetector;
 use rollcall_pipeline::{
     Attention, CameraId, CameraTuning, Detection, Epoch, Fault, Frame, FrameTime, Image, ImageView, MediaTime,
-    MonoTime, PixelFormat, RoomId, StreamKey, TimeSource, WallTime,
+    MonoTime, RoomId, StreamKey, TimeSource, WallTime,
 };
 use uuid::Uuid;
 
@@ -90,17 +90,15 @@ fn still(image: Image, detect_size: u32) -> Frame {
     }
 }
 
-/// A picture with `border` pixels of one colour on each side; even. Pictures from files are I420, and only those are taken.
+/// A picture with `border` pixels of one colour on each side; even.
 fn bordered(view: &ImageView<'_>, border: usize) -> I420 {
-    debug_assert!(border.is_multiple_of(2) && view.format == PixelFormat::I420);
-    let mut canvas = I420::filled(view.width + 2 * border, view.height + 2 * border, BORDER_YUV);
-    for (n, plane) in canvas.planes_mut().into_iter().enumerate() {
-        let halve = |side: usize| if n == 0 { side } else { side.div_ceil(2) };
-        let (columns, inner, edge) = (halve(view.width + 2 * border), halve(view.width), halve(border));
-        let source = view.planes[n].data.chunks(view.planes[n].stride);
-        let target = plane.chunks_exact_mut(columns).skip(edge);
-        for (from, to) in source.zip(target).take(halve(view.height)) {
-            to[edge..edge + inner].copy_from_slice(&from[..inner]);
+    debug_assert!(border.is_multiple_of(2));
+    let width = view.width + 2 * border;
+    let mut canvas = I420::filled(width, view.height + 2 * border, BORDER_YUV);
+    let sides = [(width, border), (width.div_ceil(2), border / 2), (width.div_ceil(2), border / 2)];
+    for ((channel, plane), (columns, edge)) in view.channels().iter().zip(canvas.planes_mut()).zip(sides) {
+        for (from, to) in channel.rows().zip(plane.chunks_exact_mut(columns).skip(edge)) {
+            to[edge..].iter_mut().zip(from).for_each(|(place, value)| *place = value);
         }
     }
     canvas
