@@ -242,7 +242,7 @@ fn the_environment_wins_over_the_file_and_takes_the_type_of_the_key() {
 fn secrets_and_rosters_come_from_files_beside_the_configuration() {
     let dir = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
-    write("pw", "hunter2\n");
+    write("pw", "hunter2\nchanged in spring\n");
     write("roster.csv", "name,class\nAda,7a\n\"Hopper, Grace\",7a\nAda,7a\n");
     write("url", "postgres://u:p@h/d\n");
     let text = GOOD

@@ -122,11 +122,13 @@ impl<'a> Checker<'a> {
     pub(super) fn secret_file(&mut self, path: &str, file: &Path) -> Option<Secret> {
         let file = self.path(file);
         match read_bounded(&file, MAX_SECRET_BYTES) {
-            Ok(text) if text.trim().is_empty() => {
-                self.add(path, format!("{} is empty: write the secret into it", file.display()));
-                None
+            Ok(text) => {
+                let secret = text.lines().next().filter(|line| !line.trim().is_empty());
+                if secret.is_none() {
+                    self.add(path, format!("{} has no first line: write the secret into it", file.display()));
+                }
+                secret.map(Secret::new)
             }
-            Ok(text) => Some(Secret::new(text.trim_end_matches(['\n', '\r']))),
             Err(error) => {
                 self.add(path, unreadable(&file, &error));
                 None
