@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use rollcall_pipeline::EventKind;
 use rollcall_pipeline::metrics::{CounterName, GaugeName, HistogramName};
 
 fn read(path: &str) -> String {
@@ -66,6 +67,20 @@ fn cameras_of_two_sites_are_two_cameras() {
         let grouped = text.split(" by (").skip(1).filter_map(|rest| Some(rest.split_once(')')?.0));
         let cameras: Vec<_> = grouped.filter(|labels| labels.contains("camera")).collect();
         assert!(!cameras.is_empty() && cameras.iter().all(|labels| labels.contains("instance")), "{path}: {cameras:?}");
+    }
+}
+
+#[test]
+fn latencies_are_those_of_the_rows_that_name_somebody() {
+    let wanted = format!("outcome=~\"{}\"", EventKind::naming().collect::<Vec<_>>().join("|"));
+    for path in ["deploy/prometheus/alerts.yml", "deploy/grafana/rollcall.json"] {
+        let text = read(path).replace('\\', "");
+        let chosen: Vec<_> =
+            text.split("rollcall_event_end_to_end_seconds").skip(1).map(|rest| rest.split('}').next()).collect();
+        assert!(
+            !chosen.is_empty() && chosen.iter().all(|by| by.is_some_and(|by| by.contains(&wanted))),
+            "{path}: {chosen:?}"
+        );
     }
 }
 

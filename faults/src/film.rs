@@ -82,8 +82,11 @@ fn media(file: &str) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
-/// A folder of pictures to enrol both with: one from stills, the other from another recording of him.
-pub(crate) fn portraits(dir: &Path) -> anyhow::Result<()> {
+/// Makes a folder of pictures to enrol both men of the demo with: one from stills, the other from another recording of him.
+///
+/// # Errors
+/// When the demo media are not there.
+pub fn portraits(dir: &Path) -> anyhow::Result<()> {
     let (alex, franck) = (dir.join("Alex"), dir.join("Franck"));
     for person in [&alex, &franck] {
         std::fs::create_dir_all(person)?;

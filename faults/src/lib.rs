@@ -45,6 +45,7 @@ mod trial;
 mod verdict;
 mod witness;
 
+pub use film::portraits;
 pub use report::{Outcome, Report};
 pub use scenario::{SCENARIOS, SOAK, Scenario, find};
 pub use trial::{Matrix, Options};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::TimeDelta;
-use rollcall_pipeline::WallTime;
+use rollcall_pipeline::{EventKind, WallTime};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -13,10 +13,13 @@ use crate::witness::Visit;
 /// How far a captured time may be from what was shown: what is on its way from the camera, and looks that come late on a
 /// busy machine.
 const TOLERANCE: TimeDelta = TimeDelta::milliseconds(1500);
-/// Kinds that say somebody was here.
-const NAMED: [&str; 4] = ["recorded", "debounced", "off_roster", "off_schedule"];
 /// Takes whom it names for a picture: that is not to have seen him. An ambiguous one with his name is left to a human.
 const SPOOF: &str = "spoof";
+
+/// Whether a row says that somebody was here.
+fn names_somebody(kind: &str) -> bool {
+    EventKind::naming().any(|naming| naming == kind)
+}
 
 /// What is promised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -178,7 +181,7 @@ impl Case<'_> {
             tell(Promise::NoDuplicate, format!("{} marks of {}", self.rows.marks.len(), marks.len()));
         }
         let mut seen: BTreeMap<&str, u32> = BTreeMap::new();
-        for row in rows.iter().filter(|row| NAMED.contains(&row.kind.as_str())) {
+        for row in rows.iter().filter(|row| names_somebody(&row.kind)) {
             *seen.entry(row.name.as_deref().unwrap_or("somebody who is gone")).or_default() += 1;
         }
         let mut counted: BTreeMap<&str, u32> = BTreeMap::new();
@@ -208,7 +211,7 @@ impl Case<'_> {
     }
 
     fn wrong_people(&self, tell: &mut impl FnMut(Promise, String)) {
-        for row in self.rows.sightings.iter().filter(|row| NAMED.contains(&row.kind.as_str())) {
+        for row in self.rows.sightings.iter().filter(|row| names_somebody(&row.kind)) {
             let right = self.visits.iter().any(|visit| self.is_of(row, visit));
             if !right {
                 let name = row.name.as_deref().unwrap_or_default();

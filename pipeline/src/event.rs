@@ -50,6 +50,11 @@ impl EventKind {
         }
     }
 
+    /// The words of those that [name somebody](Self::names_somebody).
+    pub fn naming() -> impl Iterator<Item = &'static str> {
+        Self::ALL.into_iter().filter(|kind| kind.names_somebody()).map(Self::as_str)
+    }
+
     /// Somebody was recognised: a mark, or the repeat of one.
     pub fn names_somebody(self) -> bool {
         match self {

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use rollcall_pipeline::{CameraId, PersonId, WallTime};
+use rollcall_pipeline::{CameraId, EventKind, PersonId, WallTime};
 use sqlx::types::Json;
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
@@ -63,11 +63,11 @@ impl Store {
     pub async fn last_seen(&self, since: WallTime) -> Result<Vec<LastSeen>, StoreError> {
         let rows: Vec<(Uuid, String, WallTime)> = sqlx::query_as(
             "select person_id, camera, max(captured_at) from events
-             where captured_at >= $1 and person_id is not null
-               and kind in ('recorded', 'debounced', 'off_roster', 'off_schedule')
+             where captured_at >= $1 and person_id is not null and kind = any($2)
              group by person_id, camera",
         )
         .bind(since)
+        .bind(EventKind::naming().collect::<Vec<_>>())
         .fetch_all(&self.pool)
         .await?;
         let read = |(person, camera, at)| LastSeen {

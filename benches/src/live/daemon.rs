@@ -10,12 +10,13 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use rollcall_faults::portraits;
 use rollcall_pipeline::Clock;
 use tempfile::TempDir;
 
 use super::exposition::{Exposition, get};
+use super::latencies::names_somebody;
 use super::process::{Usage, cpu_of_descendants, usage};
-use super::scene::portraits;
 
 /// How often the daemon is asked whether it is ready.
 const POLL: Duration = Duration::from_millis(100);
@@ -114,17 +115,17 @@ impl Daemon {
         Ok(Exposition::parse(&text))
     }
 
-    /// Of the decisions that were logged behind the first `skip`: the kind, and how many seconds somebody had been in view, at
-    /// any size, before their first usable face.
+    /// Of the decisions with a name that were logged behind the first `skip`: how many seconds somebody had been in view before
+    /// their first usable face.
     ///
     /// # Errors
     /// When the log cannot be read.
-    pub fn leads(&self, skip: usize) -> anyhow::Result<Vec<(String, f64)>> {
+    pub fn leads(&self, skip: usize) -> anyhow::Result<Vec<f64>> {
         let text = fs::read_to_string(log(self.dir.path()))?;
         let decided = text.lines().filter_map(|line| {
             let line: serde_json::Value = serde_json::from_str(line).ok()?;
             let (seen, usable) = (line["seen_for_ms"].as_f64()?, line["usable_for_ms"].as_f64()?);
-            Some((line["kind"].as_str()?.to_owned(), (seen - usable) / 1000.0))
+            names_somebody(line["kind"].as_str()?).then_some((seen - usable) / 1000.0)
         });
         Ok(decided.skip(skip).collect())
     }

@@ -5,12 +5,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use rollcall_pipeline::EventKind;
+
 use super::exposition::Exposition;
 
 const LATENCY: &str = "rollcall_event_end_to_end_seconds";
 const SINK: &str = "rollcall_sink_events_total";
-/// Decided as soon as there is enough evidence; the others only when nothing more can come.
-const NAMED: [&str; 4] = ["recorded", "debounced", "off_roster", "off_schedule"];
 
 /// What was measured so far.
 #[derive(Debug, Default)]
@@ -59,22 +59,12 @@ impl Latencies {
 
     /// Rows with a name.
     pub fn named(&self) -> Quantiles {
-        self.of(|kind| NAMED.contains(&kind))
-    }
-
-    /// Rows with a name, from the first face of any size: `leads` says by how much that was before the first usable one, for
-    /// each decision in order.
-    pub fn named_from_any_size(&self, leads: &[(String, f64)]) -> Quantiles {
-        let named = self.measured.iter().filter(|(kind, _)| NAMED.contains(&kind.as_str()));
-        Quantiles::new(named.flat_map(|(kind, seconds)| {
-            let leads = leads.iter().filter(move |(of, _)| of == kind);
-            seconds.iter().zip(leads).map(|(latency, (_, lead))| latency + lead)
-        }))
+        self.of(names_somebody)
     }
 
     /// All other rows.
     pub fn others(&self) -> Quantiles {
-        self.of(|kind| !NAMED.contains(&kind))
+        self.of(|kind| !names_somebody(kind))
     }
 
     fn of(&self, wanted: impl Fn(&str) -> bool) -> Quantiles {
@@ -87,6 +77,11 @@ impl Latencies {
         let kinds: Vec<_> = self.measured.iter().map(|(kind, seconds)| format!("{} {kind}", seconds.len())).collect();
         if kinds.is_empty() { "none".to_owned() } else { kinds.join(", ") }
     }
+}
+
+/// Such rows are decided as soon as there is enough evidence; the others only when nothing more can come.
+pub fn names_somebody(kind: &str) -> bool {
+    EventKind::naming().any(|naming| naming == kind)
 }
 
 /// Events that have gone through the spool so far, of whose latency nothing is told.
@@ -128,7 +123,8 @@ impl Histogram {
 pub struct Quantiles(Vec<f64>);
 
 impl Quantiles {
-    fn new(seconds: impl Iterator<Item = f64>) -> Self {
+    /// Of these times.
+    pub fn new(seconds: impl Iterator<Item = f64>) -> Self {
         let mut seconds: Vec<f64> = seconds.collect();
         seconds.sort_by(f64::total_cmp);
         Self(seconds)
@@ -182,8 +178,6 @@ mod tests {
         assert_eq!((latencies.kinds().as_str(), latencies.bounds()), ("1 recorded, 1 unknown", 0));
         assert_eq!(latencies.named().to_string(), "p50 0.500 s, p95 0.500 s, largest 0.500 s (1 rows)");
         assert_eq!(latencies.others().0, [4.0]);
-        let leads = [("unknown".to_owned(), 9.0), ("recorded".to_owned(), 1.25)];
-        assert_eq!(latencies.named_from_any_size(&leads).0, [1.75]);
     }
 
     #[test]

