@@ -249,7 +249,7 @@ impl Cameras {
         self.running.sort_by_key(place);
         // Whoever is called for a camera that gives nothing is called for one that is not opened.
         let lacking = self.refused.iter().filter(|refused| wanted.iter().all(|camera| camera.id != refused.id));
-        lacking.for_each(|refused| CameraMetrics::new(&refused.id).up(false));
+        lacking.for_each(|refused| CameraMetrics::new(&refused.id).unseen());
         self.wanted = wanted;
     }
 

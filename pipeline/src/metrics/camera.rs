@@ -79,6 +79,12 @@ impl CameraMetrics {
         }
     }
 
+    /// Wanted, and not seen yet: it is down, and neither its age nor its clock has a value.
+    pub fn unseen(&self) {
+        self.gone();
+        self.up(false);
+    }
+
     /// Whether frames arrive.
     pub fn up(&self, up: bool) {
         self.up.set(f64::from(u8::from(up)));

@@ -141,6 +141,7 @@ impl Camera {
     /// When a recording that is not repeated cannot be read to its end; cameras only ever wait for better times.
     pub fn run(mut self) -> Result<(), Fault> {
         let mut backoff = Backoff::default();
+        self.metrics.unseen();
         loop {
             let reason = self.run_once();
             let now = self.clock.mono();
@@ -278,8 +279,9 @@ impl Camera {
                 s.since = Some(came);
             }
         });
+        // With each of them: a predecessor that hung calls the camera gone when it ends at last.
+        self.metrics.up(true);
         if first {
-            self.metrics.up(true);
             self.enter(CameraState::Live);
             let info = stream.info();
             tracing::info!(
