@@ -147,8 +147,8 @@ fn check_metrics_of_a_mark_and_a_repeat(daemon: &Daemon) {
     let (committed, latency) = metrics.histogram("rollcall_event_end_to_end_seconds", "{outcome=\"recorded\"}");
     assert!(committed >= 1.0 && latency > 0.0 && latency < patience, "{committed} {latency}");
     assert!(metrics.histogram("rollcall_db_write_seconds", "").0 >= 1.0);
-    for empty in ["rollcall_spool_depth", "rollcall_spool_bytes", "rollcall_spool_oldest_seconds"] {
-        assert_eq!(metrics.value(empty), 0.0, "{empty}");
+    for empty in ["depth", "bytes", "oldest_seconds", "rejected"].map(|of| format!("rollcall_spool_{of}")) {
+        assert_eq!(metrics.value(&empty), 0.0, "{empty}");
     }
     assert!(metrics.value("rollcall_spool_capacity_bytes") > 1e6);
     assert_eq!(metrics.value(&format!("rollcall_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"))), 1.0);

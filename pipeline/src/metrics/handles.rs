@@ -74,6 +74,7 @@ pub struct SinkMetrics {
     spool_depth: Gauge,
     spool_bytes: Gauge,
     spool_oldest: Gauge,
+    spool_rejected: Gauge,
     db_write: Histogram,
     end_to_end: [Histogram; EventKind::ALL.len()],
 }
@@ -85,6 +86,7 @@ impl SinkMetrics {
             spool_depth: gauge(GaugeName::SpoolDepth, &[]),
             spool_bytes: gauge(GaugeName::SpoolBytes, &[]),
             spool_oldest: gauge(GaugeName::SpoolOldest, &[]),
+            spool_rejected: gauge(GaugeName::SpoolRejected, &[]),
             db_write: histogram(HistogramName::DbWrite, &[]),
             end_to_end: EventKind::ALL.map(|kind| histogram(HistogramName::EndToEnd, &[Label::Outcome(kind.as_str())])),
         }
@@ -95,8 +97,9 @@ impl SinkMetrics {
         gauge(GaugeName::SpoolCapacity, &[]).set(bytes as f64);
     }
 
-    /// The state of the spool; `oldest` is zero when it is empty.
-    pub fn spool(&self, events: u64, bytes: u64, oldest: Duration) {
+    /// The state of the spool; `oldest` is zero when it is empty. `rejected` lie beside it.
+    pub fn spool(&self, events: u64, bytes: u64, oldest: Duration, rejected: u64) {
+        self.spool_rejected.set(rejected as f64);
         self.spool_depth.set(events as f64);
         self.spool_bytes.set(bytes as f64);
         self.spool_oldest.set(oldest.as_secs_f64());

@@ -115,7 +115,7 @@ names! {
     CounterName {
         CameraFramesDecoded = "rollcall_camera_frames_decoded_total", Count, ["camera"], "Frames that were decoded, whether they are analysed or not.";
         CameraFramesDozed = "rollcall_camera_frames_dozed_total", Count, ["camera"], "Frames between key frames that were not decoded: nothing happened before the camera.";
-        CameraFramesSkipped = "rollcall_camera_frames_skipped_total", Count, ["camera"], "Frames that were not decoded: no frame that is analysed is told by its difference from them.";
+        CameraFramesSkipped = "rollcall_camera_frames_skipped_total", Count, ["camera"], "Frames that were not decoded, because no analysed frame depends on them.";
         CameraFramesLate = "rollcall_camera_frames_late_total", Count, ["camera"], "Frames that were thrown away undecoded: the decoder was more than two seconds behind the camera.";
         CameraFramesReceived = "rollcall_camera_frames_received_total", Count, ["camera"], "Frames that were chosen for analysis and handed to the lane.";
         CameraFramesEvicted = "rollcall_camera_frames_evicted_total", Count, ["camera", "reason"], "Frames that were handed to the lane and not analysed: pushed out by newer ones (full), thrown away by a restart (restart), or with the first stage when it failed (lost).";
@@ -142,14 +142,15 @@ names! {
     /// What goes up and down.
     GaugeName {
         CameraUp = "rollcall_camera_up", Count, ["camera"], "1 while frames arrive, else 0; NaN for a camera that was removed or disabled, and for a recording that is over.";
-        CameraFrameAge = "rollcall_camera_frame_age_seconds", Seconds, ["camera"], "Time since the last decoded frame arrived from the camera, the time that it waited for the decoder included.";
-        CameraClockSkew = "rollcall_camera_clock_skew_seconds", Seconds, ["camera"], "The camera's NTP time less local time.";
+        CameraFrameAge = "rollcall_camera_frame_age_seconds", Seconds, ["camera"], "Time since the last decoded frame arrived from the camera, the time that it waited for the decoder included; NaN before the first.";
+        CameraClockSkew = "rollcall_camera_clock_skew_seconds", Seconds, ["camera"], "The camera's NTP time less local time; NaN until it tells one.";
         QueueDepth = "rollcall_stage_queue_depth", Count, ["edge"], "Packets waiting on an edge of the lane.";
         QueueCapacity = "rollcall_stage_queue_capacity", Count, ["edge"], "Packets that an edge of the lane holds at most.";
         SpoolDepth = "rollcall_spool_depth", Count, [], "Events on disk that wait for the database.";
         SpoolBytes = "rollcall_spool_bytes", Bytes, [], "Bytes that the spool takes on disk.";
         SpoolCapacity = "rollcall_spool_capacity_bytes", Bytes, [], "Bytes that the spool may take on disk; when they are taken, the lane waits.";
         SpoolOldest = "rollcall_spool_oldest_seconds", Seconds, [], "Age of the oldest event in the spool; 0 when it is empty.";
+        SpoolRejected = "rollcall_spool_rejected", Count, [], "Events that the database refused for good; kept aside on disk until they are tried again.";
         FaceQueueDepth = "rollcall_face_queue_depth", Count, [], "Pictures and clips that wait for the face engine.";
         GalleryPersons = "rollcall_gallery_persons", Count, [], "People in the gallery.";
         GalleryTemplates = "rollcall_gallery_templates", Count, [], "Templates in the gallery.";

@@ -45,11 +45,13 @@ impl Shared {
                 Ok(records) => self.drain_batch(runtime, records, &mut pace),
                 Err(fault) => Err(fault),
             };
+            let mut queues = self.queues.lock();
             let went_well = went_well.unwrap_or_else(|fault| {
-                tracing::error!(%fault, "cannot drain the spool; trying again");
+                if queues.is_news(Some(fault.to_string())) {
+                    tracing::error!(%fault, "cannot drain the spool; trying until it can be");
+                }
                 false
             });
-            let mut queues = self.queues.lock();
             self.show(&queues);
             if went_well {
                 pause = FIRST_PAUSE;
@@ -122,10 +124,8 @@ impl Shared {
         }
         // With the right key, or the right version of the program, it can be read: everything waits for that.
         let mut queues = self.queues.lock();
-        let trouble = Some(error.to_string());
-        if queues.trouble != trouble {
+        if queues.is_news(Some(error.to_string())) {
             tracing::error!(%error, "cannot read an event in the spool; nothing is written until it can be read");
-            queues.trouble = trouble;
             self.show(&queues);
         }
         Ok(false)

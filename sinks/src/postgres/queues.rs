@@ -33,6 +33,13 @@ pub(super) struct Queues {
 }
 
 impl Queues {
+    /// Notes why nothing can be written, or that it can; whether that is to be logged.
+    pub(super) fn is_news(&mut self, trouble: Option<String>) -> bool {
+        let is_news = self.trouble != trouble;
+        self.trouble = trouble;
+        is_news
+    }
+
     pub(super) fn status(&self) -> SinkStatus {
         SinkStatus {
             spooled: self.spool.len(),
@@ -163,8 +170,7 @@ impl Shared {
 
     pub(super) fn remember(&self, stopped: Option<&Stopped>) {
         let mut queues = self.queues.lock();
-        let trouble = stopped.map(ToString::to_string);
-        if queues.trouble != trouble {
+        if queues.is_news(stopped.map(ToString::to_string)) {
             match stopped {
                 Some(error) if error.needs_operator() => {
                     tracing::error!(%error, "the database refuses to work; events are kept on disk")
@@ -172,7 +178,6 @@ impl Shared {
                 Some(error) => tracing::warn!(%error, "the database is away; events are kept on disk"),
                 None => tracing::info!("the database is back"),
             }
-            queues.trouble = trouble;
         }
         // Nothing needs the disk now; if it is still of no use, the next outage tells.
         if stopped.is_none() && queues.spool.is_empty() {
@@ -185,7 +190,8 @@ impl Shared {
         let now_ms = self.clock.wall().timestamp_millis();
         let age = queues.spool.oldest_ms().map_or(0, |then| u64::try_from(now_ms - then).unwrap_or_default());
         *self.status.lock() = queues.status();
-        self.metrics.spool(queues.spool.len() as u64, queues.spool.bytes(), Duration::from_millis(age));
+        let (spool, rejected) = (&queues.spool, queues.rejected.len() as u64);
+        self.metrics.spool(spool.len() as u64, spool.bytes(), Duration::from_millis(age), rejected);
     }
 
     pub(super) fn acknowledge(&self, seq: u64) {
