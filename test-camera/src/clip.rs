@@ -328,12 +328,16 @@ fn by_name<T: IsA<gst::Element>>(pipeline: &gst::Pipeline, name: &str, what: &st
 
 /// What went wrong, by its own word.
 fn trouble(pipeline: &gst::Pipeline, what: &str) -> TestCameraError {
-    let message = pipeline.bus().and_then(|bus| bus.pop_filtered(&[gst::MessageType::Error]));
-    let text = message.and_then(|message| match message.view() {
+    failed(what, error_of(pipeline).unwrap_or_else(|| "it does not play".to_owned()))
+}
+
+/// The same, if anything did.
+fn error_of(pipeline: &gst::Pipeline) -> Option<String> {
+    let message = pipeline.bus()?.pop_filtered(&[gst::MessageType::Error])?;
+    match message.view() {
         gst::MessageView::Error(error) => Some(error.error().message().to_owned()),
         _ => None,
-    });
-    failed(what, text.unwrap_or_else(|| "it gave no picture".to_owned()))
+    }
 }
 
 /// The result counts; a pipeline that does not stop is dropped all the same.
@@ -392,7 +396,12 @@ fn play(pipeline: &gst::Pipeline, segment: &Segment, fps: u32, encoder: &mut Enc
     while let Some(sample) = sink.try_pull_sample(ENCODE_TIMEOUT) {
         encoder.push(&sample)?;
     }
-    if encoder.pictures == before { Err(trouble()) } else { Ok(()) }
+    match error_of(pipeline) {
+        Some(error) => Err(failed(&what, error)),
+        None if encoder.pictures == before => Err(failed(&what, "it gave no picture".to_owned())),
+        None if !sink.is_eos() => Err(failed(&what, "it broke off".to_owned())),
+        None => Ok(()),
+    }
 }
 
 /// Pushes a picture `frames` times; all share its memory.
