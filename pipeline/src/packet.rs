@@ -30,16 +30,3 @@ pub enum CloseReason {
     /// The lane was restarted; the camera goes on in a new epoch.
     Restarted,
 }
-
-impl CloseReason {
-    /// The word used in logs.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ended => "ended",
-            Self::Lost => "lost",
-            Self::Stopped => "stopped",
-            Self::Panicked => "panicked",
-            Self::Restarted => "restarted",
-        }
-    }
-}

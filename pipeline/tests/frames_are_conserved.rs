@@ -21,7 +21,7 @@ fn words(received: Option<Received<Frame>>) -> String {
     match received {
         None => "end".to_owned(),
         Some(Received::Open(key)) => format!("open {}", key.camera),
-        Some(Received::Close(key, reason)) => format!("close {} {}", key.camera, reason.as_str()),
+        Some(Received::Close(key, reason)) => format!("close {} {reason:?}", key.camera),
         Some(Received::Batch(frames)) => {
             frames.iter().map(|f| format!("{}#{}", f.key.camera, f.seq)).collect::<Vec<_>>().join(" ")
         }
@@ -47,7 +47,7 @@ fn a_full_ring_gives_up_its_oldest_frames() {
     check(&mut lane, 8, "door-1#3 door-1#4");
     assert_eq!(mux.stats(), MuxStats { received: 5, evicted: 3, in_flight: 2, ..MuxStats::default() });
     door.close(CloseReason::Ended);
-    check(&mut lane, 8, "close door-1 ended");
+    check(&mut lane, 8, "close door-1 Ended");
     assert_eq!(mux.stats(), MuxStats { received: 5, evicted: 3, analysed: 2, ..MuxStats::default() });
 }
 
@@ -63,7 +63,7 @@ fn cameras_take_turns_and_a_marker_ends_a_batch() {
     check(&mut lane, 3, "door-2#0 door-1#0 door-2#1");
     b.close(CloseReason::Lost);
     check(&mut lane, 8, "door-1#1");
-    check(&mut lane, 8, "close door-2 lost");
+    check(&mut lane, 8, "close door-2 Lost");
     check(&mut lane, 8, "door-1#2 door-1#3");
 }
 
@@ -81,7 +81,7 @@ fn a_camera_that_comes_and_goes_unseen_leaves_nothing() {
     assert_eq!(lane.depth(), 3, "one frame with its markers");
     check(&mut lane, 8, "open door-1");
     check(&mut lane, 8, "door-1#99");
-    check(&mut lane, 8, "close door-1 lost");
+    check(&mut lane, 8, "close door-1 Lost");
     assert_eq!(mux.stats(), MuxStats { received: 100, evicted: 99, in_flight: 0, analysed: 1, ..MuxStats::default() });
 }
 
@@ -100,7 +100,7 @@ fn a_stream_is_closed_when_its_camera_panics() {
         .is_err()
     });
     assert!(died);
-    check(&mut lane, 1, "close door-1 panicked");
+    check(&mut lane, 1, "close door-1 Panicked");
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn closing_closes_streams_and_ends_the_receiver_after_what_waits() {
     assert_eq!(mux.open(&camera(2)).unwrap_err(), MuxError::Closed);
     check(&mut lane, 8, "open door-1");
     check(&mut lane, 8, "door-1#0");
-    check(&mut lane, 8, "close door-1 stopped");
+    check(&mut lane, 8, "close door-1 Stopped");
     check(&mut lane, 8, "end");
     assert_eq!(mux.stats(), MuxStats { received: 1, analysed: 1, ..MuxStats::default() });
 }

@@ -5,7 +5,7 @@ use rollcall_pipeline::{Chip, ImageView, Landmarks};
 use super::patch::{Similarity, warp};
 
 /// Side of an aligned chip.
-pub const ALIGNED_SIDE: usize = 112;
+const ALIGNED_SIDE: usize = 112;
 
 /// Where the five points go in the chip: the template of ArcFace (InsightFace `arcface_dst`), which SFace shares.
 pub const TEMPLATE: [(f32, f32); 5] =

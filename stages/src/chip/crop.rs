@@ -7,7 +7,7 @@ use super::patch::{Similarity, warp};
 /// Side of the crop for the face mesh.
 pub const EYES_SIDE: usize = 256;
 /// Side of the square around the face box that the mesh was trained on, as a multiple of the box (MediaPipe's face graph).
-pub const EYES_SCALE: f32 = 1.5;
+const EYES_SCALE: f32 = 1.5;
 
 /// A square crop of `crop.scale` × the box, shifted and, where the picture is too small for it, shrunk to lie inside.
 ///

@@ -10,8 +10,8 @@ mod patch;
 mod quality;
 mod tensor;
 
-pub use align::{ALIGNED_SIDE, TEMPLATE, align};
-pub use crop::{EYES_SCALE, EYES_SIDE, context, eyes};
+pub use align::{TEMPLATE, align};
+pub use crop::{EYES_SIDE, context, eyes};
 pub use quality::{
     can_accuse, evidence_weight, flaw, geometry_flaw, geometry_weight, is_usable, may_be_usable, pose, quality,
 };

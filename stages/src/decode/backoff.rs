@@ -28,7 +28,7 @@ const MISSING_STARTING: Duration = Duration::from_secs(2);
 
 /// Counts the failures of one camera.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Backoff {
+pub(super) struct Backoff {
     failures: u32,
     /// When it was last known to be alive.
     alive: Option<MonoTime>,
@@ -36,13 +36,13 @@ pub struct Backoff {
 
 impl Backoff {
     /// The camera gave a sign of life at `now`, after it had given none: it starts.
-    pub fn answered(&mut self, now: MonoTime) {
+    pub(super) fn answered(&mut self, now: MonoTime) {
         self.alive = Some(now);
     }
 
     /// The wait after a connection that failed at `now` for this reason. `live` is when its first and last frame came, if any
     /// did; `chance` is a random number from 0 to 1 that keeps a hundred cameras behind one switch from asking in step.
-    pub fn after(
+    pub(super) fn after(
         &mut self,
         reason: &DisconnectReason,
         live: Option<(MonoTime, MonoTime)>,

@@ -10,7 +10,7 @@
 //!   └ stop ──────► Ended ◄──────┴ stop; end of a recording
 //! ```
 //!
-//! Waits: see [`Backoff`]; a camera that comes back meanwhile is heard by knocking (`knock`). Silence for [`STALL_LIMIT`] while
+//! Waits: see `backoff`; a camera that comes back meanwhile is heard by knocking (`knock`). Silence for [`STALL_LIMIT`] while
 //! live is a failure, because a frozen camera keeps its connection and no layer below notices for half a minute. The camera's
 //! thread decodes what an analysed frame needs (`lazy`; video is made of differences), but nothing of a scene in which nothing
 //! happens (`doze`) and nothing that is too late (`late`), and hands on what is to be analysed. Of that only the mux drops any.

@@ -18,7 +18,7 @@ const STEP_NS: i64 = 1_000_000_000;
 
 /// The capture clock of one epoch.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct CaptureClock {
+pub(super) struct CaptureClock {
     anchor: Option<Anchor>,
 }
 
@@ -32,20 +32,26 @@ struct Anchor {
 
 /// When a frame was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Captured {
+pub(super) struct Captured {
     /// UTC.
-    pub at: WallTime,
+    pub(super) at: WallTime,
     /// How that is known.
-    pub source: TimeSource,
+    pub(super) source: TimeSource,
     /// The camera's NTP time less ours, where it sends one; includes the delay of the way.
-    pub skew: Option<chrono::TimeDelta>,
+    pub(super) skew: Option<chrono::TimeDelta>,
 }
 
 impl CaptureClock {
     /// The capture time of a frame at `media` that arrived at `received`, when UTC was `wall`; `ntp` is what the camera says.
     ///
     /// Frames come in order. The answer is never later than `wall`, but for NTP.
-    pub fn place(&mut self, media: MediaTime, received: MonoTime, wall: WallTime, ntp: Option<WallTime>) -> Captured {
+    pub(super) fn place(
+        &mut self,
+        media: MediaTime,
+        received: MonoTime,
+        wall: WallTime,
+        ntp: Option<WallTime>,
+    ) -> Captured {
         let delay = self.delay(media, received);
         let skew = ntp.map(|ntp| ntp - wall);
         match (ntp, skew) {

@@ -25,9 +25,7 @@ mod stream;
 mod timeline;
 mod unit;
 
-pub use backoff::Backoff;
 pub use camera::{Camera, CameraControl};
-pub use capture_time::{CaptureClock, Captured};
 pub use failure::DisconnectReason;
 pub use file::VideoFile;
 pub use intake::Unseen;
