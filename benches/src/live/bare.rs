@@ -1,4 +1,5 @@
-//! The same cameras, received and decoded and nothing else: what a daemon that decodes in software could not be cheaper than.
+//! The same cameras, received and decoded and nothing else: what it costs to decode each picture. A daemon
+//! that leaves pictures undecoded may be cheaper.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;

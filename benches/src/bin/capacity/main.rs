@@ -108,8 +108,8 @@ impl Options {
     /// What the cameras show, and how they compress it.
     fn shown(&self) -> String {
         let who = match (&self.video, self.scene) {
-            (Some(_), Show::Busy) => "the given recording without a pause",
-            (Some(_), Show::Quiet) => "the given recording now and then",
+            (Some(_), Show::Busy) => "a recording of a crowd, without a pause",
+            (Some(_), Show::Quiet) => "a recording of a crowd, now and then",
             (None, Show::Busy) => "busy doors",
             (None, Show::Quiet) => "quiet doors",
         };
@@ -184,7 +184,7 @@ fn measure(options: &Options, cameras: &Cameras, count: u16) -> anyhow::Result<R
     let cores = |now: Duration, then: Duration| now.saturating_sub(then).as_secs_f64() / seconds;
     let searched = |reading: &rollcall_benches::live::exposition::Exposition| {
         let frames = reading.by("rollcall_detector_frames_total", "reason");
-        frames.filter(|(reason, _)| *reason != "still").map(|(_, count)| count).sum::<f64>()
+        frames.filter(|(reason, _)| !matches!(*reason, "still" | "soon")).map(|(_, count)| count).sum::<f64>()
     };
     let grown = |name: &str| last.total(name) - first.total(name);
     let row = Row {
