@@ -55,7 +55,8 @@ pub struct CameraTuning {
 pub struct Frame {
     /// Camera and connection.
     pub key: StreamKey,
-    /// Number of the decoded frame within its epoch, from 0. Frames that are not analysed leave gaps.
+    /// Number of the decoded frame within its epoch, from 0, or from where a restart of the lane cut the one before. Frames that
+    /// are not analysed leave gaps.
     pub seq: u64,
     /// When.
     pub time: FrameTime,

@@ -5,7 +5,8 @@ use std::time::Duration;
 /// UTC wall time.
 pub type WallTime = chrono::DateTime<chrono::Utc>;
 
-/// Presentation time of a frame: nanoseconds from the start of its epoch, never decreasing within it.
+/// Presentation time of a frame: nanoseconds from the start of its epoch (docs/time.md says which
+/// epochs go on with that of the one before), never decreasing within it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MediaTime(pub u64);
 
