@@ -84,6 +84,8 @@ impl PgSink {
         let refused = options.refused.clone();
         let (changed, stop) = (Condvar::new(), Notify::new());
         let shared = Arc::new(Shared { queues, status, changed, stop, writer, refused, metrics, clock });
+        // What an earlier run left, before anything is written.
+        shared.show(&shared.queues.lock());
         let (drained, on) = (Arc::clone(&shared), runtime.clone());
         let drainer = supervisor.spawn("spool-drain", move |_| {
             drained.keep_draining(&on, pace);

@@ -5,6 +5,8 @@ mod support;
 
 use std::sync::Arc;
 
+use metrics::with_local_recorder;
+use metrics_exporter_prometheus::PrometheusBuilder;
 use rollcall_pipeline::ports::EventSink;
 use rollcall_pipeline::{CameraId, EventKind};
 use rollcall_sinks::{Refused, SinkStatus, rejected};
@@ -108,8 +110,11 @@ fn poison_is_put_aside_and_the_rest_is_written() {
     assert_eq!(runtime.block_on(store.event_counts()).unwrap()["unknown"], 7);
     drop(sink);
     // Kept for whoever is to look into it.
-    let again = support::sink(&store, &runtime, dir.path(), |_| {});
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let again = with_local_recorder(&recorder, || support::sink(&store, &runtime, dir.path(), |_| {}));
     assert_eq!(again.monitor().status().rejected, 2);
+    let told = recorder.handle().render();
+    assert!(told.lines().any(|line| line == "rollcall_spool_rejected 2"), "{told}");
 }
 
 #[test]

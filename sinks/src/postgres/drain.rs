@@ -47,7 +47,7 @@ impl Shared {
             };
             let mut queues = self.queues.lock();
             let went_well = went_well.unwrap_or_else(|fault| {
-                if queues.is_news(Some(fault.to_string())) {
+                if queues.note(Some(fault.to_string())) {
                     tracing::error!(%fault, "cannot drain the spool; trying until it can be");
                 }
                 false
@@ -124,7 +124,7 @@ impl Shared {
         }
         // With the right key, or the right version of the program, it can be read: everything waits for that.
         let mut queues = self.queues.lock();
-        if queues.is_news(Some(error.to_string())) {
+        if queues.note(Some(error.to_string())) {
             tracing::error!(%error, "cannot read an event in the spool; nothing is written until it can be read");
             self.show(&queues);
         }

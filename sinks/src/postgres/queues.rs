@@ -33,11 +33,11 @@ pub(super) struct Queues {
 }
 
 impl Queues {
-    /// Notes why nothing can be written, or that it can; whether that is to be logged.
-    pub(super) fn is_news(&mut self, trouble: Option<String>) -> bool {
-        let is_news = self.trouble != trouble;
+    /// Notes why nothing can be written, or that it can; whether that is news, and to be logged.
+    pub(super) fn note(&mut self, trouble: Option<String>) -> bool {
+        let is_other = self.trouble != trouble;
         self.trouble = trouble;
-        is_news
+        is_other
     }
 
     pub(super) fn status(&self) -> SinkStatus {
@@ -170,7 +170,7 @@ impl Shared {
 
     pub(super) fn remember(&self, stopped: Option<&Stopped>) {
         let mut queues = self.queues.lock();
-        if queues.is_news(stopped.map(ToString::to_string)) {
+        if queues.note(stopped.map(ToString::to_string)) {
             match stopped {
                 Some(error) if error.needs_operator() => {
                     tracing::error!(%error, "the database refuses to work; events are kept on disk")
