@@ -130,8 +130,9 @@ impl<F: LaneFactory> Controller<F> {
                 return Err(LaneError::Draining { stage: failure.stage, message: failure.message });
             }
             let stages = self.rebuild(failure)?;
-            self.start(stages).map_err(|f| LaneError::Build(f.message))?;
+            // Before the first thread: whoever gets something from the new stages finds a lane that runs.
             self.shared.set(LaneState::Running);
+            self.start(stages).map_err(|f| LaneError::Build(f.message))?;
         }
     }
 
