@@ -39,12 +39,22 @@ pub struct Carried {
     pub daemon_cores: f64,
     /// Of the daemon's.
     pub cameras_per_core: f64,
-    /// Memory of the daemon.
-    pub resident_mb: f64,
+    /// Memory of the daemon, the most that it was.
+    pub peak_mb: f64,
     /// From the first usable face to the committed row with a name; `None` where nobody was named.
     pub p95_s: Option<f64>,
     /// In time, and next to nothing lost.
     pub within_bounds: bool,
+}
+
+impl Capacity {
+    /// The largest number within the bounds; one above a number that was not is luck, and does not count.
+    #[must_use]
+    pub fn most(&self) -> Option<&Carried> {
+        let least_missed = self.rows.iter().filter(|row| !row.within_bounds).map(|row| row.cameras).min();
+        let counts = |row: &&Carried| row.within_bounds && least_missed.is_none_or(|missed| row.cameras < missed);
+        self.rows.iter().filter(counts).max_by_key(|row| row.cameras)
+    }
 }
 
 /// Writes figures where they are wanted.

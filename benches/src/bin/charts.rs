@@ -128,7 +128,6 @@ fn limit(figures: &[Limit], path: &Path) -> anyhow::Result<()> {
 }
 
 fn capacity(figures: &[Capacity], path: &Path) -> anyhow::Result<()> {
-    let [decoding, rest, ..] = PARTS;
     let mut rows = Vec::new();
     for Capacity { shown, rows: numbers } in figures {
         for row in numbers {
@@ -137,12 +136,11 @@ fn capacity(figures: &[Capacity], path: &Path) -> anyhow::Result<()> {
                 "{} × {shown}: {:.2} cores, {:.1} cameras a core; {p95}",
                 row.cameras, row.daemon_cores, row.cameras_per_core
             );
-            let bare = row.bare_cores.min(row.daemon_cores);
-            rows.push((words, vec![(bare, decoding), (row.daemon_cores - bare, rest)]));
+            rows.push((words, vec![(row.daemon_cores, OURS)]));
+            rows.push((format!("decoding alone: {:.2} cores", row.bare_cores), vec![(row.bare_cores, THEIRS)]));
         }
     }
-    let names = [("decoding alone".to_owned(), decoding), ("the rest of the daemon".to_owned(), rest)];
-    bars(path, "Cores of the daemon with so many cameras of 1080p25", &rows, &names)
+    bars(path, "Cores of the daemon with so many cameras of 1080p25, and of something that only decodes", &rows, &[])
 }
 
 /// Horizontal bars of one or more parts, each with its words above it.

@@ -42,9 +42,8 @@ fn fast(near: &Latency, afar: Option<&Latency>) -> String {
 
 fn frugal(near: &Latency, capacity: &[Capacity]) -> String {
     let most = |of: &Capacity| {
-        let within = of.rows.iter().filter(|row| row.within_bounds).max_by_key(|row| row.cameras);
         let told = |row: &Carried| format!("{} ({:.1} for each core it took)", row.cameras, row.cameras_per_core);
-        format!("{}: {}", of.shown, within.map_or("none of them".to_owned(), told))
+        format!("{}: {}", of.shown, of.most().map_or("none of them".to_owned(), told))
     };
     let tried: BTreeSet<u16> = capacity.iter().flat_map(|of| &of.rows).map(|row| row.cameras).collect();
     let tried: Vec<String> = tried.iter().map(u16::to_string).collect();
@@ -91,7 +90,7 @@ mod tests {
             bare_cores: 0.8,
             daemon_cores: 1.0,
             cameras_per_core,
-            resident_mb: 300.0,
+            peak_mb: 300.0,
             p95_s: Some(0.7),
             within_bounds,
         };
@@ -102,7 +101,7 @@ mod tests {
         let rows = vec![carried(4, 7.5, true), carried(8, 8.06, true), carried(12, 7.9, false)];
         let capacity = [
             Capacity { shown: "busy doors".to_owned(), rows },
-            Capacity { shown: "a crowd".to_owned(), rows: vec![carried(4, 4.0, false)] },
+            Capacity { shown: "a crowd".to_owned(), rows: vec![carried(4, 4.0, false), carried(8, 4.0, true)] },
         ];
         assert_eq!(
             frugal(&latency(0.43, 0.435), &capacity),

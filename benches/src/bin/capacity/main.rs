@@ -1,8 +1,8 @@
 //! How many live cameras one machine carries while whoever comes is in the database within a second.
 //!
 //! One process serves the cameras, with pictures that were encoded before; what it costs is told apart. For each number of
-//! cameras a new daemon watches that many of them, after something that only decodes them. People come to the cameras at
-//! different moments.
+//! cameras a new daemon watches that many of them, between two runs of something that only decodes them. People come to the
+//! cameras at different moments. In each round all numbers have their turn.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command that reports")]
 
@@ -21,7 +21,7 @@ use rollcall_benches::measured::{Capacity, keep, kept};
 use rollcall_pipeline::{Clock, SystemClock};
 use rollcall_test_camera::{BitRate, Codec, Format};
 
-use report::Row;
+use report::Watch;
 
 /// How often the daemon is asked: seldom enough that asking costs it nothing to speak of.
 const POLL: Duration = Duration::from_millis(100);
@@ -32,7 +32,7 @@ const START_UP: Duration = Duration::from_secs(120);
 const STAGGER: Duration = Duration::from_millis(25_170);
 /// Connections, first key frames and the first template search are over by then.
 const WARM_UP: Duration = Duration::from_secs(5);
-/// What only decodes does the same all the time.
+/// So long something that only decodes runs before the daemon, and again after it: neither sees all of the film.
 const BARE: Duration = Duration::from_secs(15);
 
 /// What the cameras show.
@@ -56,6 +56,9 @@ struct Options {
     /// How long each number is watched, in seconds
     #[arg(long, value_name = "S", default_value_t = 60)]
     seconds: u64,
+    /// How often; the figures are the medians
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=100))]
+    rounds: u8,
     /// What the cameras show
     #[arg(long, value_enum, default_value_t = Show::Busy)]
     scene: Show,
@@ -146,27 +149,30 @@ fn main() -> anyhow::Result<()> {
     }
     eprintln!("encoding what the cameras show …");
     let cameras = Cameras::start(options.most(), &options.served())?;
-    let mut rows = Vec::new();
-    for &count in &options.cameras {
-        eprintln!("{count} cameras for {} s …", options.seconds);
-        rows.push(measure(&options, &cameras, count)?);
+    let mut watched = Vec::new();
+    for round in 1..=options.rounds {
+        for &count in &options.cameras {
+            eprintln!("round {round} of {}: {count} cameras for {} s …", options.rounds, options.seconds);
+            watched.push(watch(&options, &cameras, count)?);
+        }
     }
-    print!("{}", report::markdown(&options, &rows));
+    print!("{}", report::markdown(&options, &watched));
     if let Some(path) = &options.keep {
         let mut all: Vec<Capacity> = kept(path)?.unwrap_or_default();
-        all.push(report::figures(&options, &rows));
+        all.push(report::figures(&options, &watched));
         keep(path, &all)?;
     }
     Ok(())
 }
 
-fn measure(options: &Options, cameras: &Cameras, count: u16) -> anyhow::Result<Row> {
+fn watch(options: &Options, cameras: &Cameras, count: u16) -> anyhow::Result<Watch> {
     let clock = SystemClock;
     let Options { rollcall, people, fps, tuning, .. } = options.clone();
     let setup = Setup { rollcall, people, fps, tuning };
     let urls = &cameras.urls()[..usize::from(count)];
     let watched = Duration::from_secs(options.seconds);
-    let bare_cores = bare::decode_cores(urls, options.format(), watched.min(BARE))?;
+    let bare_cores = || bare::decode_cores(urls, options.format(), watched.min(BARE));
+    let bare_before = bare_cores()?;
     let mut daemon = Daemon::start(&setup, urls)?;
     daemon.wait_until_ready(&clock, START_UP)?;
     std::thread::park_timeout(WARM_UP);
@@ -187,14 +193,14 @@ fn measure(options: &Options, cameras: &Cameras, count: u16) -> anyhow::Result<R
         frames.filter(|(reason, _)| !matches!(*reason, "still" | "soon")).map(|(_, count)| count).sum::<f64>()
     };
     let grown = |name: &str| last.total(name) - first.total(name);
-    let row = Row {
+    let watch = Watch {
         cameras: count,
         seconds,
-        bare_cores,
+        bare_cores: bare_before,
         daemon_cores: cores(after.cpu, before.cpu),
         database_cores: cores(daemon.database_cpu()?, database),
         camera_cores: cores(cameras.usage()?.cpu, served.cpu),
-        resident_mb: after.resident_mb,
+        peak_mb: after.peak_mb,
         named: latencies.named(),
         bounds: latencies.bounds(),
         spooled: spooled(&last) - spooled(&first),
@@ -207,7 +213,7 @@ fn measure(options: &Options, cameras: &Cameras, count: u16) -> anyhow::Result<R
         load: load(),
     };
     daemon.stop()?;
-    Ok(row)
+    Ok(Watch { bare_cores: f64::midpoint(bare_before, bare_cores()?), ..watch })
 }
 
 /// Runnable tasks of the whole machine, averaged over the last minute; 0 where that is not told.
