@@ -23,7 +23,7 @@ lint: setup ## formatting, clippy and rustdoc, warnings as errors
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
 
-bench: setup ## parts, the limit, peers, live cameras, the API; an hour, kept in benches/results
+bench: setup ## parts, the limit, peers, live cameras, the API; two hours, kept in benches/results
 	@CARGO='$(CARGO)' benches/run.sh
 
 eval: setup ## recognition, a door and liveness on the data in ROLLCALL_EVAL_DATA, kept in target/eval/latest.md

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Everything that `make bench` measures, in about an hour after the build; prints it and keeps it, with pictures, in
+# Everything that `make bench` measures, in about two hours after the build; prints it and keeps it, with pictures, in
 # benches/results. Extra words go to cargo bench: `benches/run.sh gallery` measures only those parts, and keeps nothing.
 #
 #   ROLLCALL_BENCH_README       1: write the figures into README's table, too
-#   ROLLCALL_BENCH_QUICK        1: short measurements and one round of each comparison, to see that all of it works
+#   ROLLCALL_BENCH_QUICK        1: short measurements and one round of each, to see that all of it works; nothing is kept
 #   ROLLCALL_BENCH_SECONDS      how long each live camera is watched (60)
-#   ROLLCALL_BENCH_CAMERAS      how many cameras are watched at once, one number after the other (1,4,6,8,12)
-#   ROLLCALL_BENCH_ROUNDS       rounds of each comparison (3)
+#   ROLLCALL_BENCH_CAMERAS      how many cameras are watched at once, one number after the other (4,8,12)
+#   ROLLCALL_BENCH_ROUNDS       rounds of each comparison, and of each number of cameras (3)
 #   ROLLCALL_BENCH_API_SECONDS  how long each path of the API is asked (5)
 #   ROLLCALL_BENCH_CLIP         another clip to hold against the limit, see benches/limit.py
 #   ROLLCALL_BENCH_MODELS       the whole path of a folder into which both files of the optional liveness model were installed
@@ -22,7 +22,7 @@ SECONDS_LIVE=${SECONDS_LIVE:-60}
 ROUNDS=${ROLLCALL_BENCH_ROUNDS:-${QUICK:+1}}
 ROUNDS=${ROUNDS:-3}
 CAMERAS=${ROLLCALL_BENCH_CAMERAS:-${QUICK:+1}}
-CAMERAS=${CAMERAS:-1,4,6,8,12}
+CAMERAS=${CAMERAS:-4,8,12}
 SECONDS_API=${ROLLCALL_BENCH_API_SECONDS:-${QUICK:+1}}
 SECONDS_API=${SECONDS_API:-5}
 TARGET=${CARGO_TARGET_DIR:-target}
@@ -102,7 +102,7 @@ live() {
 }
 
 capacity() {
-    local watch=("$BIN/capacity" --cameras "$CAMERAS" --seconds "$SECONDS_LIVE" --keep "$ROLLCALL_BENCH_DIR/capacity.json")
+    local watch=("$BIN/capacity" --cameras "$CAMERAS" --seconds "$SECONDS_LIVE" --rounds "$ROUNDS" --keep "$ROLLCALL_BENCH_DIR/capacity.json")
     "${watch[@]}" --scene busy || return
     echo
     "${watch[@]}" --scene quiet || return
@@ -117,7 +117,7 @@ capacity() {
 }
 
 pictures() {
-    "$BIN/charts" "$ROLLCALL_BENCH_DIR" "$RESULTS"
+    "$BIN/charts" "$ROLLCALL_BENCH_DIR" "$ROLLCALL_BENCH_DIR"
 }
 
 everything() {
@@ -130,7 +130,7 @@ everything() {
         python3 benches/peers/compare.py --rollcall "$BIN/rollcall" --rounds "$ROUNDS"
     part "The gallery, beside FAISS" "benches/peers/gallery.py --rounds $ROUNDS" beside_faiss
     part "A live camera" "live_latency --seconds $SECONDS_LIVE" live
-    part "How many cameras" "capacity --cameras $CAMERAS --seconds $SECONDS_LIVE" capacity
+    part "How many cameras" "capacity --cameras $CAMERAS --seconds $SECONDS_LIVE --rounds $ROUNDS" capacity
     part "The API over a million rows, and nine o'clock" "api_load --seconds $SECONDS_API" "$BIN/api_load" --seconds "$SECONDS_API"
     part "Pictures" "charts" pictures
     echo
@@ -143,9 +143,17 @@ if [ $# -gt 0 ]; then
     exit
 fi
 # Figures of an earlier run are not of this one.
-rm -f "$ROLLCALL_BENCH_DIR"/{*.json,failed}
+rm -f "$ROLLCALL_BENCH_DIR"/{*.json,*.svg,failed}
 everything | tee "$ROLLCALL_BENCH_DIR/latest.md"
-cp "$ROLLCALL_BENCH_DIR/latest.md" "$RESULTS/latest.md"
+if [ -e "$ROLLCALL_BENCH_DIR/failed" ]; then
+    echo "a part failed: nothing is kept, the report is $ROLLCALL_BENCH_DIR/latest.md" >&2
+    exit 1
+fi
+if [ -n "$QUICK" ]; then
+    echo "a quick run is not kept, its report is $ROLLCALL_BENCH_DIR/latest.md" >&2
+    exit
+fi
+rm -f "$RESULTS"/*.svg
+cp "$ROLLCALL_BENCH_DIR"/{latest.md,*.svg} "$RESULTS"
 echo "kept in $RESULTS" >&2
-[ ! -e "$ROLLCALL_BENCH_DIR/failed" ]
 [ -z "${ROLLCALL_BENCH_README:-}" ] || "$BIN/readme_table" "$ROLLCALL_BENCH_DIR" README.md
