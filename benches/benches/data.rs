@@ -1,13 +1,11 @@
 //! The parts that handle numbers and rows: tracker, gallery, spool, PostgreSQL.
 
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
-use rollcall_benches::{Numbers, face};
+use rollcall_benches::{Numbers, data_dir, face};
 use rollcall_pipeline::ports::Matcher;
 use rollcall_pipeline::supervisor::Supervisor;
 use rollcall_pipeline::{Clock, Detection, GalleryVersion, MediaTime, ModelId, PersonId, SystemClock};
@@ -96,9 +94,7 @@ fn spool(criterion: &mut Criterion) {
 fn postgres(criterion: &mut Criterion) {
     let runtime = Runtime::new().expect("threads can be started");
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    // Open, because a daemon that is started as root runs PostgreSQL as another user.
-    let dir = tempfile::Builder::new().permissions(Permissions::from_mode(0o755)).tempdir();
-    let dir = dir.expect("a temporary directory");
+    let dir = data_dir().expect("a writable directory on disk");
     let (cluster, store) = match start(dir.path(), &clock, &runtime) {
         Ok(started) => started,
         Err(error) => panic!("{error}: run `make setup`, which installs PostgreSQL"),

@@ -101,7 +101,7 @@ def main():
             for batch in BATCHES:
                 pairs = [(theirs.microseconds(batch), ours.microseconds(batch)) for _ in range(options.rounds)]
                 faiss_us, ours_us = (statistics.median(column) for column in zip(*pairs))
-                cells.append(f"{human(faiss_us)} / {human(ours_us)}: {faiss_us / ours_us:.1f} ×")
+                cells.append(f"{human(faiss_us)} / {human(ours_us)}: {faiss_us / ours_us:.2f} ×")
                 kept.append({"dimension": dimension, "templates": size, "batch": batch, "faiss_us": faiss_us, "ours_us": ours_us})
             print(f"| {dimension} × {size:,} | " + " | ".join(cells) + " |", flush=True)
             ours.close()

@@ -3,6 +3,8 @@
 pub mod live;
 pub mod measured;
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,6 +12,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 use rollcall_models::{Models, setup};
 use rollcall_pipeline::image::I420;
 use rollcall_pipeline::{Detection, Embedding, ModelId, Point, Rect};
+use tempfile::TempDir;
 
 /// The source tree.
 pub fn root() -> &'static Path {
@@ -19,6 +22,15 @@ pub fn root() -> &'static Path {
 /// Where set-up puts models and demo media.
 pub fn cache() -> PathBuf {
     setup::cache_dir(root())
+}
+
+/// A new data directory, in which a sync reaches a disk: /tmp is memory on some systems. It is open, because a daemon that is
+/// started as root runs PostgreSQL as another user.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn data_dir() -> std::io::Result<TempDir> {
+    tempfile::Builder::new().prefix("rollcall").permissions(Permissions::from_mode(0o755)).tempdir_in("/var/tmp")
 }
 
 /// CPU time of this thread so far.

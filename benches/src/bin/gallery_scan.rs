@@ -41,10 +41,13 @@ fn main() -> anyhow::Result<()> {
     let probes: Vec<Embedding> = (0..PROBES).map(|_| numbers.embedding(&model, options.dimension)).collect();
 
     let everybody: Vec<PersonId> = (0..options.templates).map(person).collect();
-    for probe in &probes[..CHECKED] {
+    let in_batches = gallery.nearest_each(&probes.iter().collect::<Vec<_>>(), 2);
+    for (probe, in_batch) in probes.iter().zip(in_batches).take(CHECKED) {
         // Among people who are named one by one the search is exact.
-        let ranking = gallery.rank(probe, Some(&everybody));
-        ensure!(ranking.all == ranking.expected, "the scan finds {:?}, not {:?}", ranking.all, ranking.expected);
+        let exact = gallery.rank(probe, Some(&everybody)).expected;
+        for found in [in_batch, gallery.nearest_each(&[probe], 2).concat()] {
+            ensure!(found == exact, "the scan finds {found:?}, not {exact:?}");
+        }
     }
 
     let mut out = std::io::stdout().lock();

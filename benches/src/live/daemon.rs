@@ -1,8 +1,7 @@
 //! The real daemon with a configuration and a data directory of its own.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::Duration;
@@ -17,6 +16,7 @@ use tempfile::TempDir;
 use super::exposition::{Exposition, get};
 use super::latencies::names_somebody;
 use super::process::{Usage, cpu_of_descendants, usage};
+use crate::data_dir;
 
 /// How often the daemon is asked whether it is ready.
 const POLL: Duration = Duration::from_millis(100);
@@ -58,8 +58,7 @@ impl Daemon {
         if !program.is_file() {
             bail!("{} is not there: cargo build --release, or name it with --rollcall", program.display());
         }
-        // Open, because a daemon that is started as root runs PostgreSQL as another user.
-        let dir = tempfile::Builder::new().prefix("rollcall").permissions(Permissions::from_mode(0o755)).tempdir()?;
+        let dir = data_dir()?;
         let address = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?;
         let config = dir.path().join("rollcall.toml");
         fs::write(&config, configuration(address, cameras, setup))?;

@@ -1,9 +1,8 @@
 //! The real daemon with a data directory of its own, and a key for it.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File};
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -12,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use rollcall_benches::data_dir;
 use rollcall_pipeline::supervisor::Supervisor;
 use rollcall_pipeline::{Clock, SystemClock};
 use rollcall_store::{Cluster, Sealer, Store};
@@ -49,8 +49,7 @@ impl Daemon {
         if !program.is_file() {
             bail!("{} is not there: cargo build --release, or name it with --rollcall", program.display());
         }
-        // Open, because a daemon that is started as root runs PostgreSQL as another user.
-        let dir = tempfile::Builder::new().prefix("rollcall").permissions(Permissions::from_mode(0o755)).tempdir()?;
+        let dir = data_dir()?;
         let address = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?;
         let unlimited = "rate_per_minute = 0\naddress_rate_per_minute = 0\n";
         // One picture is enough to check in, whether it is known to be of somebody alive or not.
