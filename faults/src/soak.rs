@@ -25,7 +25,11 @@ const MOST_CONNECTIONS: usize = 16;
 /// What was held when, in minutes.
 type Look = (f64, Holdings);
 
-/// Three cameras, of which two come and go in every way there is.
+/// In so many ways a camera fails; one of them leaves its connection open.
+const WAYS: usize = 6;
+const FREEZES: usize = 3;
+
+/// Three cameras, of which two come and go in each way in turn.
 pub(crate) fn play(trial: &mut Trial<'_>) -> anyhow::Result<()> {
     trial.begin(Plan { more_cameras: 2, ..Plan::default() })?;
     let clock = SystemClock;
@@ -63,17 +67,19 @@ fn progress(minutes: u64, outages: usize, held: &Holdings) {
 /// One camera fails in one way, and is back.
 fn outage(trial: &mut Trial<'_>, camera: usize, kind: usize) -> anyhow::Result<()> {
     trial.excuse(Some(camera));
-    let lasts = Duration::from_millis(trial.chance.random_range(300..4000));
+    let (lasts, freezes) = (Duration::from_millis(trial.chance.random_range(300..4000)), kind % WAYS == FREEZES);
     let broken = &mut trial.site()?.cameras[camera];
-    match kind % 4 {
+    match kind % WAYS {
         0 | 1 => broken.kill(),
         2 => broken.garbage()?,
-        _ => broken.freeze(),
+        FREEZES => broken.freeze(),
+        4 => broken.silence()?,
+        _ => broken.without_stream()?,
     }
-    let stalls = if kind % 4 == 3 { Duration::from_secs(3) } else { Duration::ZERO };
+    let stalls = if freezes { Duration::from_secs(3) } else { Duration::ZERO };
     trial.pass(lasts + stalls)?;
     let broken = &mut trial.site()?.cameras[camera];
-    if kind % 4 == 3 {
+    if freezes {
         broken.resume()
     } else {
         broken.restart()?

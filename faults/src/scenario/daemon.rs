@@ -31,9 +31,7 @@ pub(super) fn killed(trial: &mut Trial<'_>) -> anyhow::Result<()> {
         // chance nor to the speed of the machine. The others are killed at any moment, most of them while they start.
         let under_load = number % 2 == 1;
         if under_load {
-            trial.site()?.ledger.wait("an event of this life", patience, |said| {
-                said.lives.last().is_some_and(|life| !life.accepted.is_empty()).then_some(())
-            })?;
+            until_loaded(trial, patience)?;
         }
         let latest = if under_load { LIFE_MS / 3 } else { LIFE_MS };
         let moment = Duration::from_millis(trial.chance.random_range(0..latest));
@@ -66,10 +64,21 @@ pub(super) fn killed_while_spooling(trial: &mut Trial<'_>) -> anyhow::Result<()>
     Ok(())
 }
 
+/// Waits for an event of the process that runs.
+fn until_loaded(trial: &mut Trial<'_>, patience: Duration) -> anyhow::Result<()> {
+    trial.site()?.ledger.wait("an event of this life", patience, |said| {
+        said.lives.last().is_some_and(|life| !life.accepted.is_empty()).then_some(())
+    })
+}
+
 pub(super) fn terminated(trial: &mut Trial<'_>) -> anyhow::Result<()> {
     trial.begin(Plan { own_database: true, ..Plan::default() })?;
-    let stops = (trial.matrix.options.kills / 10).max(2);
-    for _ in 0..stops {
+    let (stops, patience) = ((trial.matrix.options.kills / 10).max(2), trial.patience());
+    for number in 0..stops {
+        // As with kills: every second one ends under load, whatever the speed of the machine.
+        if number % 2 == 1 {
+            until_loaded(trial, patience)?;
+        }
         let moment = Duration::from_millis(trial.chance.random_range(0..LIFE_MS / 3));
         trial.pass(moment)?;
         trial.terminate()?;

@@ -9,6 +9,7 @@ use anyhow::Context;
 
 use crate::site::Plan;
 use crate::trial::Trial;
+use crate::verdict::Promise;
 
 /// Head of a segment; head of a record before the time and the payload.
 const SEGMENT_HEAD: usize = 8;
@@ -95,5 +96,8 @@ pub(super) fn corrupted(trial: &mut Trial<'_>) -> anyhow::Result<()> {
     let aside = fs::read_dir(trial.site()?.spool())?.flatten();
     let aside = aside.filter(|entry| entry.path().extension().is_some_and(|extension| extension == "damaged")).count();
     trial.fact("kept aside", aside);
+    if aside == 0 {
+        trial.tell(Promise::Behaves, "what is damaged was not kept aside".to_owned());
+    }
     Ok(())
 }
