@@ -3,7 +3,7 @@
 
 mod kit;
 
-use kit::{people, run, stderr};
+use kit::{demo_media, people, run, stderr};
 use serde_json::Value;
 
 const FRANCK: (&str, &[&str]) = ("Franck", &["franck_01829.jpg", "franck_02045.jpg", "franck_04117.jpg"]);
@@ -30,6 +30,8 @@ fn a_folder_of_people_says_how_alike_they_are_and_what_strangers_may_expect() {
     let threshold = |told: &Value| told["recommended"]["similarity"].as_f64().unwrap();
     let busy = calibrate(&["--visitors-per-day", "10000"]);
     assert!(threshold(&busy) > threshold(&told));
+    let crowded = calibrate(&["--visitors-per-day", "10", "--roster", "500"]);
+    assert!(threshold(&crowded) > threshold(&told), "names of those who are not enrolled yet count, too");
     assert!(told["recommended"]["false_names_per_day"].as_f64().unwrap() <= 1.0 / 365.0);
     let advice = told["advice"].to_string();
     assert!(advice.contains("3 people cannot say much about rare strangers"), "{advice}");
@@ -64,6 +66,35 @@ fn an_evaluation_without_data_says_so_and_is_no_failure() {
     let why: Vec<_> = told["parts"].as_array().unwrap().iter().map(|p| p["not_measured"].as_str()).collect();
     assert_eq!(why.len(), 4);
     assert!(why.iter().all(|why| why.is_some_and(|why| why.contains("missing"))), "{why:?}");
+}
+
+#[test]
+fn an_evaluation_of_data_that_cannot_be_read_fails_and_measures_the_rest() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let (faces, selfies) = (data.join("lfw/Ada"), data.join("live_enrol/Franck"));
+    [&faces, &selfies].into_iter().for_each(|dir| std::fs::create_dir_all(dir).unwrap());
+    std::fs::write(data.join("lfw_pairs.txt"), "1\t1\nAda\t1\t2\nAda\t1\tAda\t2\n").unwrap();
+    std::fs::write(faces.join("Ada_0001.jpg"), b"no picture").unwrap();
+    std::fs::write(selfies.join("selfie.jpg"), std::fs::read(demo_media("franck_01829.jpg")).unwrap()).unwrap();
+    std::fs::write(selfies.join("video.mp4"), b"no video").unwrap();
+    let done = run(dir.path(), &["eval", "all", "--data", data.to_str().unwrap(), "--json"]);
+    assert_eq!(done.status.code(), Some(1), "{}", stderr(&done));
+    assert!(
+        stderr(&done).contains("recognition of LFW: ") && stderr(&done).contains("Ada_0001.jpg"),
+        "{}",
+        stderr(&done)
+    );
+    let told: Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert!(told["parts"][0]["failed"].as_str().unwrap().contains("Ada_0001.jpg"), "{told:#}");
+    let selfies = &told["parts"][2];
+    assert_eq!(
+        (&selfies["rows"][0]["measured"], &selfies["rows"][0]["met"]),
+        (&"0 of 1".into(), &false.into()),
+        "{told:#}"
+    );
+    assert!(selfies["trouble"].to_string().contains("video.mp4"), "{told:#}");
+    assert!(selfies["not_measured"].as_str().unwrap().contains("attack_replay is missing"), "{told:#}");
 }
 
 #[test]

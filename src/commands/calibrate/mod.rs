@@ -43,7 +43,7 @@ pub(super) fn run(place: &Place, options: &CalibrateOptions) -> anyhow::Result<E
         settled_similarity: recognition_settings(&config.recognition).settled_similarity,
         people,
         traffic: Traffic {
-            people: options.roster.map_or(people, |roster| people.min(roster as usize)),
+            people: options.roster.map_or(people, |roster| roster as usize),
             visitors_per_day: options.visitors_per_day,
             decisions: options.decisions,
         },
