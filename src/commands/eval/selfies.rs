@@ -97,7 +97,7 @@ pub(super) fn show(
         roster: Roster::Everybody,
         observer: Arc::new(NoObserver),
     };
-    let feed = Feed::open(video, tuning(fps, 640, 24.0), Arc::clone(clock))?;
+    let feed = Feed::open(video, tuning(fps), Arc::clone(clock))?;
     let (fed, _) = offline.run(feed, Box::new(Collect(Arc::clone(&events))), clock)?;
     fed.whole(video)?;
     let events: Vec<AttendanceEvent> = std::mem::take(&mut events.lock());
@@ -144,7 +144,7 @@ mod tests {
             first_seen: time,
             first_usable: time,
             decided: time,
-            tuning: Arc::new(tuning(5.0, 640, 24.0)),
+            tuning: Arc::new(tuning(5.0)),
             outcome: MatchOutcome::Identified(Match { person, similarity: 0.7, margin: 0.5 }),
             grounds: Grounds::default(),
             candidates: Vec::new(),
