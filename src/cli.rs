@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
-
-use crate::offline::STILL_INTERVAL_S;
+use rollcall_pipeline::config::{DETECT_SIZE, MIN_FACE_PX, STILL_INTERVAL_S};
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed (stderr says why), 2 wrong options, 130 interrupted";
 
@@ -118,7 +117,8 @@ pub(crate) struct CalibrateOptions {
     /// Decisions about each of them that do not depend on each other: one for each time they come into view
     #[arg(long, value_name = "K", default_value_t = 2.0, value_parser = positive_f64)]
     pub(crate) decisions: f64,
-    /// People who are expected at one door at a time: strangers are given the names of a roster first [default: all of them]
+    /// People who are expected at one door at a time, also those who are not enrolled yet: strangers are given the names of a
+    /// roster first [default: everybody who is enrolled]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) roster: Option<u32>,
     /// How many strangers a year may be given somebody's name
@@ -153,10 +153,10 @@ pub(crate) struct ReplayOptions {
     #[arg(long)]
     pub(crate) realtime: bool,
     /// Longest side of the picture that the detector sees, in pixels
-    #[arg(long, value_name = "PX", default_value_t = 640, value_parser = clap::value_parser!(u32).range(160..=4096))]
+    #[arg(long, value_name = "PX", default_value_t = DETECT_SIZE, value_parser = clap::value_parser!(u32).range(160..=4096))]
     pub(crate) detect_size: u32,
     /// Leave narrower faces alone, in pixels of the recording
-    #[arg(long, value_name = "PX", default_value_t = 16.0, value_parser = positive)]
+    #[arg(long, value_name = "PX", default_value_t = MIN_FACE_PX, value_parser = positive)]
     pub(crate) min_face_px: f32,
     /// Where nothing moves and nobody is, search for faces only every so many seconds; 0: everywhere in every analysed frame
     #[arg(long, value_name = "S", default_value_t = STILL_INTERVAL_S)]
@@ -229,7 +229,7 @@ pub(crate) struct DoorOptions {
     #[arg(long, value_name = "N", default_value_t = 0.0, value_parser = rate)]
     pub(crate) fps: f32,
     /// Longest side of the picture that the detector sees, in pixels
-    #[arg(long, value_name = "PX", default_value_t = 640, value_parser = clap::value_parser!(u32).range(160..=4096))]
+    #[arg(long, value_name = "PX", default_value_t = DETECT_SIZE, value_parser = clap::value_parser!(u32).range(160..=4096))]
     pub(crate) detect_size: u32,
     /// Turn the recording left to right, and not the pictures by which people are enrolled: another door for nothing
     #[arg(long)]

@@ -28,7 +28,7 @@ fn a_camera_is_made_shown_changed_and_removed() {
     let made = made.expect(201);
     assert_eq!(made["settings"]["streams"]["detect"], door.url(), "without user and password");
     assert_eq!((&made["has_credentials"], &made["managed_by"]), (&json!(true), &json!("api")));
-    assert_eq!((&made["settings"]["detect_size"], &made["settings"]["min_face_px"]), (&json!(160), &json!(24.0)));
+    assert_eq!((&made["settings"]["detect_size"], &made["settings"]["min_face_px"]), (&json!(160), &json!(20.0)));
     until("it is live", || is_live("door"));
     let status = read("door")["status"].clone();
     assert_eq!(

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rollcall_attendance::{Register, RoomPlan, Roster, SitePlan};
-use rollcall_pipeline::config::{BLINK_FPS, Config};
+use rollcall_pipeline::config::{BLINK_FPS, Config, DETECT_SIZE, MIN_FACE_PX, STILL_INTERVAL_S};
 use rollcall_pipeline::lane::{Lane, LaneOptions, LaneStats};
 use rollcall_pipeline::ports::{EventSink, Observer};
 use rollcall_pipeline::supervisor::Supervisor;
@@ -76,9 +76,6 @@ fn rules(config: &Config, roster: Roster) -> anyhow::Result<Rules> {
     Ok(Rules::new(schedule(&plan)?, policy(config), Register::new(config.attendance.debounce)))
 }
 
-/// How long a still scene is left alone, in seconds: the default of a camera.
-pub(crate) const STILL_INTERVAL_S: f32 = 2.0;
-
 /// Refuses a rate (0 for every frame) at which the blink that is asked for would be missed, and living people with it.
 pub(crate) fn sees_blinks(config: &Config, fps: f32) -> anyhow::Result<()> {
     if config.liveness.misses_blinks(f64::from(fps)) {
@@ -90,14 +87,14 @@ pub(crate) fn sees_blinks(config: &Config, fps: f32) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// How a recording is analysed; a rate of 0 analyses every frame.
-pub(crate) fn tuning(analysis_fps: f32, detect_size: u32, min_face_px: f32) -> CameraTuning {
+/// How a recording is analysed: like a camera of which nothing is said, but for the rate; one of 0 analyses every frame.
+pub(crate) fn tuning(analysis_fps: f32) -> CameraTuning {
     CameraTuning {
         room: RoomId::new(NAME),
         direction: None,
         analysis_fps,
-        detect_size,
-        min_face_px,
+        detect_size: DETECT_SIZE,
+        min_face_px: MIN_FACE_PX,
         still_interval_s: STILL_INTERVAL_S,
         regions_of_interest: Vec::new(),
         privacy_masks: Vec::new(),

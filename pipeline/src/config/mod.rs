@@ -19,10 +19,10 @@ pub use problem::{ConfigError, Problem};
 pub use reload::Reload;
 pub use secret::Secret;
 pub use types::{
-    AttendanceConfig, BLINK_FPS, Blink, CheckInConfig, Config, DatabaseConfig, DecisionsConfig, DetectionConfig,
-    LaneConfig, LivenessChoice, LivenessConfig, LogConfig, LogFormat, LogLevel, ModelsConfig, Precision, PrivacyConfig,
-    Provider, RecognitionConfig, RetentionConfig, ReviewOrMark, RoomConfig, ServerConfig, SessionConfig, SiteConfig,
-    SpoofOrUnknown, SpoolConfig,
+    AttendanceConfig, BLINK_FPS, Blink, CheckInConfig, Config, DETECT_SIZE, DatabaseConfig, DecisionsConfig,
+    DetectionConfig, LaneConfig, LivenessChoice, LivenessConfig, LogConfig, LogFormat, LogLevel, MIN_FACE_PX,
+    ModelsConfig, Precision, PrivacyConfig, Provider, RecognitionConfig, RetentionConfig, ReviewOrMark, RoomConfig,
+    STILL_INTERVAL_S, ServerConfig, SessionConfig, SiteConfig, SpoofOrUnknown, SpoolConfig,
 };
 
 #[cfg(test)]

@@ -9,7 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::camera::RtspTransport;
 use super::secret::Secret;
-use super::types::{Blink, LivenessChoice, LogFormat, LogLevel, Precision, Provider, ReviewOrMark, SpoofOrUnknown};
+use super::types::{
+    Blink, DETECT_SIZE, LivenessChoice, LogFormat, LogLevel, MIN_FACE_PX, Precision, Provider, ReviewOrMark,
+    STILL_INTERVAL_S, SpoofOrUnknown,
+};
 
 /// The whole file.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -174,9 +177,9 @@ table!(RawCamera {
     usb: Option<RawUsb> = None,
     file: Option<RawFile> = None,
     analysis_fps: f64 = 5.0,
-    detect_size: i64 = 640,
-    min_face_px: f64 = 24.0,
-    still_interval_s: f64 = 2.0,
+    detect_size: i64 = i64::from(DETECT_SIZE),
+    min_face_px: f64 = f64::from(MIN_FACE_PX),
+    still_interval_s: f64 = f64::from(STILL_INTERVAL_S),
     regions_of_interest: Vec<RawPolygon> = Vec::new(),
     privacy_masks: Vec<RawPolygon> = Vec::new(),
     mounting: RawMounting = RawMounting::default(),

@@ -16,8 +16,8 @@ use rollcall_pipeline::config::Config;
 use rollcall_pipeline::image::I420;
 use rollcall_pipeline::ports::{EventSink, Observer};
 use rollcall_pipeline::{
-    AttendanceEvent, Clock, ContextCrop, Embedding, EventKind, Fault, GalleryVersion, Image, LivenessVerdict, PersonId,
-    Rect, SystemClock,
+    AttendanceEvent, CameraTuning, Clock, ContextCrop, Embedding, EventKind, Fault, GalleryVersion, Image,
+    LivenessVerdict, PersonId, Rect, SystemClock,
 };
 use rollcall_stages::chip;
 use rollcall_stages::decode::VideoFile;
@@ -81,7 +81,8 @@ pub(super) fn measure(
 
     let tracks = Arc::new(Tracks::new(true));
     let events = Arc::new(Mutex::new(Vec::new()));
-    let feed = Feed::open(&options.video, tuning(options.fps, options.detect_size, 16.0), Arc::clone(clock))?;
+    let tuning = CameraTuning { detect_size: options.detect_size, ..tuning(options.fps) };
+    let feed = Feed::open(&options.video, tuning, Arc::clone(clock))?;
     let gallery = Gallery::new(GalleryVersion(1), vision.embedding_model(), enrolled.templates.clone())?;
     let offline = Offline {
         config,

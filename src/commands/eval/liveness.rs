@@ -174,7 +174,7 @@ impl Bench {
     }
 
     fn feed(&self, file: &Path) -> anyhow::Result<Feed> {
-        let tuning = tuning(self.fps, 640, 24.0);
+        let tuning = tuning(self.fps);
         if has_ending(file, &PICTURES) {
             let image = picture::read(file)?;
             let shown = self.fps.ceil().max(1.0) as u64;

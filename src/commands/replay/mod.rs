@@ -47,8 +47,10 @@ pub(super) fn run(place: &Place, options: &ReplayOptions) -> anyhow::Result<Exit
     };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let tuning = CameraTuning {
+        detect_size: options.detect_size,
+        min_face_px: options.min_face_px,
         still_interval_s: options.still_interval,
-        ..tuning(options.fps.unwrap_or(0.0), options.detect_size, options.min_face_px)
+        ..tuning(options.fps.unwrap_or(0.0))
     };
     let feed = Feed::open(&options.video, tuning, Arc::clone(&clock))?.realtime(options.realtime);
     let offline = Offline {
