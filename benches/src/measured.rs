@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 /// One camera, from the first usable face to the committed row with a name.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Latency {
+    /// Rows with a name.
+    pub rows: usize,
     /// Half of the rows were there within so many seconds; `None` where nobody was named.
     pub p50_s: Option<f64>,
     /// Ninety-five of a hundred.

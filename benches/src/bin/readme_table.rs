@@ -33,7 +33,7 @@ fn needed<T: serde::de::DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
 
 fn fast(near: &Latency, afar: Option<&Latency>) -> String {
     let told = |of: &Latency| match (of.p50_s, of.p95_s) {
-        (Some(p50), Some(p95)) => format!("half of the rows after {p50:.2} s, 95 % after {p95:.2} s"),
+        (Some(p50), Some(p95)) => format!("half of {} rows after {p50:.2} s, 95 % after {p95:.2} s", of.rows),
         _ => "nobody was named".to_owned(),
     };
     let afar = afar.map(|afar| format!("; from afar: {}", told(afar)));
@@ -83,8 +83,13 @@ mod tests {
 
     #[test]
     fn what_readme_says_is_what_was_measured() {
-        let latency =
-            |p50, p95| Latency { p50_s: Some(p50), p95_s: Some(p95), daemon_cores: 0.139, resident_mb: 188.6 };
+        let latency = |p50, p95| Latency {
+            rows: 11,
+            p50_s: Some(p50),
+            p95_s: Some(p95),
+            daemon_cores: 0.139,
+            resident_mb: 188.6,
+        };
         let carried = |cameras, cameras_per_core, within_bounds| Carried {
             cameras,
             bare_cores: 0.8,
@@ -96,7 +101,7 @@ mod tests {
         };
         assert_eq!(
             fast(&latency(0.43, 0.435), Some(&latency(1.058, 1.448))),
-            "near: half of the rows after 0.43 s, 95 % after 0.43 s; from afar: half of the rows after 1.06 s, 95 % after 1.45 s"
+            "near: half of 11 rows after 0.43 s, 95 % after 0.43 s; from afar: half of 11 rows after 1.06 s, 95 % after 1.45 s"
         );
         let rows = vec![carried(4, 7.5, true), carried(8, 8.06, true), carried(12, 7.9, false)];
         let capacity = [

@@ -134,9 +134,10 @@ fn measure(options: &Options) -> anyhow::Result<()> {
         count("rollcall_camera_frames_evicted_total")
     );
     if let Some(path) = &options.keep {
-        let (p50_s, p95_s) = (latencies.named().quantile(0.5), latencies.named().quantile(0.95));
+        let named = latencies.named();
+        let (rows, p50_s, p95_s) = (named.count(), named.quantile(0.5), named.quantile(0.95));
         let daemon_cores = cost.cpu.as_secs_f64() / seconds;
-        keep(path, &Latency { p50_s, p95_s, daemon_cores, resident_mb: cost.resident_mb })?;
+        keep(path, &Latency { rows, p50_s, p95_s, daemon_cores, resident_mb: cost.resident_mb })?;
     }
     let spooled = spooled(&last) - spooled(&first);
     if spooled > 0.0 {
