@@ -203,7 +203,7 @@ fn what_has_expired_opens_nothing() {
         .as_array()
         .unwrap()
         .iter()
-        .find(|key| key["expires_at"].as_str() < Some(&*now.to_rfc3339()))
+        .find(|key| key["expires_at"].as_str().is_some_and(|at| at < &*now.to_rfc3339()))
         .unwrap();
     let over = format!("/api/v1/keys/{}", over["id"].as_str().unwrap());
     SITE.patch(&over, &json!({ "name": "a machine of before" })).expect(200);
