@@ -32,18 +32,19 @@ pub(super) struct Idle {
 impl Sampler {
     /// Whether the frame at `media` is analysed at `fps` analysed frames a second; zero or less analyses every frame.
     ///
-    /// The first frame always is. After a gap the grid starts anew: lost time is not made up for.
+    /// The first frame always is, and begins the grid. After a gap the grid starts anew: lost time is not made up for.
     pub fn take(&mut self, media: MediaTime, fps: f32) -> bool {
         if fps.is_nan() || fps <= 0.0 {
             (self.next, self.period, self.rounding) = (media.0, 0, 0);
             return true;
         }
         let period = (1e9 / f64::from(fps)) as u64;
+        let begins = self.period == 0;
         (self.period, self.rounding) = (period, (period / ROUNDING).min(MOST_ROUNDING));
         if media.0.saturating_add(self.rounding) < self.next {
             return false;
         }
-        let grid = if media.0.saturating_sub(self.next) >= period { media.0 } else { self.next };
+        let grid = if begins || media.0.saturating_sub(self.next) >= period { media.0 } else { self.next };
         self.next = grid.saturating_add(period);
         true
     }
@@ -78,6 +79,11 @@ mod tests {
     fn five_of_twenty_five() {
         assert_eq!(taken((0..250).map(|i| i * 40_000_000), 5.0), 50);
         assert_eq!(taken((0..250).map(|i| i * 40_000_000), 0.0), 250);
+    }
+
+    #[test]
+    fn the_grid_begins_with_the_first_frame_whenever_that_is() {
+        assert_eq!(taken([190_000_000, 200_000_000, 400_000_000].into_iter(), 5.0), 2);
     }
 
     #[test]
