@@ -140,6 +140,12 @@ fn each_problem_has_its_key_and_says_what_to_do() {
         "http://cam",
         &format!("cameras[0].streams.detect: is no address of a camera: {forms}"),
     );
+    check(
+        "rtsp://192.0.2.1/live",
+        "rtsp://192.0.2.1:554#@192.0.2.2/live",
+        "cameras[0].streams.detect: has a # in it: write %23 in a path, and move user and password to username and \
+         password_file",
+    );
     check("rtsp://192.0.2.1/live", "v4l2:video0", &format!("cameras[0].streams.detect: names no device: {forms}"));
     check("rtsp://192.0.2.1/live", "rtsp://", &format!("cameras[0].streams.detect: has no host: {forms}"));
     check(

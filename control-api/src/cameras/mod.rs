@@ -28,7 +28,7 @@ use crate::sites::not_of_the_file;
 use crate::state::Api;
 use crate::validate::{Checks, MAX_NAME, is_slug};
 
-use settings::{CameraSettings, Given, NewCredentials, field, hosts, separate};
+use settings::{CameraSettings, Given, NewCredentials, field, separate, servers};
 pub use view::CameraView;
 
 /// What stands where ids stand.
@@ -253,8 +253,8 @@ async fn read(caller: Caller, State(api): State<Arc<Api>>, PathOf(id): PathOf<St
 /// Change a camera
 ///
 /// The change is in force within two seconds, for this camera alone: another address or mounting opens it anew, everything
-/// else is swapped while its pictures go on. Who sends it to another host gives the credentials again: they are not told to
-/// whoever can change an address.
+/// else is swapped while its pictures go on. Who sends it to another host, port or scheme gives the credentials again:
+/// they are not told to whoever can change an address.
 #[utoipa::path(patch, path = "/cameras/{id}", tag = "cameras", security(("token" = []), ("key" = [])),
     params(("id" = String, Path, description = "The camera", max_length = 40),
         ("If-Match" = String, Header, description = "ETag that was read, or *")),
@@ -290,9 +290,12 @@ async fn change(
         None if taken_away => Some(None),
         None => None,
     };
-    let known = hosts(&before.settings);
-    if before.has_credentials && credentials.is_none() && hosts(&given.settings).iter().any(|h| !known.contains(h)) {
-        checks.add("/credentials", "give them again for another host, or null for none: they are not sent elsewhere");
+    let known = servers(&before.settings);
+    if before.has_credentials && credentials.is_none() && servers(&given.settings).iter().any(|s| !known.contains(s)) {
+        checks.add(
+            "/credentials",
+            "give them again for another host, port or scheme, or null for none: they are not sent elsewhere",
+        );
     }
     let fields = CameraFields {
         room_id: patch.room_id.unwrap_or_else(|| before.room_id.clone()),

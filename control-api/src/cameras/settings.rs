@@ -3,7 +3,9 @@
 
 use percent_encoding::percent_decode_str;
 use rollcall_pipeline::Direction;
-use rollcall_pipeline::config::{self, CameraConfig, CameraSource, Rotation, RtspTransport, Secret};
+use rollcall_pipeline::config::{
+    self, CameraConfig, CameraSource, Rotation, RtspAddress, RtspServer, RtspTransport, Secret,
+};
 use rollcall_pipeline::geometry::Polygon;
 use rollcall_store::CameraCredentials;
 use serde::{Deserialize, Serialize};
@@ -272,14 +274,10 @@ pub(super) fn separate(
     Ok(Given { settings: settings.to_stored(), credentials: given.or(in_address) })
 }
 
-/// The hosts that a camera's password would be sent to.
-pub(super) fn hosts(settings: &Value) -> Vec<String> {
+/// The servers that a camera's password would be told.
+pub(super) fn servers(settings: &Value) -> Vec<RtspServer> {
     let addresses = ["detect", "main"].into_iter().filter_map(|stream| settings["streams"][stream].as_str());
-    let host = |address: &str| {
-        let url = Url::parse(address).ok()?;
-        Some(format!("{}:{}", url.host_str()?.to_ascii_lowercase(), url.port().unwrap_or(554)))
-    };
-    addresses.filter_map(host).collect()
+    addresses.filter_map(|text| Some(text.parse::<RtspAddress>().ok()?.server().clone())).collect()
 }
 
 /// Where in the body a problem of the configuration lies.
@@ -324,7 +322,7 @@ fn split(address: &str) -> Result<Option<(String, CameraCredentials)>, String> {
 
 fn address(source: &CameraSource) -> String {
     match source {
-        CameraSource::Rtsp { url, .. } => url.clone(),
+        CameraSource::Rtsp { address, .. } => address.to_string(),
         CameraSource::Usb { device, .. } => format!("v4l2://{}", device.display()),
         CameraSource::File { path, .. } => format!("file:{}", path.display()),
     }
@@ -386,6 +384,16 @@ mod tests {
             let told = split(half).err().unwrap();
             assert!(told.contains("use credentials") && !told.contains("secret"), "{half}: {told}");
         }
+    }
+
+    #[test]
+    fn a_server_that_is_not_spoken_to_in_secret_is_another_one() {
+        let at = |address: &str| servers(&json!({ "streams": { "detect": address } }));
+        assert_eq!(at("rtsp://Door:554/a"), at("rtsp://door/b?c"));
+        for other in ["rtsp://door:555/a", "rtsps://door:554/a", "rtsp://gate/a", "rtsp://door:554#@gate/a"] {
+            assert_ne!(at("rtsp://door/a"), at(other), "{other}");
+        }
+        assert_eq!(at("v4l2:///dev/video0"), []);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::rtsp_address::RtspAddress;
 use super::secret::Secret;
 use crate::frame::CameraTuning;
 use crate::ids::CameraId;
@@ -36,8 +37,8 @@ pub struct Streams {
 pub enum CameraSource {
     /// A network camera.
     Rtsp {
-        /// `rtsp://` or `rtsps://`, without user and password.
-        url: String,
+        /// Its stream, without user and password.
+        address: RtspAddress,
         /// How the media travels.
         transport: RtspTransport,
         /// Both, or none.

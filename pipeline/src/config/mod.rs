@@ -9,6 +9,7 @@ mod problem;
 mod raw;
 mod reload;
 pub mod roster;
+mod rtsp_address;
 mod secret;
 mod types;
 mod validate;
@@ -17,6 +18,7 @@ pub use camera::{CameraConfig, CameraSource, Mounting, Rotation, RtspTransport, 
 pub use load::environment;
 pub use problem::{ConfigError, Problem};
 pub use reload::Reload;
+pub use rtsp_address::{NoRtspAddress, RtspAddress, RtspServer};
 pub use secret::Secret;
 pub use types::{
     AttendanceConfig, BLINK_FPS, Blink, CheckInConfig, Config, DETECT_SIZE, DatabaseConfig, DecisionsConfig,

@@ -12,7 +12,7 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 use rollcall_pipeline::attention::Attention;
-use rollcall_pipeline::config::{CameraSource, Mounting, Rotation, RtspTransport, Secret};
+use rollcall_pipeline::config::{CameraSource, Mounting, Rotation, RtspAddress, RtspTransport, Secret};
 
 use super::failure::{self, DisconnectReason, SourceKind};
 use super::intake::{self, Intake};
@@ -72,10 +72,10 @@ pub(super) fn build(
         intake::count(&pad, &intake);
     }
     let realtime = match source {
-        CameraSource::Rtsp { url, transport, username, password } => {
+        CameraSource::Rtsp { address, transport, username, password } => {
             let udp = over_udp || *transport == RtspTransport::Udp;
             let credentials = username.as_deref().zip(password.as_ref());
-            rtsp(&pipeline, &decode, url, udp, credentials)?;
+            rtsp(&pipeline, &decode, address, udp, credentials)?;
             intake::watch(&pipeline, &intake, attention);
             false
         }
@@ -189,12 +189,12 @@ fn refuse_if_large(pad: &gst::Pad, event: &gst::Event) -> gst::PadProbeReturn {
 fn rtsp(
     pipeline: &gst::Pipeline,
     decode: &gst::Element,
-    url: &str,
+    address: &RtspAddress,
     udp: bool,
     credentials: Option<(&str, &Secret)>,
 ) -> Result<(), DisconnectReason> {
     let source = make("rtspsrc")?;
-    source.set_property("location", url);
+    source.set_property("location", address.as_str());
     source.set_property("latency", JITTER_MS);
     source.set_property("tcp-timeout", TCP_TIMEOUT_US);
     source.set_property("timeout", UDP_TIMEOUT_US);

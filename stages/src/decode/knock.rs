@@ -10,8 +10,8 @@ use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::time::Duration;
 
-use rollcall_pipeline::config::CameraSource;
-use url::{Host, Url};
+use rollcall_pipeline::config::{CameraSource, RtspAddress, RtspServer};
+use url::Host;
 
 use super::failure::DisconnectReason;
 
@@ -67,14 +67,14 @@ enum Question {
     /// Whether anybody is there: every server answers, without a password (RFC 2326, section 10.1).
     Anybody,
     /// Whether this stream is there. Also without a password, as every client asks first, so it locks no account.
-    Stream(Url),
+    Stream(RtspAddress),
 }
 
 impl Question {
     fn text(&self) -> String {
         let (asked, accept) = match self {
             Self::Anybody => ("OPTIONS *".to_owned(), ""),
-            Self::Stream(url) => (format!("DESCRIBE {url}"), "Accept: application/sdp\r\n"),
+            Self::Stream(address) => (format!("DESCRIBE {address}"), "Accept: application/sdp\r\n"),
         };
         format!("{asked} RTSP/1.0\r\nCSeq: 1\r\nUser-Agent: rollcall\r\n{accept}\r\n")
     }
@@ -104,53 +104,19 @@ enum Place {
     Nowhere,
 }
 
-/// Where a camera's stream is, without user and password: it is sent to whoever is there.
-fn address(source: &CameraSource) -> Option<Url> {
-    let CameraSource::Rtsp { url, .. } = source else { return None };
-    let mut url = Url::parse(url).ok()?;
-    url.set_username("").ok()?;
-    url.set_password(None).ok()?;
-    url.set_fragment(None);
-    Some(url)
-}
-
-/// Where an address says that its door is.
-#[derive(Debug, PartialEq, Eq)]
-enum Sign {
-    Address(SocketAddr),
-    Name(String, u16),
-}
-
-impl Sign {
-    /// The sign, and whether it is a door that takes no plain word.
-    fn of(url: &Url) -> Option<(Self, bool)> {
-        let encrypted = url.scheme() == "rtsps";
-        let port = url.port().unwrap_or(if encrypted { 322 } else { 554 });
-        let sign = match url.host()? {
-            Host::Ipv4(ip) => Self::Address(SocketAddr::new(ip.into(), port)),
-            Host::Ipv6(ip) => Self::Address(SocketAddr::new(ip.into(), port)),
-            // Only some schemes have their IPv4 addresses read.
-            Host::Domain(name) => match name.parse() {
-                Ok(ip) => Self::Address(SocketAddr::new(ip, port)),
-                Err(_) => Self::Name(name.to_owned(), port),
-            },
-        };
-        Some((sign, encrypted))
-    }
-}
-
 impl Door {
     /// The door of a source that failed for this reason, if it has one. A name is looked up meanwhile, anew for each door:
     /// addresses change.
     pub(super) fn of(source: &CameraSource, reason: &DisconnectReason) -> Option<Self> {
-        let url = address(source)?;
-        let (sign, encrypted) = Sign::of(&url)?;
-        let place = match sign {
-            Sign::Address(address) => Place::Known(address),
-            Sign::Name(name, port) => look_up(name, port),
+        let CameraSource::Rtsp { address, .. } = source else { return None };
+        let RtspServer { encrypted, host, port } = address.server().clone();
+        let place = match host {
+            Host::Ipv4(ip) => Place::Known(SocketAddr::new(ip.into(), port)),
+            Host::Ipv6(ip) => Place::Known(SocketAddr::new(ip.into(), port)),
+            Host::Domain(name) => look_up(name, port),
         };
         let question = match reason {
-            DisconnectReason::NotFound(_) => Question::Stream(url),
+            DisconnectReason::NotFound(_) => Question::Stream(address.clone()),
             _ => Question::Anybody,
         };
         Some(Self { place, encrypted, question })
@@ -209,11 +175,8 @@ mod tests {
     use super::*;
 
     fn source(url: &str) -> CameraSource {
-        CameraSource::Rtsp { url: url.to_owned(), transport: RtspTransport::Auto, username: None, password: None }
-    }
-
-    fn sign(url: &str) -> Option<(Sign, bool)> {
-        Sign::of(&address(&source(url))?)
+        let address = url.parse().unwrap();
+        CameraSource::Rtsp { address, transport: RtspTransport::Auto, username: None, password: None }
     }
 
     /// After a failure that says nothing of the stream.
@@ -227,17 +190,12 @@ mod tests {
 
     #[test]
     fn the_door_is_where_the_address_says() {
-        let at = |address: &str, encrypted| Some((Sign::Address(address.parse().unwrap()), encrypted));
-        let named = |name: &str, port| Some((Sign::Name(name.to_owned(), port), false));
-        assert_eq!(sign("rtsp://192.0.2.7/stream?a=b"), at("192.0.2.7:554", false));
-        assert_eq!(sign("rtsp://192.0.2.7:8554"), at("192.0.2.7:8554", false));
-        assert_eq!(sign("rtsp://me:pass@192.0.2.7:8554/x"), at("192.0.2.7:8554", false));
-        assert_eq!(sign("rtsps://[2001:db8::1]/x"), at("[2001:db8::1]:322", true));
-        assert_eq!(sign("rtsp://[2001:db8::1]:8554/x"), at("[2001:db8::1]:8554", false));
-        assert_eq!(sign("rtsp://camera.example.org/x"), named("camera.example.org", 554));
-        assert_eq!(sign("rtsp://me:pass@camera:8554/x"), named("camera", 8554));
-        assert_eq!(sign("rtsp://camera:port/x"), None);
-        assert_eq!(sign("192.0.2.7"), None);
+        let at = |url: &str| match door(url) {
+            Door { place: Place::Known(address), encrypted, .. } => (address.to_string(), encrypted),
+            door => panic!("{door:?}"),
+        };
+        assert_eq!(at("rtsp://192.0.2.7/stream?a=b"), ("192.0.2.7:554".to_owned(), false));
+        assert_eq!(at("rtsps://[2001:db8::1]/x"), ("[2001:db8::1]:322".to_owned(), true));
     }
 
     fn beginning(text: String) -> Beginning {
@@ -245,11 +203,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn any_address_is_survived(url in "(rtsps?://)?[ -~]{0,60}") {
-            sign(&url);
-        }
-
         #[test]
         fn any_answer_is_survived(answer in prop_oneof![
             any::<Beginning>(),
@@ -326,8 +279,8 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_is_asked_for_without_the_password() {
-        let question = door_of_a_missing_stream("rtsp://me:pass@192.0.2.7:8554/a b?channel=1#here").question.text();
+    fn a_stream_is_asked_for_as_it_is_addressed() {
+        let question = door_of_a_missing_stream("rtsp://192.0.2.7:8554/a b?channel=1").question.text();
         assert!(question.starts_with("DESCRIBE rtsp://192.0.2.7:8554/a%20b?channel=1 RTSP/1.0\r\n"), "{question}");
         assert!(question.ends_with("\r\nAccept: application/sdp\r\n\r\n"), "{question}");
     }

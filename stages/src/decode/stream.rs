@@ -458,8 +458,8 @@ mod tests {
     fn pictures_of_a_decoder_that_is_too_slow_get_no_older_than_a_bound() {
         let format = Format { width: 320, height: 240, fps: 25, codec: Codec::H264 };
         let camera = TestCamera::start(Clip::pattern(format).unwrap(), Options::default()).unwrap();
-        let source =
-            CameraSource::Rtsp { url: camera.url(), transport: RtspTransport::Tcp, username: None, password: None };
+        let address = camera.url().parse().unwrap();
+        let source = CameraSource::Rtsp { address, transport: RtspTransport::Tcp, username: None, password: None };
         let built = build::build(&source, Mounting::default(), false, &Attention::default()).unwrap();
         // A quarter of what is sent.
         slow_down(&built, Duration::from_millis(160));

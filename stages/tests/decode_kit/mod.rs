@@ -61,12 +61,12 @@ pub(crate) fn config(source: CameraSource) -> CameraConfig {
 }
 
 pub(crate) fn rtsp(url: String, transport: RtspTransport) -> CameraSource {
-    CameraSource::Rtsp { url, transport, username: None, password: None }
+    CameraSource::Rtsp { address: url.parse().unwrap(), transport, username: None, password: None }
 }
 
 pub(crate) fn rtsp_as(url: String, user: &str, password: &str) -> CameraSource {
     CameraSource::Rtsp {
-        url,
+        address: url.parse().unwrap(),
         transport: RtspTransport::Tcp,
         username: Some(user.to_owned()),
         password: Some(Secret::new(password)),

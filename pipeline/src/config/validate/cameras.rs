@@ -3,10 +3,9 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use url::Url;
-
 use super::super::camera::{CameraConfig, CameraSource, Mounting, Rotation, Streams};
 use super::super::raw::{RawCamera, RawDirection, RawMounting, RawPolygon};
+use super::super::rtsp_address::{NoRtspAddress, RtspAddress};
 use super::super::secret::Secret;
 use super::super::types::{BLINK_FPS, RoomConfig};
 use super::check::Checker;
@@ -122,15 +121,12 @@ fn source(
         return None;
     }
     match text.split_once(':').map(|(scheme, rest)| (scheme.to_ascii_lowercase(), rest)) {
-        Some((scheme, _)) if scheme == "rtsp" || scheme == "rtsps" => {
-            let url = rtsp_url(c, path, text)?;
-            Some(CameraSource::Rtsp {
-                url,
-                transport: raw.transport.unwrap_or_default(),
-                username: raw.username.clone(),
-                password: password.clone(),
-            })
-        }
+        Some((scheme, _)) if scheme == "rtsp" || scheme == "rtsps" => Some(CameraSource::Rtsp {
+            address: rtsp_address(c, path, text)?,
+            transport: raw.transport.unwrap_or_default(),
+            username: raw.username.clone(),
+            password: password.clone(),
+        }),
         Some((scheme, rest)) if scheme == "v4l2" => {
             let device = PathBuf::from(rest.trim_start_matches("//"));
             if !device.is_absolute() {
@@ -163,20 +159,18 @@ fn source(
     }
 }
 
-fn rtsp_url(c: &mut Checker<'_>, path: &str, text: &str) -> Option<String> {
-    let Ok(url) = Url::parse(text) else {
-        c.add(path, format!("is no address of a camera: {FORMS}"));
-        return None;
-    };
-    if !url.username().is_empty() || url.password().is_some() {
-        c.add(path, "carries a user or a password: move them to username and password_file".to_owned());
-        return None;
-    }
-    if url.host_str().is_none_or(str::is_empty) {
-        c.add(path, format!("has no host: {FORMS}"));
-        return None;
-    }
-    Some(text.to_owned())
+fn rtsp_address(c: &mut Checker<'_>, path: &str, text: &str) -> Option<RtspAddress> {
+    let refused = text.parse().map_err(|why| match why {
+        NoRtspAddress::Unreadable => format!("is no address of a camera: {FORMS}"),
+        NoRtspAddress::NoHost => format!("has no host: {FORMS}"),
+        NoRtspAddress::Credentials => {
+            "carries a user or a password: move them to username and password_file".to_owned()
+        }
+        NoRtspAddress::Fragment => {
+            "has a # in it: write %23 in a path, and move user and password to username and password_file".to_owned()
+        }
+    });
+    refused.map_err(|problem| c.add(path, problem)).ok()
 }
 
 /// Keys that mean nothing for this kind of source: nothing is ignored in silence.
