@@ -9,7 +9,7 @@ use std::time::Duration;
 use decode_kit::{Rig, Seen, config, luma, rtsp, rtsp_as};
 use rollcall_pipeline::config::{Mounting, RtspTransport};
 use rollcall_pipeline::{CameraId, Clock, CloseReason, ErrorClass, Frame, ManualClock, SystemClock, TimeSource};
-use rollcall_stages::decode::{CameraState, ProbeLimits, probe};
+use rollcall_stages::decode::{CameraState, DisconnectReason, ProbeLimits, probe};
 use rollcall_test_camera::{Clip, Codec, Format, Options, TestCamera, Transports};
 
 const FPS: u32 = 25;
@@ -170,6 +170,18 @@ fn a_camera_that_refuses_the_password_hears_nothing_until_the_wait_is_over() {
     clock.advance(waits.retry_at.unwrap().since(waits.since.unwrap()));
     rig.wait(|s| s.disconnects == 2);
     assert_eq!(camera.calls(), 3 * an_attempt, "a look and two attempts");
+}
+
+#[test]
+fn a_password_that_is_refused_is_told_once_an_attempt() {
+    let real: Arc<dyn Clock> = Arc::new(SystemClock);
+    for digest in [false, true] {
+        let mut camera = camera(Options { digest, ..Options::default() });
+        camera.refuse_logins().unwrap();
+        let source = rtsp_as(camera.url(), "rollcall", "wr0ng-pass");
+        let refused = probe(&source, Mounting::default(), ProbeLimits::default(), &real, &|| false).unwrap_err();
+        assert_eq!((refused, camera.refused_logins()), (DisconnectReason::Unauthorized, 1), "digest: {digest}");
+    }
 }
 
 #[test]

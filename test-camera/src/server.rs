@@ -18,7 +18,7 @@ use crate::TestCameraError;
 use crate::clip::{Clip, Codec};
 use crate::feeder::{Feed, Viewfinder};
 use crate::packets::Tampering;
-use crate::trouble::Noise;
+use crate::trouble::{self, Impostor};
 
 /// Far longer than the last packet of a client that is gone is on its way.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
@@ -59,10 +59,11 @@ pub struct TestCamera {
     feeder: Option<JoinHandle<()>>,
     running: Option<Running>,
     /// Holds the port in place of the server.
-    noise: Option<Noise>,
+    impostor: Option<Impostor>,
     silence: Option<TcpListener>,
     tampering: Arc<Tampering>,
     calls: Arc<AtomicU64>,
+    logins: Arc<AtomicU64>,
 }
 
 /// A server at work.
@@ -95,10 +96,11 @@ impl TestCamera {
             feed,
             feeder: Some(feeder),
             running: None,
-            noise: None,
+            impostor: None,
             silence: None,
             tampering: Arc::default(),
             calls: Arc::default(),
+            logins: Arc::default(),
         };
         camera.restart()?;
         Ok(camera)
@@ -142,7 +144,7 @@ impl TestCamera {
     /// The camera is gone: connections break, the port is closed.
     pub fn kill(&mut self) {
         self.resume();
-        self.noise = None;
+        self.impostor = None;
         self.silence = None;
         if let Some(running) = self.running.take() {
             let (main, feed) = (running.main.clone(), Arc::clone(&self.feed));
@@ -211,8 +213,25 @@ impl TestCamera {
     /// When the port is taken.
     pub fn garbage(&mut self) -> Result<(), TestCameraError> {
         self.kill();
-        self.noise = Some(Noise::start(self.port)?);
+        self.impostor = Some(Impostor::start(self.port, trouble::make_noise)?);
         Ok(())
+    }
+
+    /// In place of the camera something asks for a password and takes none.
+    ///
+    /// # Errors
+    /// When the port is taken.
+    pub fn refuse_logins(&mut self) -> Result<(), TestCameraError> {
+        self.kill();
+        let (digest, logins) = (self.options.digest, Arc::clone(&self.logins));
+        let refuse = move |peer| trouble::refuse_logins(&peer, digest, &logins);
+        self.impostor = Some(Impostor::start(self.port, refuse)?);
+        Ok(())
+    }
+
+    /// How often it was told a password while it refused them all.
+    pub fn refused_logins(&self) -> u64 {
+        self.logins.load(Ordering::Relaxed)
     }
 
     /// The port is open, but nobody ever answers.

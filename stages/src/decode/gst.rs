@@ -11,11 +11,14 @@ use std::sync::{Arc, OnceLock};
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
+use gstreamer_rtsp::rtsp_message::RTSPMessage;
+use parking_lot::Mutex;
 use rollcall_pipeline::attention::Attention;
 use rollcall_pipeline::config::{CameraSource, Mounting, Rotation, RtspAddress, RtspTransport, Secret};
 
 use super::failure::{self, DisconnectReason, SourceKind};
 use super::intake::{self, Intake};
+use super::login::Logins;
 
 /// How long rtspsrc waits for a missing or late datagram; in order, nothing waits.
 const JITTER_MS: u32 = 200;
@@ -207,6 +210,7 @@ fn rtsp(
         source.set_property("user-id", user);
         source.set_property("user-pw", password.expose());
     }
+    tell_once(&source);
     let chosen = std::sync::atomic::AtomicBool::new(false);
     source.connect("select-stream", false, move |args| {
         let caps = args.get(2).and_then(|v| v.get::<gst::Caps>().ok());
@@ -224,6 +228,22 @@ fn rtsp(
         }
     });
     add(pipeline, &[&source])
+}
+
+/// Keeps rtspsrc from saying a refused password again.
+fn tell_once(source: &gst::Element) {
+    let logins = Arc::new(Mutex::new(Logins::default()));
+    let told = Arc::clone(&logins);
+    source.connect("on-sdp", false, move |_| {
+        told.lock().let_in();
+        None
+    });
+    source.connect("before-send", false, move |args| {
+        // The header is put in as a request is sent: who has it here was sent before.
+        let request = args.get(1).and_then(|v| v.get::<RTSPMessage>().ok());
+        let refused = request.is_some_and(|request| !request.parse_auth_credentials().is_empty());
+        Some(logins.lock().may_send(refused).to_value())
+    });
 }
 
 fn is_video(caps: &gst::Caps) -> bool {
@@ -337,4 +357,26 @@ pub(super) fn webcam_stand_in(frames: i32, wanted: (u32, u32, u32)) -> Result<Bu
     webcam(&pipeline, &decode, source.upcast(), Some(wanted.0), Some(wanted.1), Some(wanted.2))?;
     let sink = tail(&pipeline, &decode, Mounting::default(), false, false)?;
     Ok(Built { pipeline, sink, intake: Arc::default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use gstreamer_rtsp::RTSPUrl;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn gstreamer_goes_where_the_address_leads(text in "rtsps?://[a-z0-9:@#?/%\\\\\\[\\] .]{1,40}") {
+            init().unwrap();
+            if let Ok(address) = text.parse::<RtspAddress>()
+                && let (_, Some(url)) = RTSPUrl::parse(address.as_str())
+            {
+                // Its default port is that of RTSP alone.
+                let theirs = url.request_uri().parse::<RtspAddress>().unwrap();
+                prop_assert_eq!(&theirs.server().host, &address.server().host, "{}", text);
+            }
+        }
+    }
 }

@@ -17,6 +17,7 @@ mod intake;
 mod knock;
 mod late;
 mod lazy;
+mod login;
 mod mask;
 mod probe;
 mod sampling;
