@@ -185,6 +185,15 @@ fn a_password_that_is_refused_is_told_once_an_attempt() {
 }
 
 #[test]
+fn a_certificate_that_nobody_trusts_is_named() {
+    let camera = camera(Options { encrypted: true, ..Options::default() });
+    let text = over_tcp(&camera).wait_for_error("untrusted");
+    let why =
+        "the camera's certificate is not trusted: nobody known has signed it; install the authority that signed it on";
+    assert!(text.starts_with(why) && text.contains("give camera door-1 another certificate"), "{text}");
+}
+
+#[test]
 fn a_path_that_is_not_there_is_named() {
     let camera = camera(Options::default());
     let rig = Rig::start(&config(rtsp(camera.url().replace("/stream", "/nothing"), RtspTransport::Tcp)));

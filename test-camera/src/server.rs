@@ -23,6 +23,9 @@ use crate::trouble::{self, Impostor};
 /// Far longer than the last packet of a client that is gone is on its way.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
+/// Signed by itself, with its key. Good for tests alone: everybody knows the key.
+const CERTIFICATE: &str = include_str!("certificate.pem");
+
 /// The transports a camera offers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Transports {
@@ -44,6 +47,8 @@ pub struct Options {
     pub credentials: Option<(String, String)>,
     /// Asks for digest rather than basic authentication.
     pub digest: bool,
+    /// Speaks TLS, with a certificate that nobody trusts.
+    pub encrypted: bool,
     /// The transports it offers.
     pub transports: Transports,
     /// Claims to send this codec (an RTP encoding name) instead of its own.
@@ -108,7 +113,8 @@ impl TestCamera {
 
     /// Where it is, without user and password.
     pub fn url(&self) -> String {
-        format!("rtsp://127.0.0.1:{}/stream", self.port)
+        let scheme = if self.options.encrypted { "rtsps" } else { "rtsp" };
+        format!("{scheme}://127.0.0.1:{}/stream", self.port)
     }
 
     /// The port; it stays the same over [`TestCamera::kill`] and [`TestCamera::restart`].
@@ -294,6 +300,11 @@ impl Running {
                     .field("media.factory.construct", true)
                     .build(),
             );
+        }
+        if camera.options.encrypted {
+            let auth = server.auth().unwrap_or_default();
+            auth.set_tls_certificate(Some(&rtsp::gio::TlsCertificate::from_pem(CERTIFICATE)?));
+            server.set_auth(Some(&auth));
         }
         let mounts = rtsp::RTSPMountPoints::new();
         if has_stream {

@@ -27,6 +27,9 @@ pub enum DisconnectReason {
     /// User or password are wrong or missing.
     #[error("the camera refuses user or password")]
     Unauthorized,
+    /// Encrypted, and nobody whom this machine trusts vouches for who answers.
+    #[error("the camera's certificate is not trusted: {0}")]
+    Untrusted(String),
     /// There is no such stream or file.
     #[error("not found: {0}")]
     NotFound(String),
@@ -90,6 +93,7 @@ impl DisconnectReason {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Unauthorized
+            | Self::Untrusted(_)
             | Self::NotFound(_)
             | Self::Unsupported { .. }
             | Self::TooLarge { .. }
@@ -120,6 +124,7 @@ impl DisconnectReason {
             Self::Undecodable(_) => "undecodable",
             Self::Refused(_) => "refused",
             Self::Unauthorized => "unauthorized",
+            Self::Untrusted(_) => "untrusted",
             Self::NotFound(_) => "not_found",
             Self::Unplugged(_) => "unplugged",
             Self::Forbidden(_) => "forbidden",
@@ -153,6 +158,10 @@ impl DisconnectReason {
                 "check that the camera has power and network, and the address in the streams of camera {camera}"
             ),
             Self::Unauthorized => format!("check username and password of camera {camera}"),
+            Self::Untrusted(_) => format!(
+                "install the authority that signed it on this machine, or give camera {camera} another certificate, and restart \
+                 rollcall"
+            ),
             Self::NotFound(_) => format!("check the address or file in the streams of camera {camera}"),
             Self::Unplugged(_) => format!("plug it in, or check the device in the streams of camera {camera}"),
             Self::Forbidden(_) => {
@@ -189,6 +198,8 @@ pub(super) enum SourceKind {
 const MAX_PIXELS: u64 = 36_000_000;
 /// Name of our own message about them.
 const TOO_LARGE: &str = "rollcall-too-large";
+/// Name of our own message about certificates.
+const UNTRUSTED: &str = "rollcall-untrusted";
 
 /// Holds a picture to the largest size there is.
 pub(super) fn check_size(width: u32, height: u32) -> Result<(), DisconnectReason> {
@@ -205,11 +216,44 @@ pub(super) fn too_large_message(from: &gst::Element, width: u32, height: u32) ->
 }
 
 /// Reads [`too_large_message`].
-pub(super) fn too_large(message: &gst::StructureRef) -> Option<DisconnectReason> {
+fn too_large(message: &gst::StructureRef) -> Option<DisconnectReason> {
     if message.name() != TOO_LARGE {
         return None;
     }
     Some(DisconnectReason::TooLarge { width: message.get("width").ok()?, height: message.get("height").ok()? })
+}
+
+/// How the thread that sees a certificate tells the one that waits for frames; `flaws` are GIO's.
+pub(super) fn untrusted_message(from: &gst::Element, flaws: &gst::glib::Value) -> gst::Message {
+    let flaws = gst::glib::FlagsValue::from_value(flaws).map(|(_, flaws)| flaws).unwrap_or_default();
+    // There is a word for all of them together, too.
+    let single = flaws.iter().filter(|flaw| flaw.value().is_power_of_two());
+    let flaws: Vec<_> = single.map(|flaw| in_words(flaw.nick())).collect();
+    let about = gst::Structure::builder(UNTRUSTED).field("flaws", flaws.join(", ")).build();
+    gst::message::Element::builder(about).src(from).build()
+}
+
+/// Reads [`untrusted_message`].
+fn untrusted(message: &gst::StructureRef) -> Option<DisconnectReason> {
+    (message.name() == UNTRUSTED).then(|| DisconnectReason::Untrusted(message.get("flaws").unwrap_or_default()))
+}
+
+/// What is wrong with a certificate.
+fn in_words(flaw: &str) -> &str {
+    match flaw {
+        "unknown-ca" => "nobody known has signed it",
+        "bad-identity" => "it is for another address",
+        "not-activated" => "it is not valid yet",
+        "expired" => "it has expired",
+        "revoked" => "it was revoked",
+        "insecure" => "its signature is too weak",
+        other => other,
+    }
+}
+
+/// Reads what other threads of ours say ends a stream.
+pub(super) fn told_by_us(message: &gst::StructureRef) -> Option<DisconnectReason> {
+    too_large(message).or_else(|| untrusted(message))
 }
 
 /// The message "a plugin is missing" that precedes the error about it.

@@ -312,7 +312,7 @@ impl Stream {
         while let Some(message) = self.bus.pop() {
             match message.view() {
                 gst::MessageView::Element(element) => {
-                    if let Some(reason) = element.structure().and_then(failure::too_large) {
+                    if let Some(reason) = element.structure().and_then(failure::told_by_us) {
                         return Err(reason);
                     }
                     if let Some(reason) = element.structure().and_then(failure::unsupported) {
