@@ -1,6 +1,7 @@
 //! What comes in, read strictly: unknown fields are refused, and every refusal names its field.
 
 use std::error::Error as _;
+use std::marker::PhantomData;
 
 use axum::extract::path::ErrorKind;
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
@@ -8,9 +9,9 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, DeserializeSeed};
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_path_to_error::Segment;
+use serde_path_to_error::{Segment, Track};
 
 use crate::json::Json;
 use crate::problem::{FieldError, Problem};
@@ -83,10 +84,15 @@ pub fn too_large(detail: impl Into<String>) -> Problem {
 
 /// Reads JSON; what has the wrong shape names its place.
 pub fn read_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    let mut json = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let pointer = pointer(error.path());
-        let inner = error.into_inner();
+    read_json_seed(bytes, PhantomData)
+}
+
+/// [`read_json`] piece by piece, for who cannot trust the whole to fit.
+pub(crate) fn read_json_seed<'de, S: DeserializeSeed<'de>>(bytes: &'de [u8], seed: S) -> Result<S::Value, Problem> {
+    let (mut json, mut track) = (serde_json::Deserializer::from_slice(bytes), Track::new());
+    let read = seed.deserialize(serde_path_to_error::Deserializer::new(&mut json, &mut track));
+    let value = read.map_err(|inner| {
+        let pointer = pointer(&track.path());
         if inner.is_data() {
             Problem::invalid(vec![FieldError { pointer, detail: without_place(&inner.to_string()) }])
         } else {

@@ -1,6 +1,9 @@
-//! Pictures and clips that come in: as a multipart form, or in JSON as Base64. Bounded in number and size before anything
-//! looks into them, one by one and all together. What they are is told by their content; names and media types of files are not believed, nor kept.
+//! Pictures and clips that come in: as a multipart form, or in JSON as Base64. Bounded in number and size while they are
+//! read, one by one and all together, so that no body takes much more memory than it is long. What they are is told by their
+//! content; names and media types of files are not believed, nor kept.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use axum::extract::{FromRequest, Multipart, Request};
@@ -8,11 +11,11 @@ use axum::http::{HeaderMap, StatusCode, header};
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::extract::{too_large, unreadable, unsupported};
+use crate::extract::{read_json, read_json_seed, too_large, unreadable, unsupported};
 use crate::problem::{Answer, Problem};
 use crate::state::Api;
 
@@ -21,7 +24,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
-/// Fields of a form, at most, beside the files.
+/// Fields, at most, beside the files.
 const MAX_TEXTS: usize = 32;
 /// Bytes that are held at once of what is being sent, whoever sends it.
 const HELD: usize = 256 << 20;
@@ -124,26 +127,78 @@ pub async fn read<O: DeserializeOwned>(api: &Api, request: Request, limits: Uplo
         api.access.space.hold(request.headers(), UploadLimits::body(limits.files * limits.file_bytes).min(LARGEST))?;
     let media_type = request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let (files, options) = match essence.as_str() {
+    let read = match essence.as_str() {
         "multipart/form-data" => form(request, limits).await?,
         "application/json" => json(request, limits).await?,
         _ => return Err(unsupported("multipart/form-data, or application/json with the pictures in Base64")),
     };
-    let text = Value::Object(options).to_string();
-    Ok(Upload { files, options: crate::extract::read_json(text.as_bytes())?, held })
+    let Intake { files, options, .. } = read;
+    let text = serde_json::to_string(&options).map_err(Problem::internal)?;
+    drop(options);
+    Ok(Upload { files, options: read_json(text.as_bytes())?, held })
 }
 
-type Read = (Vec<(&'static str, Vec<u8>)>, Map<String, Value>);
+/// What has come in so far, within its limits.
+struct Intake {
+    limits: UploadLimits,
+    files: Vec<(&'static str, Vec<u8>)>,
+    /// As they are written: what a number or a list takes in memory is for the type to say that they are read as.
+    options: BTreeMap<String, Box<RawValue>>,
+    /// Why the reading of a JSON body was ended, where Serde has no word for it.
+    refused: Option<Problem>,
+}
 
-async fn form(request: Request, limits: UploadLimits) -> Answer<Read> {
+impl Intake {
+    fn new(limits: UploadLimits) -> Self {
+        Self { limits, files: Vec::new(), options: BTreeMap::new(), refused: None }
+    }
+
+    /// The field of this name, if it is one of files.
+    fn file_field(&self, name: &str) -> Option<&'static str> {
+        self.limits.fields.iter().copied().find(|known| *known == name)
+    }
+
+    fn room_for_file(&self) -> Answer<()> {
+        if self.files.len() < self.limits.files { Ok(()) } else { Err(too_many(self.limits.files)) }
+    }
+
+    fn add_file(&mut self, field: &'static str, bytes: Vec<u8>) -> Answer<()> {
+        self.room_for_file()?;
+        if bytes.len() > self.limits.file_bytes {
+            return Err(too_large(format!("{field}: at most {} MB", self.limits.file_bytes >> 20)));
+        }
+        self.files.push((field, bytes));
+        Ok(())
+    }
+
+    fn go_on<E: Error>(&mut self, answer: Answer<()>) -> Result<(), E> {
+        answer.map_err(|problem| {
+            let error = E::custom(problem.detail());
+            self.refused = Some(problem);
+            error
+        })
+    }
+
+    fn room_for_option(&self, name: &str) -> Answer<()> {
+        if self.options.contains_key(name) {
+            return Err(Problem::invalid_field(&format!("/{name}"), "must come once"));
+        }
+        if self.options.len() >= MAX_TEXTS {
+            return Err(Problem::bad_request(format!("at most {MAX_TEXTS} fields are read beside the files")));
+        }
+        Ok(())
+    }
+}
+
+async fn form(request: Request, limits: UploadLimits) -> Answer<Intake> {
     let mut form =
         Multipart::from_request(request, &()).await.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
-    let (mut files, mut options) = (Vec::new(), Map::new());
+    let mut intake = Intake::new(limits);
     loop {
         let field = form.next_field().await.map_err(|error| broken(&error))?;
-        let Some(mut field) = field else { return Ok((files, options)) };
+        let Some(mut field) = field else { return Ok(intake) };
         let name = field.name().unwrap_or_default().to_owned();
-        let file = limits.fields.iter().copied().find(|known| *known == name);
+        let file = intake.file_field(&name);
         let most = if file.is_some() { limits.file_bytes } else { 16 << 20 };
         let mut bytes = Vec::new();
         while let Some(chunk) = field.chunk().await.map_err(|error| broken(&error))? {
@@ -153,55 +208,131 @@ async fn form(request: Request, limits: UploadLimits) -> Answer<Read> {
             bytes.extend_from_slice(&chunk);
         }
         match file {
-            Some(_) if files.len() >= limits.files => return Err(too_many(limits.files)),
-            Some(field) => files.push((field, bytes)),
+            Some(field) => intake.add_file(field, bytes)?,
             None => {
-                if options.len() >= MAX_TEXTS {
-                    return Err(Problem::bad_request(format!(
-                        "a form has at most {MAX_TEXTS} fields beside its files"
-                    )));
-                }
                 let text = String::from_utf8(bytes)
                     .map_err(|_| Problem::invalid_field(&format!("/{name}"), "must be text in UTF-8"))?;
-                let value = if limits.json.contains(&name.as_str()) { value(text) } else { Value::String(text) };
-                if options.contains_key(&name) {
-                    return Err(Problem::invalid_field(&format!("/{name}"), "must come once"));
-                }
-                options.insert(name, value);
+                intake.room_for_option(&name)?;
+                let value = if limits.json.contains(&name.as_str()) { json_or_text(text) } else { to_raw_value(&text) };
+                intake.options.insert(name, value.map_err(Problem::internal)?);
             }
         }
     }
 }
 
 /// What is no JSON is refused by the type that it is read as.
-fn value(text: String) -> Value {
-    serde_json::from_str(&text).unwrap_or(Value::String(text))
+fn json_or_text(text: String) -> serde_json::Result<Box<RawValue>> {
+    serde_json::from_str(&text).or_else(|_| to_raw_value(&text))
 }
 
-async fn json(request: Request, limits: UploadLimits) -> Answer<Read> {
+async fn json(request: Request, limits: UploadLimits) -> Answer<Intake> {
     let bytes = axum::body::Bytes::from_request(request, &()).await.map_err(unreadable)?;
-    let mut options: Map<String, Value> = crate::extract::read_json(&bytes)?;
-    let mut files = Vec::new();
-    for field in limits.fields {
-        let texts = match options.remove(*field) {
-            None | Some(Value::Null) => Vec::new(),
-            Some(Value::Array(several)) => several,
-            Some(one) => vec![one],
-        };
-        for text in texts {
-            if files.len() >= limits.files {
-                return Err(too_many(limits.files));
-            }
-            let picture = text.as_str().and_then(decode);
-            let picture =
-                picture.ok_or_else(|| Problem::invalid_field(&format!("/{field}"), "must be a picture in Base64"))?;
-            if picture.len() > limits.file_bytes {
-                return Err(too_large(format!("{field}: at most {} MB", limits.file_bytes >> 20)));
-            }
-            files.push((*field, picture));
-        }
+    read_body(&bytes, limits)
+}
+
+fn read_body(bytes: &[u8], limits: UploadLimits) -> Answer<Intake> {
+    let mut intake = Intake::new(limits);
+    let read = read_json_seed(bytes, Fields(&mut intake));
+    if let Some(problem) = intake.refused {
+        return Err(problem);
     }
-    Ok((files, options))
+    read.map(|()| intake)
+}
+
+/// A body, field by field.
+struct Fields<'a>(&'a mut Intake);
+
+impl<'de> DeserializeSeed<'de> for Fields<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Fields<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let Self(intake) = self;
+        while let Some(name) = map.next_key::<String>()? {
+            if let Some(field) = intake.file_field(&name) {
+                map.next_value_seed(Files(File { field, intake: &mut *intake }))?;
+            } else {
+                let room = intake.room_for_option(&name);
+                intake.go_on(room)?;
+                intake.options.insert(name, map.next_value()?);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What stands in a field of files: one, several, or null for none.
+struct Files<'a>(File<'a>);
+
+impl<'de> DeserializeSeed<'de> for Files<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Files<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("pictures in Base64")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
+        self.0.visit_str(text)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        let Self(File { field, intake }) = self;
+        while list.next_element_seed(File { field, intake: &mut *intake })?.is_some() {}
+        Ok(())
+    }
+}
+
+/// One of them.
+struct File<'a> {
+    field: &'static str,
+    intake: &'a mut Intake,
+}
+
+impl<'de> DeserializeSeed<'de> for File<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for File<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a picture in Base64")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
+        let room = self.intake.room_for_file();
+        self.intake.go_on(room)?;
+        let bytes = decode(text).ok_or_else(|| E::custom("must be a picture in Base64"))?;
+        let added = self.intake.add_file(self.field, bytes);
+        self.intake.go_on(added)
+    }
 }
 
 /// Base64, also as a `data:` address.
@@ -222,4 +353,51 @@ fn broken(error: &axum::extract::multipart::MultipartError) -> Problem {
         return too_large("the body is larger than this operation reads");
     }
     Problem::bad_request(format!("the form cannot be read: {}", error.body_text()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    const LIMITS: UploadLimits = UploadLimits::new(&["images"], 2, 3).with_json(&["candidates"]);
+
+    fn refused(body: &str) -> (u16, Value) {
+        let problem = read_body(body.as_bytes(), LIMITS).err().expect("it is refused");
+        let status = problem.status().as_u16();
+        (status, serde_json::to_value(problem).expect("JSON")["errors"][0]["pointer"].take())
+    }
+
+    #[test]
+    fn files_and_options_are_told_apart() {
+        for (body, files) in [("null", 0), (r#""eA==""#, 1), (r#"["eA==", "data:image/png;base64,eA=="]"#, 2)] {
+            let body = format!(r#"{{"candidates": [0, 1.50], "images": {body}, "most": 3}}"#);
+            let Intake { files: read, options, .. } = read_body(body.as_bytes(), LIMITS).expect("it is read");
+            assert_eq!(read, vec![("images", b"x".to_vec()); files]);
+            assert_eq!(serde_json::to_string(&options).expect("JSON"), r#"{"candidates":[0, 1.50],"most":3}"#);
+        }
+    }
+
+    /// None of these bodies is JSON to its end: whoever read on would say that.
+    #[test]
+    fn a_body_is_read_no_further_than_to_what_is_wrong() {
+        assert_eq!(refused(r#"{"images": [0, "#), (422, "#/images/0".into()));
+        assert_eq!(refused(r#"{"images": [[], "#), (422, "#/images/0".into()));
+        assert_eq!(refused(r#"{"images": {"a": "#), (422, "#/images".into()));
+        assert_eq!(refused(r#"{"images": ["eA==", "?", "#), (422, "#/images/1".into()));
+        assert_eq!(refused(r#"{"images": ["eHh4eA==", "#), (413, Value::Null));
+        assert_eq!(refused(r#"{"images": ["", "", "", "#), (413, Value::Null));
+        assert_eq!(refused(r#"{"images": "", "images": ["", "", "#), (413, Value::Null));
+        assert_eq!(refused(r#"{"a": 0, "a": "#), (422, "#/a".into()));
+        let options: Vec<_> = (0..=MAX_TEXTS).map(|n| format!(r#""{n}": "#)).collect();
+        assert_eq!(refused(&format!("{{{}", options.join("0, "))), (400, Value::Null));
+        assert_eq!(refused("[0, "), (422, "#".into()));
+    }
+
+    #[test]
+    fn a_body_that_is_not_json_is_told_from_one_that_is_wrong() {
+        assert_eq!(refused(r#"{"images": ["eA=="] oh"#), (400, Value::Null));
+        assert_eq!(refused(r#"{"images": null} oh"#), (400, Value::Null));
+    }
 }
