@@ -14,6 +14,7 @@ mod caller;
 mod cameras;
 mod check_in;
 mod compreface;
+mod connections;
 mod corrections;
 mod courses;
 mod drain;
@@ -57,9 +58,6 @@ mod version;
 mod visitors;
 mod why;
 
-use std::future::Future;
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -70,7 +68,6 @@ use axum::response::IntoResponse;
 use chrono::TimeDelta;
 use rollcall_pipeline::{Mark, WallTime};
 use rollcall_store::SeenAt;
-use tokio::net::TcpListener;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 use utoipa_axum::router::OpenApiRouter;
@@ -79,6 +76,7 @@ pub use access::Access;
 pub use accounts::AccountView;
 pub use caller::{API_KEY_HEADER, Caller, REQUEST_ID_HEADER, digest};
 pub use cameras::CameraView;
+pub use connections::serve;
 pub use health::{Part, Readiness};
 pub use live::Live;
 pub use metrics::{Metrics, MetricsError};
@@ -215,17 +213,4 @@ pub fn router(api: Arc<Api>, metrics: Metrics) -> Router {
         .layer(from_fn(guard::headers))
         .layer(PropagateRequestIdLayer::new(request_id.clone()))
         .layer(SetRequestIdLayer::new(request_id, MakeRequestUuid))
-}
-
-/// Serves until `shutdown` is done; requests under way are finished.
-///
-/// # Errors
-/// When the socket fails.
-pub async fn serve(
-    listener: TcpListener,
-    router: Router,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<()> {
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service).with_graceful_shutdown(shutdown).await
 }

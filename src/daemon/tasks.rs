@@ -86,11 +86,7 @@ impl Daemon {
         };
         let routes = router(Arc::new(api), self.metrics.clone());
         let ending = self.background.ending();
-        self.background.start("api", async move {
-            if let Err(error) = serve(listener, routes, ending.come()).await {
-                tracing::error!(%error, "the API ended");
-            }
-        });
+        self.background.start("api", serve(listener, routes, ending.come()));
         let (live, store) = (self.live.clone(), self.store());
         self.background.keep("live", move || live.clone().follow(store.clone()));
         let (store, public_url) = (self.store(), self.config.server.public_url.clone());
