@@ -140,13 +140,14 @@ async fn log_in(visitor: Visitor, State(api): State<Arc<Api>>, Body(new): Body<N
     if !possible || new.password.chars().count() > MAX_PASSWORD {
         return refuse_stranger(&api, &visitor, None).await;
     }
-    api.access.limits.login_as(&new.login)?;
+    api.access.limits.login_as(&new.login, api.clock.mono())?;
     let known = api.store.credentials(&new.login).await?;
     let hash = known.as_ref().and_then(|known| known.password_hash.clone());
     let right = api.access.passwords.is_right(new.password, hash.clone()).await?;
     let Some(Credentials { id, name, .. }) = known.filter(|_| right) else {
         return refuse_stranger(&api, &visitor, Some(&new.login)).await;
     };
+    api.access.limits.logged_in_as(&new.login);
     let mut change = api.store.change(visitor.actor(ActorKind::Account, Some(id), &name)).await?;
     // Disabled, or given another password, in the meantime.
     let account = change.lock_account(id).await?.filter(|a| a.fields.disabled_at.is_none());
@@ -280,7 +281,7 @@ async fn change_password(
     let Some(login) = caller.login else {
         return Err(Problem::forbidden("a key has no password"));
     };
-    api.access.limits.login_as(&caller.id.to_string())?;
+    api.access.limits.password_of(caller.id)?;
     let account = api.store.account(caller.id).await?.ok_or_else(|| Problem::not_found("account"))?;
     let mut checks = Checks::default();
     check_password(&mut checks, "/new_password", &new.new_password, &account.fields.login);

@@ -78,7 +78,7 @@ pub struct ServerConfig {
     pub rate_per_minute: Option<NonZeroU32>,
     /// Requests from one address a minute; `None`: no limit.
     pub address_rate_per_minute: Option<NonZeroU32>,
-    /// Tries to log in a minute, of one address and for one login.
+    /// Tries to log in a minute of one address; ten times as many may fail for one login.
     pub login_rate_per_minute: NonZeroU32,
     /// Below it lie the recordings that cameras made through the API may name; `None`: they may name none.
     pub media_dir: Option<PathBuf>,
