@@ -22,14 +22,23 @@ fn wrong_options_end_with_2_and_failures_with_1() {
 }
 
 #[test]
-fn what_the_database_refused_is_shown_where_there_is_something() {
+fn a_folder_without_a_spool_is_not_taken_for_one_that_holds_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
+    let why = format!("error: there is no spool in {}: name the daemon's with --data-dir\n", data.display());
+    for args in [["spool", "list"], ["spool", "retry"]] {
+        for json in [&[][..], &["--json"]] {
+            let told = run(&data, &[&args[..], json].concat());
+            assert_eq!((told.status.code(), stdout(&told), stderr(&told)), (Some(1), String::new(), why.clone()));
+        }
+    }
+    assert!(!data.exists(), "nothing was made");
+
+    std::fs::create_dir_all(data.join("spool")).unwrap();
     let told = run(&data, &["spool", "list"]);
     assert_eq!((told.status.code(), stdout(&told).as_str()), (Some(0), "the database has refused nothing\n"));
     let told = run(&data, &["spool", "retry", "--json"]);
     assert_eq!(serde_json::from_slice::<serde_json::Value>(&told.stdout).unwrap()["events"], 0);
-    assert!(!data.exists(), "nothing was made");
 }
 
 #[test]
@@ -46,6 +55,12 @@ fn a_configuration_is_checked_with_all_its_problems() {
     let checked = run(dir.path(), &["config", "check", "--json", file.to_str().unwrap()]);
     let report: serde_json::Value = serde_json::from_slice(&checked.stdout).unwrap();
     assert_eq!((report["valid"].as_bool(), report["problems"].as_array().unwrap().len()), (Some(false), 2));
+    assert_eq!(checked.status.code(), Some(1));
+    assert_eq!(
+        stderr(&checked),
+        format!("error: {} has 2 problems\n", file.display()),
+        "and so are programs, in a line"
+    );
 
     let reference = concat!(env!("CARGO_MANIFEST_DIR"), "/configs/rollcall.toml");
     let checked = run(dir.path(), &["config", "check", reference]);

@@ -85,7 +85,12 @@ fn every_picture_of_a_folder_that_is_refused_is_told_with_its_reason() {
     let dir = tempfile::tempdir().unwrap();
     refused_pictures(dir.path());
     let done = enroll(&SITE, dir.path(), &["--json"]);
-    assert_eq!(done.status.code(), Some(1), "nobody is enrolled: {}", stderr(&done));
+    assert_eq!(done.status.code(), Some(1));
+    assert_eq!(
+        stderr(&done),
+        "error: nobody is enrolled: 12 pictures refused\n",
+        "programs too are told why in a line"
+    );
     let told: Value = serde_json::from_slice(&done.stdout).unwrap();
     let pictures = told["pictures"].as_array().unwrap();
     let refused: Vec<_> =

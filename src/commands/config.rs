@@ -51,15 +51,16 @@ fn check(file: &Path, json: bool) -> anyhow::Result<ExitCode> {
                 counted(sessions, "session"),
             ));
         }
-        Err(problems) if json => {
-            output::json(&Report { valid: false, problems })?;
-            return Ok(ExitCode::FAILURE);
-        }
         Err(problems) => {
-            for Problem { key, message } in &problems {
-                output::note(if key.is_empty() { message.clone() } else { format!("{key}: {message}") });
+            let what = format!("{} has {}", file.display(), counted(problems.len(), "problem"));
+            if json {
+                output::json(&Report { valid: false, problems })?;
+            } else {
+                for Problem { key, message } in &problems {
+                    output::note(if key.is_empty() { message.clone() } else { format!("{key}: {message}") });
+                }
             }
-            bail!("{} has {}", file.display(), counted(problems.len(), "problem"));
+            bail!(what);
         }
     }
     Ok(ExitCode::SUCCESS)

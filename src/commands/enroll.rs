@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::process::ExitCode;
 
+use anyhow::ensure;
 use rollcall_faces::Bytes;
 use rollcall_models::{Manifest, SFACE_ID};
 use rollcall_pipeline::PersonId;
@@ -29,7 +30,8 @@ pub(super) fn run(place: &Place, dir: &Path, json: bool) -> anyhow::Result<ExitC
         }
         output::line(report.text());
     }
-    Ok(if report.enrolled + report.known > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    ensure!(report.enrolled + report.known > 0, "nobody is enrolled: {} refused", counted(report.refused, "picture"));
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Enrols everybody in a folder.

@@ -1,8 +1,9 @@
 //! `rollcall spool`.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 
+use anyhow::ensure;
 use rollcall_pipeline::WallTime;
 use rollcall_sinks::rejected::{self, Refusal};
 use rollcall_store::Sealer;
@@ -13,16 +14,15 @@ use crate::{database, output, paths};
 
 pub(super) fn run(place: &Place, command: SpoolCommand) -> anyhow::Result<ExitCode> {
     let (config, _) = place.load_config()?;
-    let dir = place.data_dir()?.join(paths::SPOOL);
+    let data_dir = place.data_dir()?;
+    let dir = data_dir.join(paths::SPOOL);
     // Nothing is made where there is nothing, least of all a key.
-    let there = dir.is_dir().then(|| database::sealer(&config, &place.data_dir()?)).transpose()?;
+    ensure!(dir.is_dir(), "there is no spool in {}: name the daemon's with --data-dir", data_dir.display());
+    let sealer = database::sealer(&config, &data_dir)?;
     match command {
-        SpoolCommand::List { json } => list(there, dir, json),
+        SpoolCommand::List { json } => list(&sealer, &dir, json),
         SpoolCommand::Retry { json } => {
-            let events = match there {
-                Some(sealer) => rejected::retry(&dir, config.spool.max_bytes, &sealer)?,
-                None => 0,
-            };
+            let events = rejected::retry(&dir, config.spool.max_bytes, &sealer)?;
             if json {
                 output::json(&Retried { events })?;
             } else {
@@ -34,8 +34,8 @@ pub(super) fn run(place: &Place, command: SpoolCommand) -> anyhow::Result<ExitCo
     }
 }
 
-fn list(sealer: Option<Sealer>, dir: PathBuf, json: bool) -> anyhow::Result<ExitCode> {
-    let refusals = sealer.map(|sealer| rejected::list(&dir, &sealer)).transpose()?.unwrap_or_default();
+fn list(sealer: &Sealer, dir: &Path, json: bool) -> anyhow::Result<ExitCode> {
+    let refusals = rejected::list(dir, sealer)?;
     let rows: Vec<_> = refusals.into_iter().map(Row::from).collect();
     if json {
         output::json(&rows)?;
