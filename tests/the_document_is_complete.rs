@@ -5,6 +5,7 @@ mod kit;
 
 use std::collections::BTreeSet;
 
+use rollcall_stages::picture::MAX_PIXELS;
 use serde_json::{Map, Value};
 
 /// Open to everybody: who asks these has not said yet who they are.
@@ -226,4 +227,11 @@ fn whatever_comes_in_is_described_and_bounded() {
         }
     }
     nothing(&told);
+}
+
+#[test]
+fn the_largest_picture_that_is_told_is_the_largest_that_is_read() {
+    let text = Document::read().0.to_string();
+    let told = text.match_indices(" megapixels").map(|(at, _)| text[..at].rsplit(' ').next().unwrap().parse().unwrap());
+    assert_eq!(told.collect::<BTreeSet<u64>>(), BTreeSet::from([MAX_PIXELS / 1_000_000]));
 }

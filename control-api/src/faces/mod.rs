@@ -44,7 +44,7 @@ const SEVERAL: UploadLimits = UploadLimits::new(&["images"], MAX_PICTURES, MAX_P
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "describes what upload reads")]
 struct PictureForm {
-    /// JPEG, PNG, WebP, GIF or BMP of at most 20 MB and 64 megapixels; in JSON in Base64.
+    /// JPEG, PNG, WebP, GIF or BMP of at most 20 MB and 40 megapixels; in JSON in Base64.
     #[schema(value_type = String, format = Binary)]
     image: Vec<u8>,
     /// Most faces of the answer.
@@ -56,7 +56,7 @@ struct PictureForm {
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "describes what upload reads")]
 struct PlainPictureForm {
-    /// JPEG, PNG, WebP, GIF or BMP of at most 20 MB and 64 megapixels; in JSON in Base64.
+    /// JPEG, PNG, WebP, GIF or BMP of at most 20 MB and 40 megapixels; in JSON in Base64.
     #[schema(value_type = String, format = Binary)]
     image: Vec<u8>,
 }
