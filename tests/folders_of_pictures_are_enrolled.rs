@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use image::{Rgb, RgbImage, imageops};
 use kit::enrolling::{PEOPLE, at, enroll};
-use kit::{Site, demo_media, people, stderr, stdout};
+use kit::{Site, demo_media, media, people, stderr, stdout};
 use serde_json::{Value, json};
 
 /// Nobody is there but those who consent.
@@ -41,6 +41,33 @@ fn a_folder_is_enrolled_with_consent_and_written_down() {
         (&json!("template.create"), &json!("command line")),
         "{audit}"
     );
+}
+
+#[test]
+fn who_withdrew_consent_is_enrolled_by_nobody_before_they_agree_again() {
+    let site = Site::start("");
+    let folder = people(&site.data().join(".."), &[("Audrey", &["audrey.jpg"])]);
+    let audrey = site.post(PEOPLE, &json!({ "name": "Audrey", "external_id": "audrey" })).expect(201);
+    let none = site.post(&at(&audrey, "/consents/withdraw"), &json!({})).expect(409);
+    assert!(none["detail"].as_str().unwrap().contains("DELETE /api/v1/people/{id}/templates"), "{none}");
+    let consent = json!({ "text_version": "2026-09", "given_by": "Audrey" });
+    site.post(&at(&audrey, "/consents"), &consent).expect(201);
+    assert_eq!(enroll(&site, &folder, &[]).status.code(), Some(0));
+    let withdrawn = site.post(&at(&audrey, "/consents/withdraw"), &json!({})).expect(200);
+    assert_eq!(withdrawn["templates_erased"], 1);
+
+    let done = enroll(&site, &folder, &["--json"]);
+    let told: Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!((done.status.code(), &told["pictures"][0]["code"]), (Some(1), &json!("no_consent")), "{told}");
+    let picture = media("audrey.jpg");
+    let part = |name: &'static str| [(name, "audrey.jpg", "image/jpeg", picture.as_slice())];
+    let refused = site.upload(&at(&audrey, "/templates"), &part("pictures")).expect(409);
+    assert_eq!(refused["type"], "urn:rollcall:problem:consent-required");
+    site.upload("/api/v1/recognition/faces?subject=audrey", &part("file")).expect(409);
+    assert_eq!(site.get(&at(&audrey, "")).expect(200)["templates"], 0);
+
+    site.post(&at(&audrey, "/consents"), &consent).expect(201);
+    assert_eq!(enroll(&site, &folder, &[]).status.code(), Some(0));
 }
 
 /// A picture for each reason to refuse one, called after it; and three people whose pictures are good in themselves.

@@ -4,7 +4,7 @@ use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use rollcall_pipeline::ErrorClass;
-use rollcall_store::StoreError;
+use rollcall_store::{NoConsent, StoreError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -165,6 +165,12 @@ impl Problem {
     /// The HTTP status.
     pub fn status(&self) -> StatusCode {
         StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+}
+
+impl From<NoConsent> for Problem {
+    fn from(no: NoConsent) -> Self {
+        Self::new(StatusCode::CONFLICT, "consent-required", "Consent is required", no.to_string())
     }
 }
 

@@ -10,7 +10,7 @@ use rollcall_models::{Manifest, SFACE_ID};
 use rollcall_pipeline::PersonId;
 use rollcall_pipeline::config::Config;
 use rollcall_stages::picture::EnrolShot;
-use rollcall_store::{NewTemplate, PersonFields, Scope, Store};
+use rollcall_store::{NewTemplate, NoConsent, PersonFields, Scope, Store};
 use serde::Serialize;
 
 use crate::cli::Place;
@@ -178,10 +178,9 @@ async fn write(
         Some(person) => change.lock_person(&Scope::Everywhere, person).await?,
         None => None,
     };
-    if consent_required && person.as_ref().is_none_or(|person| person.consent.is_none()) {
+    if let Err(no) = NoConsent::check(person.as_ref(), consent_required) {
         for (picture, ..) in accepted {
-            let why = "their consent is not on record (privacy.consent_required); record it, then enrol again";
-            report.add(picture, State::Refused, None, Some(("no_consent", why.to_owned())));
+            report.add(picture, State::Refused, None, Some(("no_consent", no.to_string())));
         }
         return Ok(());
     }

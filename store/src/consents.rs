@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::change::Entry;
 use crate::feed::hold_feed;
 use crate::row::{all, and_one, one, row};
-use crate::{Change, Store, StoreError};
+use crate::{Change, PersonDetail, Store, StoreError};
 
 row! {
     /// A consent.
@@ -46,6 +46,32 @@ pub struct NewConsent<'a> {
     pub given_at: WallTime,
 }
 
+/// Why no face of somebody may be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoConsent {
+    /// The site requires one, and none is on record.
+    #[error("no face is stored without consent: record it first with POST /api/v1/people/{{id}}/consents")]
+    Required,
+    /// They took it back, which no setting overrules.
+    #[error("they withdrew their consent: record a new one first with POST /api/v1/people/{{id}}/consents")]
+    Withdrawn,
+}
+
+impl NoConsent {
+    /// Whether a face may be stored of a locked person, or of somebody new.
+    ///
+    /// # Errors
+    /// When they withdrew their consent, or none is in force where one is `required`.
+    pub fn check(person: Option<&PersonDetail>, required: bool) -> Result<(), Self> {
+        match person {
+            Some(person) if person.consent_withdrawn => Err(Self::Withdrawn),
+            Some(person) if person.consent.is_some() => Ok(()),
+            _ if required => Err(Self::Required),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Store {
     /// The consents of a person, newest first.
     ///
@@ -67,15 +93,6 @@ impl Store {
         .fetch_all(&self.pool)
         .await?;
         all(&rows, Consent::read)
-    }
-
-    /// Whether a person's consent is in force.
-    ///
-    /// # Errors
-    /// When the database is away.
-    pub async fn has_consent(&self, person: PersonId) -> Result<bool, StoreError> {
-        let sql = "select exists (select from consents where person_id = $1 and withdrawn_at is null)";
-        Ok(sqlx::query_scalar(sql).bind(person.0).fetch_one(&self.pool).await?)
     }
 }
 

@@ -76,7 +76,7 @@ pub use cameras::{Camera, CameraCredentials, CameraFields, StoredCamera};
 pub use change::{Actor, ActorKind, Change, Entry};
 pub use closing::{CameraWatch, Delivery, EndedSession, Finding, Seen, Settling};
 pub use cluster::Cluster;
-pub use consents::{Consent, NewConsent, Withdrawn};
+pub use consents::{Consent, NewConsent, NoConsent, Withdrawn};
 pub use corrections::{Correction, NewCorrection, Standing};
 pub use courses::{Course, CourseFilter, Enrolment, NewEnrolment, RosterChange};
 pub use error::StoreError;

@@ -63,6 +63,8 @@ row! {
         pub templates: i64,
         /// Which text they consented to, if that is in force.
         pub consent: Option<String>,
+        /// They consented, and no consent of theirs is in force any more.
+        pub consent_withdrawn: bool,
         /// When the person was added.
         pub created_at: WallTime,
         /// Grows with each change.
@@ -74,7 +76,9 @@ const PERSON: &str = "p.id, p.name, p.external_id, p.attributes, p.created_at, p
     coalesce((select jsonb_agg(jsonb_build_object('id', g.id, 'name', g.name) order by g.name)
               from group_members m join groups g on g.id = m.group_id where m.person_id = p.id), '[]') as groups,
     (select count(*) from templates t where t.person_id = p.id) as templates,
-    (select c.text_version from consents c where c.person_id = p.id and c.withdrawn_at is null) as consent
+    (select c.text_version from consents c where c.person_id = p.id and c.withdrawn_at is null) as consent,
+    coalesce((select every(c.withdrawn_at is not null) from consents c where c.person_id = p.id), false)
+        as consent_withdrawn
     from people p";
 
 /// Whoever is limited to places sees the people that are expected there or were there. Who belongs nowhere yet is seen, and

@@ -8,7 +8,8 @@ use rollcall_pipeline::{Embedding, EventId, ModelId, PersonId};
 use rollcall_store::testing::{KEY, current_database, event_of_nobody, store};
 use rollcall_store::{
     Actor, Attributes, CandidateRecord, Claim, EventRecord, ImportError, ImportedPerson, MarkRecord, Misfit,
-    NewConsent, NewTemplate, PersonFields, PersonFilter, Scope, Sealer, SessionRecord, Store, TemplateOrigin,
+    NewConsent, NewTemplate, NoConsent, PersonFields, PersonFilter, Scope, Sealer, SessionRecord, Store,
+    TemplateOrigin,
 };
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor, PgConnection, Row};
 use uuid::Uuid;
@@ -223,15 +224,21 @@ async fn withdrawn_consent_takes_templates_and_pictures_with_it() {
     store.write_events(&events).await.unwrap();
     let decided = format!("update review_items set person_id = '{}' where event_id = '{}'", ada.0, Uuid::from_u128(4));
     db.execute(AssertSqlSafe(decided)).await.unwrap();
-    assert!(store.has_consent(ada).await.unwrap());
     let mut change = store.change(actor()).await.unwrap();
-    change.lock_person(&Scope::Everywhere, ada).await.unwrap().unwrap();
+    let before = change.lock_person(&Scope::Everywhere, ada).await.unwrap().unwrap();
+    assert_eq!(NoConsent::check(Some(&before), true), Ok(()));
     let withdrawn = change.withdraw_consent(ada, at(9)).await.unwrap().unwrap();
     assert_eq!((withdrawn.consent.withdrawn_at, withdrawn.templates, withdrawn.pictures), (Some(at(9)), 1, 2));
     assert!(change.withdraw_consent(ada, at(10)).await.unwrap().is_none());
     change.commit().await.unwrap();
     assert!(store.gallery(&ModelId::new("m")).await.unwrap().templates.is_empty());
-    assert!(!store.has_consent(ada).await.unwrap());
+    let may_be_enrolled = async |required: bool| {
+        let mut change = store.change(actor()).await.unwrap();
+        let person = change.lock_person(&Scope::Everywhere, ada).await.unwrap();
+        NoConsent::check(person.as_ref(), required)
+    };
+    assert_eq!(may_be_enrolled(false).await, Err(NoConsent::Withdrawn), "whatever the site requires");
+    assert_eq!(may_be_enrolled(true).await, Err(NoConsent::Withdrawn));
     let with_faces = "select event_id from review_items where sealed_crop is not null or sealed_embedding is not null
         order by event_id";
     let mut with_faces = async || sqlx::query_scalar::<_, Uuid>(with_faces).fetch_all(&mut db).await.unwrap();
@@ -244,6 +251,7 @@ async fn withdrawn_consent_takes_templates_and_pictures_with_it() {
     let mut change = store.change(actor()).await.unwrap();
     change.add_consent(ada, &NewConsent { text_version: "2", given_by: NAME, given_at: at(11) }).await.unwrap();
     change.commit().await.unwrap();
+    assert_eq!(may_be_enrolled(true).await, Ok(()), "they agreed again");
     store.write_events(&[late(7, &[ada.0])]).await.unwrap();
     assert_eq!(with_faces().await, [3, 6, 7].map(Uuid::from_u128));
     assert_eq!(store.open_reviews(10).await.unwrap().len(), 6, "an item without a face is one");

@@ -7,7 +7,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use rollcall_store::StoreError;
+use rollcall_store::{NoConsent, StoreError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -94,6 +94,12 @@ impl From<FacesTrouble> for Failure {
             FacesTrouble::Refused { code, detail } => Self::refused(code, detail),
             other => Problem::from(other).into(),
         }
+    }
+}
+
+impl From<NoConsent> for Failure {
+    fn from(no: NoConsent) -> Self {
+        Problem::from(no).into()
     }
 }
 

@@ -6,7 +6,7 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::StatusCode;
 use axum::routing::get;
 use rollcall_pipeline::PersonId;
-use rollcall_store::{Change, NewTemplate, PersonDetail, PersonFields, TemplateOrigin};
+use rollcall_store::{Change, NewTemplate, NoConsent, PersonDetail, PersonFields, TemplateOrigin};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -283,8 +283,8 @@ async fn add_face(
     let missing = || Failure::bad(code::MISSING, "Required parameter 'subject' is not present");
     let subject = params.subject.ok_or_else(missing)?;
     let known = api.store.subject(valid(&subject)?).await?;
-    if known.is_none() && api.privacy.consent_required {
-        return Err(no_consent());
+    if known.is_none() {
+        NoConsent::check(None, api.privacy.consent_required)?;
     }
     let (picture, _held) = picture(&api, request).await?;
     // Until it is stored: two subjects with one face must not pass at the same time.
@@ -311,11 +311,6 @@ async fn add_face(
     Ok((StatusCode::CREATED, Json(SavedFace { image_id, subject })))
 }
 
-fn no_consent() -> Failure {
-    let text = "no face is stored without consent: record it first with POST /api/v1/people/{id}/consents";
-    Failure::new(StatusCode::CONFLICT, code::OTHER, text)
-}
-
 /// The template of that picture, new or as it is there; with its subject, or neither.
 async fn store(
     client: &Client,
@@ -331,9 +326,7 @@ async fn store(
         Some(person) => change.lock_person(&client.0.scope, person).await?.ok_or_else(no_subject)?,
         None => make(&mut change, subject).await?,
     };
-    if api.privacy.consent_required && locked.consent.is_none() {
-        return Err(no_consent());
-    }
+    NoConsent::check(Some(&locked), api.privacy.consent_required)?;
     let person = PersonId(locked.id);
     let known = change.template_of(person, &api.faces.model(), &outcome.sha256).await?;
     if let Some(id) = known {

@@ -24,6 +24,9 @@ use crate::validate::{Checks, MAX_NAME};
 
 /// Clocks of two machines differ.
 const AHEAD: TimeDelta = TimeDelta::minutes(5);
+/// Where consent is not required somebody may have templates and none to withdraw.
+const NONE_IN_FORCE: &str =
+    "no consent of theirs is in force; to erase their faces without one: DELETE /api/v1/people/{id}/templates";
 
 /// A consent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -168,8 +171,7 @@ async fn withdraw(
     let mut change = api.store.change(caller.actor()).await?;
     change.lock_person(&caller.scope, PersonId(id)).await?.ok_or_else(no_person)?;
     let withdrawn = change.withdraw_consent(PersonId(id), api.clock.wall()).await?;
-    let Withdrawn { consent, templates, pictures } =
-        withdrawn.ok_or_else(|| Problem::conflict("no consent of theirs is in force"))?;
+    let Withdrawn { consent, templates, pictures } = withdrawn.ok_or_else(|| Problem::conflict(NONE_IN_FORCE))?;
     change.commit().await?;
     Ok(Json(WithdrawnView { consent: consent.into(), templates_erased: templates, pictures_erased: pictures }))
 }

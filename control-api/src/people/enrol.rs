@@ -8,7 +8,7 @@ use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use rollcall_pipeline::{CameraId, EventId, PersonId};
-use rollcall_store::{NewTemplate, PersonDetail, TemplateOrigin};
+use rollcall_store::{NewTemplate, NoConsent, PersonDetail, TemplateOrigin};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -207,17 +207,9 @@ pub(super) async fn from_review(
     enrol_pictures(&api, &caller, PersonId(id), "review", vec![face]).await
 }
 
-/// Refuses whose consent is needed and not there.
+/// Refuses who withdrew their consent, and whose is needed and not there.
 fn may_be_enrolled(api: &Api, person: &PersonDetail) -> Answer<()> {
-    if !api.privacy.consent_required || person.consent.is_some() {
-        return Ok(());
-    }
-    Err(Problem::new(
-        StatusCode::CONFLICT,
-        "consent-required",
-        "Consent is required",
-        "no face is stored without consent: record it first with POST /api/v1/people/{id}/consents",
-    ))
+    Ok(NoConsent::check(Some(person), api.privacy.consent_required)?)
 }
 
 /// The camera, if the caller may see it.

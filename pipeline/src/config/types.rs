@@ -392,7 +392,7 @@ pub struct RetentionConfig {
 /// What is kept of people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PrivacyConfig {
-    /// No template is stored of somebody whose consent is not on record.
+    /// No template is stored of somebody whose consent is not on record. Of who withdrew theirs none is in any case.
     pub consent_required: bool,
     /// Templates of one person, at most, beside those of a folder.
     pub templates_per_person: u32,
