@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 use rollcall_pipeline::ports::EventSink;
-use rollcall_pipeline::{EventKind, ModelId};
+use rollcall_pipeline::{EventKind, ModelId, PersonId};
 use rollcall_sinks::PgSinkOptions;
 use rollcall_store::testing::{current_database, data_dir, store};
-use rollcall_store::{Actor, Retention, ReviewFilter, Scope, Store};
+use rollcall_store::{Actor, NewConsent, Retention, ReviewFilter, Scope, Store};
 use sqlx::ConnectOptions as _;
-use support::{event, runtime, sink};
+use support::{at, event, runtime, sink};
 use uuid::Uuid;
 
 const ALL: Scope = Scope::Everywhere;
@@ -134,6 +134,61 @@ fn faces_of_strangers_go_with_the_pictures_and_their_numbers_with_the_items() {
         assert_eq!(strangers(&store).await.len(), 2);
         store.apply_retention(&Retention { reviews_from: tomorrow, ..Retention::default() }).await.unwrap();
         assert_eq!(strangers(&store).await.len(), 0);
+    });
+}
+
+/// Audrey, after a reviewer found that one of the three sightings of a stranger is of her; another stranger was seen once.
+fn once_a_stranger() -> (tokio::runtime::Runtime, Store, PersonId) {
+    let (runtime, store) = seen(&[0, 50, 51, 100], |options| {
+        options.tell_strangers_apart = true;
+        options.review_unknown = true;
+    });
+    let audrey = runtime.block_on(async {
+        store.tell_strangers_apart(0.9).await.unwrap();
+        let (stranger, _) = strangers(&store).await.into_iter().find(|(_, sightings)| *sightings == 3).unwrap();
+        let of = ReviewFilter { visitor: Some(stranger), ..ReviewFilter::default() };
+        let hers = store.reviews(&ALL, &of, None, 1).await.unwrap().remove(0);
+        let audrey = store.upsert_person_by_name("Audrey").await.unwrap().0;
+        let mut change = store.change(Actor::system("test")).await.unwrap();
+        let consent = NewConsent { text_version: "1", given_by: "Audrey", given_at: at(0) };
+        change.add_consent(audrey, &consent).await.unwrap();
+        change.settle_review(&hers, "assigned", Some(audrey), None, at(200)).await.unwrap();
+        change.commit().await.unwrap();
+        audrey
+    });
+    (runtime, store, audrey)
+}
+
+/// Faces that are kept, as pictures and as what tells strangers apart, and sightings by stranger.
+async fn left(store: &Store) -> (i64, i64, Vec<i64>) {
+    let mut db = current_database(store).await.connect().await.unwrap();
+    let kept = "select count(sealed_crop), count(sealed_embedding) from review_items";
+    let (crops, embeddings) = sqlx::query_as(kept).fetch_one(&mut db).await.unwrap();
+    (crops, embeddings, strangers(store).await.into_values().collect())
+}
+
+#[test]
+fn whoever_is_erased_is_no_stranger_either() {
+    let (runtime, store, audrey) = once_a_stranger();
+    runtime.block_on(async {
+        let mut change = store.change(Actor::system("test")).await.unwrap();
+        let audrey = change.lock_person(&ALL, audrey).await.unwrap().unwrap();
+        change.erase_person(&audrey).await.unwrap();
+        change.commit().await.unwrap();
+        assert_eq!(left(&store).await, (1, 1, vec![1]), "the other stranger stays");
+    });
+}
+
+#[test]
+fn whoever_withdraws_consent_is_no_stranger_either() {
+    let (runtime, store, audrey) = once_a_stranger();
+    runtime.block_on(async {
+        let mut change = store.change(Actor::system("test")).await.unwrap();
+        change.lock_person(&ALL, audrey).await.unwrap().unwrap();
+        let withdrawn = change.withdraw_consent(audrey, at(300)).await.unwrap().unwrap();
+        change.commit().await.unwrap();
+        assert_eq!(withdrawn.pictures, 3);
+        assert_eq!(left(&store).await, (1, 1, vec![1]), "the other stranger stays");
     });
 }
 

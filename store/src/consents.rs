@@ -6,6 +6,7 @@ use uuid::Uuid;
 use crate::change::Entry;
 use crate::feed::hold_feed;
 use crate::row::{all, and_one, one, row};
+use crate::visitors::ONCE_A_STRANGER;
 use crate::{Change, PersonDetail, Store, StoreError};
 
 row! {
@@ -133,7 +134,8 @@ impl Change<'_> {
     }
 
     /// Withdraws the consent of a locked person, and erases their templates and their pictures in the review queue: those that
-    /// were decided to be theirs, and those of nobody yet that are most like them. `None` if none is in force.
+    /// were decided to be theirs, those of the strangers whom they were once taken for, and those of nobody yet that are most
+    /// like them. `None` if none is in force.
     ///
     /// # Errors
     /// When the database is away.
@@ -153,15 +155,15 @@ impl Change<'_> {
         let entry = Entry::created("consent.withdraw", "consent", consent.id, &consent);
         self.audit(Entry { person: Some(person), ..entry }).await?;
         let templates = self.remove_templates(person, None).await?;
-        let pictures = sqlx::query(
+        let pictures = format!(
             "update review_items set sealed_crop = null, sealed_embedding = null, version = version + 1
-             where (person_id = $1 or person_id is null and candidates->0->>'person' = $1::text)
-               and (sealed_crop is not null or sealed_embedding is not null)",
-        )
-        .bind(person.0)
-        .execute(self.connection())
-        .await?
-        .rows_affected();
+             where (person_id = $1 or person_id is null and candidates->0->>'person' = $1::text
+                    or visitor_id in ({ONCE_A_STRANGER}))
+               and (sealed_crop is not null or sealed_embedding is not null)"
+        );
+        let pictures = sqlx::query(sqlx::AssertSqlSafe(pictures)).bind(person.0).execute(self.connection()).await?;
+        self.forget_strangers_of(person.0).await?;
+        let pictures = pictures.rows_affected();
         Ok(Some(Withdrawn { consent, templates, pictures }))
     }
 }

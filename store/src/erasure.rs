@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::change::Entry;
 use crate::feed::hold_feed;
+use crate::visitors::ONCE_A_STRANGER;
 use crate::{Actor, Change, PersonDetail, Store, StoreError};
 
 /// Whoever an event or a review item names as a candidate.
@@ -16,8 +17,8 @@ const OTHER_CANDIDATES: &str = "coalesce((select jsonb_agg(c order by n) from js
 
 impl Change<'_> {
     /// Erases a locked person: templates, consents, marks, register, corrections, enrolments, their account; their id from
-    /// events, reviews and the feed; what was said of them from the audit log; all answers that are kept for whoever asks
-    /// again. The entry that this writes is the only place that still has their id.
+    /// events, reviews and the feed; the strangers whom they were once taken for; what was said of them from the audit log;
+    /// all answers that are kept for whoever asks again. The entry that this writes is the only place that still has their id.
     ///
     /// # Errors
     /// When the database is away.
@@ -30,11 +31,12 @@ impl Change<'_> {
             .bind(id)
             .fetch_all(self.connection())
             .await?;
-        // Forgotten by the delete, and still with a picture of them.
-        let decided: Vec<Uuid> = sqlx::query_scalar("select event_id from review_items where person_id = $1")
-            .bind(id)
-            .fetch_all(self.connection())
-            .await?;
+        // Forgotten by the deletes, and still with a picture of them; also from when nobody knew yet whose it was.
+        let theirs =
+            format!("select event_id from review_items where person_id = $1 or visitor_id in ({ONCE_A_STRANGER})");
+        let theirs: Vec<Uuid> =
+            sqlx::query_scalar(sqlx::AssertSqlSafe(theirs)).bind(id).fetch_all(self.connection()).await?;
+        self.forget_strangers_of(id).await?;
         sqlx::query("delete from people where id = $1").bind(id).execute(self.connection()).await?;
         let events = format!(
             "update events set person_id = nullif(person_id, $1), candidates = {OTHER_CANDIDATES}
@@ -46,7 +48,7 @@ impl Change<'_> {
              where event_id = any($2) or {IS_CANDIDATE}"
         );
         sqlx::query(sqlx::AssertSqlSafe(events)).bind(id).execute(self.connection()).await?;
-        sqlx::query(sqlx::AssertSqlSafe(reviews)).bind(id).bind(decided).execute(self.connection()).await?;
+        sqlx::query(sqlx::AssertSqlSafe(reviews)).bind(id).bind(theirs).execute(self.connection()).await?;
         sqlx::query("delete from feed where person_id = $1 or strpos(payload::text, $1::uuid::text) > 0")
             .bind(id)
             .execute(self.connection())

@@ -82,6 +82,10 @@ impl Strangers {
     }
 }
 
+/// The strangers whom somebody was once taken for, by an item that was decided to be theirs.
+pub(crate) const ONCE_A_STRANGER: &str =
+    "select visitor_id from review_items where person_id = $1 and visitor_id is not null";
+
 const VISITOR: &str =
     "select i.visitor_id as id, min(i.captured_at) as first_seen_at, max(i.captured_at) as last_seen_at,
     count(*) as sightings, array_agg(distinct i.room) as rooms
@@ -278,6 +282,13 @@ async fn number(connection: &mut PgConnection, new: &[Unnumbered], ids: &[Uuid])
 }
 
 impl Change<'_> {
+    /// Forgets the numbers of the strangers whom a person was once taken for. Their faces are the caller's business.
+    pub(crate) async fn forget_strangers_of(&mut self, person: Uuid) -> Result<(), StoreError> {
+        let numbers = format!("delete from visitors where id in ({ONCE_A_STRANGER})");
+        sqlx::query(sqlx::AssertSqlSafe(numbers)).bind(person).execute(self.connection()).await?;
+        Ok(())
+    }
+
     /// Forgets a stranger: their faces and their number. That somebody unknown was seen stays. Whether there was one.
     ///
     /// # Errors

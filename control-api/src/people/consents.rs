@@ -89,7 +89,8 @@ pub(crate) struct WithdrawnView {
     pub consent: ConsentView,
     /// Templates that were erased with it.
     pub templates_erased: u64,
-    /// Pictures in the review queue that were erased with it: theirs, and those of nobody yet that were most like them.
+    /// Pictures in the review queue that were erased with it: theirs, those of the strangers whom they were once taken for, and
+    /// those of nobody yet that were most like them.
     pub pictures_erased: u64,
 }
 
