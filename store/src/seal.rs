@@ -111,22 +111,28 @@ impl Sealer {
         if !path.try_exists().map_err(io)? {
             create_key(&dir, &path).map_err(io)?;
         }
-        let mode = fs::metadata(&path).map_err(io)?.permissions().mode();
-        if mode & 0o077 != 0 {
-            let why = format!("others may read this key (mode {:o}): chmod 600 it", mode & 0o777);
-            return Err(SealError::BadKey { path: path.display().to_string(), why });
-        }
-        Self::from_file(&path)
+        Self::read(&path, 0o077, "chmod 600 it")
     }
 
-    /// The key in a file: 64 hexadecimal digits.
+    /// The key in a file: 64 hexadecimal digits. A group may read it: secrets that are mounted belong to one.
     ///
     /// # Errors
-    /// When it cannot be read or is not a key.
+    /// When it cannot be read, is not a key, or can be read by everybody.
     pub fn from_file(path: &Path) -> Result<Self, SealError> {
+        Self::read(path, 0o007, "chmod 640 it, or mount the secret with mode 0440 (Kubernetes: defaultMode)")
+    }
+
+    /// The key in a file whose mode has none of the bits `others`; `advice` says how they go.
+    fn read(path: &Path, others: u32, advice: &str) -> Result<Self, SealError> {
+        let io = |source| SealError::Io { path: path.into(), source };
+        let file = File::open(path).map_err(io)?;
+        let mode = file.metadata().map_err(io)?.permissions().mode();
+        if mode & others != 0 {
+            let why = format!("others may read this key (mode {:o}): {advice}", mode & 0o777);
+            return Err(SealError::BadKey { path: path.display().to_string(), why });
+        }
         let mut text = String::new();
-        let read = |file: File| file.take(MAX_KEY_FILE_BYTES).read_to_string(&mut text);
-        File::open(path).and_then(read).map_err(|source| SealError::Io { path: path.into(), source })?;
+        file.take(MAX_KEY_FILE_BYTES).read_to_string(&mut text).map_err(io)?;
         Self::from_hex(&path.display().to_string(), &SecretString::from(text))
     }
 

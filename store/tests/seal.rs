@@ -50,6 +50,23 @@ fn the_key_is_made_once_and_only_its_owner_may_read_it() {
 }
 
 #[test]
+fn a_key_file_of_ones_own_is_not_for_everybody() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&file, "0aF".repeat(21) + "1\n").unwrap();
+    let open = |mode: u32| {
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        Sealer::from_file(file.path())
+    };
+    for mode in [0o600, 0o400, 0o440] {
+        assert!(open(mode).is_ok(), "{mode:o}");
+    }
+    for mode in [0o644, 0o444, 0o604] {
+        let error = open(mode).unwrap_err().to_string();
+        assert!(error.contains("chmod 640"), "{error}");
+    }
+}
+
+#[test]
 fn many_processes_that_start_at_once_agree_on_one_key() {
     let dir = tempfile::tempdir().unwrap();
     let ids: Vec<String> = std::thread::scope(|scope| {
