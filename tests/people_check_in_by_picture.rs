@@ -47,7 +47,7 @@ fn session_of(site: &Site, starts_in: TimeDelta) -> (String, String) {
     (room, made["id"].as_str().unwrap().to_owned())
 }
 
-/// A machine by that name. To the rules it is a camera, to which somebody who comes again is no news.
+/// A machine by that name.
 fn machine(name: &str) -> Client {
     let key = json!({ "name": name, "rights": ["attendance:mark"], "everywhere": true });
     let made = SITE.post("/api/v1/keys", &key).expect(201);
@@ -105,6 +105,18 @@ fn a_picture_marks_once_and_tells_the_first_time_after_that() {
     assert_eq!(rows.iter().map(|row| row["status"].as_str().unwrap()).collect::<Vec<_>>(), ["present"], "{register}");
     let stranger = show(&machine, "audrey.jpg", &session).expect(200);
     assert_eq!((&stranger["outcome"], &stranger["person_id"]), (&json!("unknown"), &Value::Null));
+}
+
+#[test]
+fn a_picture_is_one_event_and_names_none_of_those_who_send_it() {
+    let (room, session) = session();
+    let told = first(&machine("the telephone of Ada"), "obama2.jpg", &session);
+    let again = show(&machine("the telephone of Grace"), "obama2.jpg", &session).expect(200);
+    assert_eq!((&again["outcome"], &again["event_id"]), (&json!("already_marked"), &told["event_id"]));
+    let sightings = format!("/api/v1/people/{}/sightings", told["person_id"].as_str().unwrap());
+    let sightings = SITE.get(&sightings).expect(200)["items"].clone();
+    let here: Vec<_> = sightings.as_array().unwrap().iter().filter(|seen| seen["room_id"] == *room).collect();
+    assert!(matches!(here[..], [seen] if seen["camera"] == format!("check-in@{room}")), "{sightings}");
 }
 
 #[test]

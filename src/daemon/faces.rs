@@ -39,7 +39,7 @@ use super::people::People;
 use crate::compose::Vision;
 use crate::rules::Rules;
 
-/// What stands for the camera, before whose machine it was and in which room.
+/// What stands for the camera, before the room.
 const CHECK_IN: &str = "check-in";
 /// How often is looked whether the gallery has come far enough.
 const GALLERY_EVERY: Duration = Duration::from_millis(20);
@@ -139,8 +139,9 @@ impl FaceDesk {
             },
             false => self.rules.policy(),
         };
-        // With the room: whoever is seen on one camera again is not marked again, and one key may serve many rooms.
-        let camera = CameraId::new(format!("{CHECK_IN}:{}@{room}", by.name));
+        // With the room: whoever is seen on one camera again is not marked again, and one key may serve many rooms. Without who
+        // sends: this is kept with what was seen, and the audit log says it.
+        let camera = CameraId::new(format!("{CHECK_IN}@{room}"));
         let request = JudgeRequest {
             key: StreamKey { camera, epoch },
             tuning: Arc::new(CameraTuning {

@@ -202,7 +202,7 @@ fn a_decision_given_again_makes_the_same_event() {
 #[test]
 fn a_mark_that_is_not_kept_holds_nobody_back() {
     let mut door = Door::new();
-    let at_desk = Seen { camera: "check-in:desk", ..seen(1, "2026-03-02T08:00:00Z") };
+    let at_desk = Seen { camera: "check-in@room-1", ..seen(1, "2026-03-02T08:00:00Z") };
     let propose =
         |door: &Door, seen: Seen| door.register.propose(seen.decision(), &door.schedule, &DecisionPolicy::default());
     // Whoever sees them before it is known whether the first is kept makes the mark; if it is, too, the session is taken once.
