@@ -43,7 +43,6 @@ async fn offer(
     });
     tracing::warn!(
         url = format!("{place}/setup#{}", secret.told()),
-        token = secret.told(),
         "there is no admin yet: open the link within 24 hours, or use `rollcall admin create`"
     );
     Ok(())
