@@ -45,7 +45,7 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Enrol people from pictures: DIR/Name.jpg or DIR/Name/*.jpg
+    /// Enrol people from pictures: DIR/Name.jpg or DIR/Name/*.jpg, by external id or by name
     #[command(after_help = "Example: rollcall enroll people/ --config my.toml")]
     Enroll {
         /// The folder

@@ -1,6 +1,7 @@
 //! Pictures in a folder, and whose they are. What becomes of them is `rollcall_faces`' business; knows no database: `enroll`
 //! stores what is found, `replay` and `eval` keep it in memory.
 
+use std::fmt::{Debug, Display};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -24,7 +25,7 @@ const MAX_NAME: usize = 120;
 /// A picture of a person.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Picture {
-    /// The name of the file or of its folder.
+    /// The name of the file or of its folder: a name or an external id.
     pub(crate) person: String,
     /// The file.
     pub(crate) path: PathBuf,
@@ -87,14 +88,14 @@ pub(crate) fn person_of(name: &str) -> PersonId {
     PersonId(Uuid::new_v5(&PEOPLE, name.as_bytes()))
 }
 
-/// Looks at pictures with networks of its own. `known` are the templates that are enrolled already, by name.
+/// Looks at pictures with networks of its own. `known` are the templates that are enrolled already, by whose they are.
 ///
 /// # Errors
 /// When the networks cannot be loaded.
-pub(crate) fn examiner(
+pub(crate) fn examiner<K: Ord + Clone + Debug + Display>(
     vision: &Vision,
-    known: impl IntoIterator<Item = (String, Embedding)>,
-) -> Result<Examiner<String>, Fault> {
+    known: impl IntoIterator<Item = (K, Embedding)>,
+) -> Result<Examiner<K>, Fault> {
     Ok(Examiner::new(vision.detector()?, vision.picture_embedder()?, known))
 }
 

@@ -44,6 +44,34 @@ fn a_folder_is_enrolled_with_consent_and_written_down() {
 }
 
 #[test]
+fn of_two_people_of_one_name_each_is_meant_by_their_number_and_nobody_by_the_name() {
+    let site = Site::start("");
+    let anna = |number: &str| site.post(PEOPLE, &json!({ "name": "Anna", "external_id": number })).expect(201);
+    let [first, second] = ["4711", "4712"].map(anna);
+    let all: [(&str, &[&str]); 4] =
+        [("4711", &["obama.jpg"]), ("4712", &["cage.jpg"]), ("Anna", &["audrey.jpg"]), ("Zoe", &["biden.jpg"])];
+    let folder = people(&site.data().join(".."), &all);
+    for state in ["enrolled", "known"] {
+        let done = enroll(&site, &folder, &["--json"]);
+        assert_eq!(done.status.code(), Some(0), "{}", stderr(&done));
+        let told: Value = serde_json::from_slice(&done.stdout).unwrap();
+        let states: Vec<_> = told["pictures"].as_array().unwrap().iter().map(|p| &p["state"]).collect();
+        assert_eq!(states, [state, state, "refused", state], "{told}");
+        assert_eq!(told["pictures"][2]["code"], "ambiguous_name");
+        assert!(told["pictures"][2]["reason"].as_str().unwrap().starts_with("2 people are called"), "{told}");
+    }
+    for anna in [&first, &second] {
+        assert_eq!(site.get(&at(anna, "")).expect(200)["templates"], 1);
+    }
+    assert_eq!(site.get(PEOPLE).expect(200)["items"].as_array().unwrap().len(), 3, "Zoe alone is new");
+    // The face of one Anna is not the other's.
+    std::fs::copy(demo_media("obama2.jpg"), folder.join("4712").join("obama2.jpg")).unwrap();
+    let told: Value = serde_json::from_slice(&enroll(&site, &folder, &["--json"]).stdout).unwrap();
+    let codes = told["pictures"].as_array().unwrap().iter().filter(|p| p["person"] == "4712").map(|p| &p["code"]);
+    assert_eq!(codes.collect::<Vec<_>>(), [&Value::Null, &json!("looks_like_another")], "{told}");
+}
+
+#[test]
 fn who_withdrew_consent_is_enrolled_by_nobody_before_they_agree_again() {
     let site = Site::start("");
     let folder = people(&site.data().join(".."), &[("Audrey", &["audrey.jpg"])]);

@@ -1,6 +1,7 @@
 //! `rollcall enroll`: pictures in a folder → people and templates in the database.
 
 use std::collections::{BTreeMap, HashSet};
+use std::fmt;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -10,12 +11,12 @@ use rollcall_models::{Manifest, SFACE_ID};
 use rollcall_pipeline::PersonId;
 use rollcall_pipeline::config::Config;
 use rollcall_stages::picture::EnrolShot;
-use rollcall_store::{NewTemplate, NoConsent, PersonFields, Scope, Store};
+use rollcall_store::{Gallery, NewTemplate, NoConsent, PersonFields, Scope, Store, StoreError};
 use serde::Serialize;
 
 use crate::cli::Place;
 use crate::compose::Vision;
-use crate::enrolment::{Picture, examiner, scan};
+use crate::enrolment::{Picture, examiner, person_of, scan};
 use crate::output::counted;
 use crate::{database, output};
 
@@ -121,10 +122,23 @@ impl Report {
     }
 }
 
+/// Whom a folder means: two people of one name are two.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Who {
+    person: PersonId,
+    name: String,
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
 async fn enrol(store: &Store, vision: &Vision, pictures: &[Picture], consent_required: bool) -> anyhow::Result<Report> {
-    let gallery = store.gallery(&vision.embedding_model()).await?;
-    let name = |person| gallery.names.get(&person).cloned();
-    let known = gallery.templates.into_iter().filter_map(|t| Some((name(t.person)?, t.embedding)));
+    let Gallery { templates, names, .. } = store.gallery(&vision.embedding_model()).await?;
+    let who = |person| Some(Who { person, name: names.get(&person)?.clone() });
+    let known = templates.into_iter().filter_map(|t| Some((who(t.person)?, t.embedding)));
     let mut examiner = examiner(vision, known.collect::<Vec<_>>())?;
     let licence = Manifest::pinned()?.model(SFACE_ID)?.licence.clone();
     let progress = output::progress(pictures.len());
@@ -132,6 +146,19 @@ async fn enrol(store: &Store, vision: &Vision, pictures: &[Picture], consent_req
     for pictures in pictures.chunk_by(|a, b| a.person == b.person) {
         let name = &pictures[0].person;
         progress.set_message(name.clone());
+        let person = match store.subject(name).await {
+            Ok(person) => person,
+            Err(error @ StoreError::AmbiguousName { .. }) => {
+                for picture in pictures {
+                    report.add(picture, State::Refused, None, Some(("ambiguous_name", error.to_string())));
+                    progress.inc(1);
+                }
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let somebody_new = || Who { person: person_of(name), name: name.clone() };
+        let person = person.and_then(who).unwrap_or_else(somebody_new);
         let (mut looked, mut sums) = (Vec::new(), Vec::new());
         for picture in pictures {
             let (shot, sha256) = match Bytes::read(&picture.path) {
@@ -143,7 +170,7 @@ async fn enrol(store: &Store, vision: &Vision, pictures: &[Picture], consent_req
             progress.inc(1);
         }
         let mut accepted = Vec::new();
-        for ((picture, decided), source_sha256) in pictures.iter().zip(examiner.decide(name, looked)).zip(sums) {
+        for ((picture, decided), source_sha256) in pictures.iter().zip(examiner.decide(&person, looked)).zip(sums) {
             match decided {
                 Ok(shot) => accepted.push((picture, shot, source_sha256)),
                 Err(refusal) => {
@@ -174,7 +201,7 @@ async fn write(
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let mut change = store.change(super::admin::actor()).await?;
-    let person = match change.person_named(name).await? {
+    let person = match change.person_called(name).await? {
         Some(person) => change.lock_person(&Scope::Everywhere, person).await?,
         None => None,
     };

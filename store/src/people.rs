@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::change::Entry;
 use crate::row::{all, and_one, one, row};
+use crate::subjects::called;
 use crate::{Actor, Change, Scope, Store, StoreError};
 
 /// Somebody who can be recognised.
@@ -267,13 +268,13 @@ impl Store {
         Ok(names)
     }
 
-    /// The person of that name, added on behalf of the system if there is none; the flag tells which.
+    /// The person who is called so, added by that name on behalf of the system if there is none; the flag tells which.
     ///
     /// # Errors
-    /// When several people have the name, or the database is away.
+    /// When several people have the name and nobody the external id, or the database is away.
     pub async fn upsert_person_by_name(&self, name: &str) -> Result<(PersonId, bool), StoreError> {
         let mut change = self.change(Actor::system("rollcall")).await?;
-        if let Some(person) = change.person_named(name).await? {
+        if let Some(person) = change.person_called(name).await? {
             return Ok((person, false));
         }
         let person = change.add_person(&PersonFields { name: name.to_owned(), ..PersonFields::default() }).await?;
@@ -309,24 +310,18 @@ impl Change<'_> {
         Ok(PersonDetail::read(&row)?)
     }
 
-    /// The person of that name, if there is one. Until the end of the change nobody else adds one by name: two changes at
-    /// once add one person.
+    /// The person who is called so, by external id or else by name, if there is one. Until the end of the change nobody else
+    /// adds one by name: two changes at once add one person.
     ///
     /// # Errors
-    /// When several people have the name, or the database is away.
-    pub async fn person_named(&mut self, name: &str) -> Result<Option<PersonId>, StoreError> {
+    /// When several people have the name and nobody the external id, or the database is away.
+    pub async fn person_called(&mut self, name: &str) -> Result<Option<PersonId>, StoreError> {
         // Names are not unique, so no constraint would stop two enrolments of one folder.
         sqlx::query("select pg_advisory_xact_lock(hashtextextended('rollcall.person.' || $1, 0))")
             .bind(name)
             .execute(self.connection())
             .await?;
-        let found: Vec<Uuid> =
-            sqlx::query_scalar("select id from people where name = $1").bind(name).fetch_all(self.connection()).await?;
-        match found.as_slice() {
-            [] => Ok(None),
-            [id] => Ok(Some(PersonId(*id))),
-            several => Err(StoreError::AmbiguousName { name: name.to_owned(), count: several.len() }),
-        }
+        called(self.connection(), name).await
     }
 
     /// Adds a person.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use rollcall_pipeline::{Embedding, ModelId, PersonId};
-use sqlx::Row;
+use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
 use crate::{Change, Store, StoreError};
@@ -29,6 +29,24 @@ fn face(row: &sqlx::postgres::PgRow) -> Result<SubjectFace, sqlx::Error> {
     })
 }
 
+/// Who is called so: by external id, or else the only one of that name.
+pub(crate) async fn called(connection: &mut PgConnection, subject: &str) -> Result<Option<PersonId>, StoreError> {
+    let known: Option<Uuid> = sqlx::query_scalar("select id from people where external_id = $1")
+        .bind(subject)
+        .fetch_optional(&mut *connection)
+        .await?;
+    if let Some(id) = known {
+        return Ok(Some(PersonId(id)));
+    }
+    let named: Vec<Uuid> =
+        sqlx::query_scalar("select id from people where name = $1").bind(subject).fetch_all(connection).await?;
+    match named.as_slice() {
+        [] => Ok(None),
+        [one] => Ok(Some(PersonId(*one))),
+        several => Err(StoreError::AmbiguousName { name: subject.to_owned(), count: several.len() }),
+    }
+}
+
 impl Store {
     /// What everybody is called, in order.
     ///
@@ -44,20 +62,7 @@ impl Store {
     /// # Errors
     /// When several people have the name and nobody the external id, or the database is away.
     pub async fn subject(&self, subject: &str) -> Result<Option<PersonId>, StoreError> {
-        let known: Option<Uuid> = sqlx::query_scalar("select id from people where external_id = $1")
-            .bind(subject)
-            .fetch_optional(&self.pool)
-            .await?;
-        if let Some(id) = known {
-            return Ok(Some(PersonId(id)));
-        }
-        let named: Vec<Uuid> =
-            sqlx::query_scalar("select id from people where name = $1").bind(subject).fetch_all(&self.pool).await?;
-        match named.as_slice() {
-            [] => Ok(None),
-            [one] => Ok(Some(PersonId(*one))),
-            several => Err(StoreError::AmbiguousName { name: subject.to_owned(), count: several.len() }),
-        }
+        called(&mut *self.pool.acquire().await?, subject).await
     }
 
     /// What these people are called.

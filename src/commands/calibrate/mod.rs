@@ -76,7 +76,7 @@ fn of_database(place: &Place, config: &Config) -> anyhow::Result<People> {
 /// As `enroll` takes them, but for one thing: whoever looks like somebody else is not left out, since that is the question.
 fn of_folder(place: &Place, config: &Config, dir: &Path) -> anyhow::Result<People> {
     let pictures = scan(dir)?;
-    let mut examiner = examiner(&Vision::open(place, config)?, [])?;
+    let mut examiner = examiner::<String>(&Vision::open(place, config)?, [])?;
     let progress = output::progress(pictures.len());
     let (mut names, mut templates, mut refused) = (HashMap::new(), Vec::new(), Vec::new());
     for picture in pictures {
