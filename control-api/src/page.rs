@@ -3,9 +3,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use crate::problem::{FieldError, Problem};
 
@@ -21,17 +21,6 @@ pub struct Page<T> {
     pub items: Vec<T>,
     /// Asks for the next page when given as `cursor`; null on the last one.
     pub next_cursor: Option<String>,
-}
-
-/// Which page. To be flattened into nothing: `serde_urlencoded` cannot; take it as a parameter of its own.
-#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct PageParams {
-    /// Most rows of the answer.
-    #[param(minimum = 1, maximum = 500, default = 50)]
-    pub limit: Option<u32>,
-    /// `next_cursor` of the page before.
-    pub cursor: Option<String>,
 }
 
 /// Reads `limit`.

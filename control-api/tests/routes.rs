@@ -167,11 +167,8 @@ impl Faces for OneFace {
                 gates: Vec::new(),
             },
             sha256: [7; 32],
-            template: Embedding::normalized(self.model(), vec![1.0, 0.0]).map(|embedding| NewTemplate {
-                embedding,
-                quality: 0.5,
-                crop: None,
-            }),
+            template: Embedding::normalized(self.model(), vec![1.0, 0.0])
+                .map(|embedding| NewTemplate { embedding, quality: 0.5 }),
             looks_like: None,
         };
         let outcomes = ask.pictures.iter().map(outcome).collect();

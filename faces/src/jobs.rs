@@ -25,8 +25,6 @@ pub struct EnrolRequest {
     pub others: Arc<dyn Matcher>,
     /// The files.
     pub pictures: Vec<Vec<u8>>,
-    /// Whether the face is cut out for people to look at.
-    pub crops: bool,
 }
 
 /// What became of a picture.
@@ -49,8 +47,6 @@ pub struct Accepted {
     pub embedding: Embedding,
     /// How good the view is.
     pub quality: ShotQuality,
-    /// The face for people to look at, as a JPEG, where it was asked for. Personal data.
-    pub crop: Option<Vec<u8>>,
 }
 
 impl FaceEngine {
@@ -92,7 +88,7 @@ impl FaceEngine {
     /// # Errors
     /// See [`FacesError`]; a picture that will not do is an answer and no error.
     pub async fn examine(&self, picture: Vec<u8>) -> Result<Examined, FacesError> {
-        self.ask(picture.len(), move |desk| examine(desk, &picture, false)).await
+        self.ask(picture.len(), move |desk| examine(desk, &picture)).await
     }
 
     /// Which of a person's pictures make templates, decided together: neither their order nor an earlier enrolment of the
@@ -110,11 +106,11 @@ impl FaceEngine {
         }
         let bytes = request.pictures.iter().map(Vec::len).sum();
         let work = move |desk: &mut Desk<'_>| {
-            let EnrolRequest { person, mut own, others, pictures, crops } = request;
+            let EnrolRequest { person, mut own, others, pictures } = request;
             let mut examined = Vec::with_capacity(pictures.len());
             for picture in pictures {
                 desk.go_on()?;
-                examined.push(examine(desk, &picture, crops)?);
+                examined.push(examine(desk, &picture)?);
             }
             let faces: Vec<_> = examined.iter().map(|e| e.shot.as_ref().ok().map(|shot| &shot.embedding)).collect();
             let refusals = known::decide(&mut own, |face| known::in_gallery(&*others, person, face), &faces);
@@ -188,22 +184,22 @@ impl FaceEngine {
     }
 }
 
-fn examine(desk: &mut Desk<'_>, picture: &[u8], crop: bool) -> Result<Examined, FacesError> {
+fn examine(desk: &mut Desk<'_>, picture: &[u8]) -> Result<Examined, FacesError> {
     let sha256 = look::sha256(picture);
     let image = match look::decode(picture) {
         Ok(image) => image,
         Err(refused) => return Ok(Examined::refused(sha256, refused)),
     };
     let (nets, settings) = desk.nets()?;
-    Ok(look::examine(&image, sha256, nets, settings, crop)?)
+    Ok(look::examine(&image, sha256, nets, settings)?)
 }
 
 fn told(examined: Examined, refusal: Option<Refusal<PersonId>>) -> Enrolled {
-    let Examined { sha256, report, bbox, shot, crop } = examined;
+    let Examined { sha256, report, bbox, shot } = examined;
     let outcome = match (shot, refusal) {
         (Err(refused), _) => Err(Refusal::Picture(refused)),
         (Ok(_), Some(refusal)) => Err(refusal),
-        (Ok(shot), None) => Ok(Accepted { embedding: shot.embedding, quality: shot.quality, crop }),
+        (Ok(shot), None) => Ok(Accepted { embedding: shot.embedding, quality: shot.quality }),
     };
     Enrolled { sha256, report, bbox, outcome }
 }

@@ -17,7 +17,7 @@ use rollcall_pipeline::{
 };
 use rollcall_stages::picture::{EnrolGates, GateReading, RefusedPicture};
 
-use crate::look::{CROP_QUALITY, sha256};
+use crate::look::sha256;
 use crate::nets::FaceSettings;
 
 /// How long somebody stands there.
@@ -50,13 +50,6 @@ pub struct LiveTemplate {
     pub sha256: [u8; 32],
     /// The aligned face. Personal data.
     pub chip: Chip,
-}
-
-impl LiveTemplate {
-    /// The face for people to look at, as a JPEG.
-    pub fn jpeg(&self) -> Option<Vec<u8>> {
-        self.chip.jpeg(CROP_QUALITY)
-    }
 }
 
 /// Somebody who stood there.

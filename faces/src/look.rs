@@ -3,8 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rollcall_pipeline::{
-    Chip, ContextCrop, Detection, Embedding, ErrorClass, FaceChip, Fault, Image, Landmarks, LivenessVerdict, Rect,
-    ShotQuality,
+    Chip, Detection, Embedding, ErrorClass, FaceChip, Fault, Image, Landmarks, LivenessVerdict, Rect, ShotQuality,
 };
 use rollcall_stages::chip;
 use rollcall_stages::picture::{self, EnrolShot, GateReading, MainFace, RefusedPicture};
@@ -14,10 +13,6 @@ use crate::nets::{FaceNets, FaceSettings};
 
 /// Faces of one picture that are described, at most.
 pub const MAX_FACES: usize = 64;
-/// The crop for people to look at: the face with some surroundings.
-const CROP: ContextCrop = ContextCrop { scale: 1.6, side: 224 };
-/// Of pictures of faces for people to look at.
-pub(crate) const CROP_QUALITY: u8 = 90;
 
 /// A face in a picture.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,14 +50,12 @@ pub struct Examined {
     pub bbox: Option<Rect>,
     /// The template, or why there is none.
     pub shot: Result<EnrolShot, RefusedPicture>,
-    /// The face for people to look at, as a JPEG, where it was asked for and the picture is accepted. Personal data.
-    pub crop: Option<Vec<u8>>,
 }
 
 impl Examined {
     /// A picture that shows nothing to measure.
     pub(crate) fn refused(sha256: [u8; 32], refused: RefusedPicture) -> Self {
-        Self { sha256, report: Vec::new(), bbox: None, shot: Err(refused), crop: None }
+        Self { sha256, report: Vec::new(), bbox: None, shot: Err(refused) }
     }
 }
 
@@ -146,7 +139,6 @@ pub(crate) fn examine(
     sha256: [u8; 32],
     nets: &mut FaceNets,
     settings: &FaceSettings,
-    crop: bool,
 ) -> Result<Examined, Fault> {
     let gates = &settings.gates;
     let MainFace { face, aligned, quality } = match picture::find_main(image, &mut *nets.detector, gates)? {
@@ -163,9 +155,5 @@ pub(crate) fn examine(
     }
     let chip = FaceChip { aligned, context: Vec::new() };
     let Some(embedding) = embed(&[&chip], nets)?.pop().flatten() else { return Ok(measured) };
-    Ok(Examined {
-        shot: Ok(EnrolShot { embedding, quality, bbox: face.bbox }),
-        crop: if crop { chip::context(&image.view(), &face.bbox, &CROP).jpeg(CROP_QUALITY) } else { None },
-        ..measured
-    })
+    Ok(Examined { shot: Ok(EnrolShot { embedding, quality, bbox: face.bbox }), ..measured })
 }

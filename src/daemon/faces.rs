@@ -271,10 +271,10 @@ impl Faces for FaceDesk {
 
     fn enrol(&self, request: EnrolAsk) -> Later<'_, Result<Vec<PictureOutcome>, FacesTrouble>> {
         Box::pin(async move {
-            let EnrolAsk { person, own, at_least, pictures, crops } = request;
+            let EnrolAsk { person, own, at_least, pictures } = request;
             self.gallery_at_least(at_least).await?;
             let others = self.gallery.load();
-            let request = EnrolRequest { person, own, others, pictures, crops };
+            let request = EnrolRequest { person, own, others, pictures };
             let told = self.engine.enrol(request).await.map_err(trouble)?;
             Ok(told.into_iter().map(outcome).collect())
         })
@@ -417,7 +417,7 @@ fn outcome(enrolled: Enrolled) -> PictureOutcome {
     let (template, refused, looks_like) = match outcome {
         Ok(accepted) => {
             let (embedding, quality) = (accepted.embedding, accepted.quality.weight);
-            (Some(NewTemplate { embedding, quality, crop: accepted.crop }), None, None)
+            (Some(NewTemplate { embedding, quality }), None, None)
         }
         Err(refusal) => match not_theirs(&refusal) {
             Some(no @ NotTheirs::LooksLike(other)) => (None, Some((no.code(), no.detail().to_owned())), Some(other)),
@@ -438,13 +438,12 @@ fn not_theirs(refusal: &Refusal<PersonId>) -> Option<NotTheirs> {
 }
 
 fn live_shot(taken: LiveTemplate) -> LiveShot {
-    let crop = taken.jpeg();
     LiveShot {
         gates: gates(&taken.report),
         bbox: box_view(taken.bbox),
         captured: taken.captured,
         sha256: taken.sha256,
-        template: NewTemplate { embedding: taken.embedding, quality: taken.quality.weight, crop },
+        template: NewTemplate { embedding: taken.embedding, quality: taken.quality.weight },
     }
 }
 

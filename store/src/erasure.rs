@@ -2,13 +2,12 @@
 //!
 //! What stays says nothing of anybody: that a door saw somebody at that time, and that somebody was erased, by whom.
 
-use rollcall_pipeline::PersonId;
 use uuid::Uuid;
 
 use crate::change::Entry;
 use crate::feed::hold_feed;
 use crate::visitors::ONCE_A_STRANGER;
-use crate::{Actor, Change, PersonDetail, Store, StoreError};
+use crate::{Change, PersonDetail, StoreError};
 
 /// Whoever an event or a review item names as a candidate.
 const IS_CANDIDATE: &str = "candidates @> jsonb_build_array(jsonb_build_object('person', $1::uuid::text))";
@@ -78,19 +77,5 @@ impl Change<'_> {
         let object_id = id.to_string();
         let after = Some(serde_json::json!({ "templates": person.templates, "accounts": accounts.len() }));
         self.audit(Entry { action: "person.erase", object_kind: "person", object_id, after, ..Entry::default() }).await
-    }
-}
-
-impl Store {
-    /// Erases a person on behalf of the system. Whether there was one.
-    ///
-    /// # Errors
-    /// When the database is away.
-    pub async fn delete_person(&self, id: PersonId) -> Result<bool, StoreError> {
-        let mut change = self.change(Actor::system("rollcall")).await?;
-        let Some(person) = change.lock_person(&crate::Scope::Everywhere, id).await? else { return Ok(false) };
-        change.erase_person(&person).await?;
-        change.commit().await?;
-        Ok(true)
     }
 }

@@ -6,7 +6,6 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use rollcall_pipeline::{CameraId, EventKind, PersonId, WallTime};
 use sqlx::types::Json;
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
@@ -28,17 +27,6 @@ pub struct Written {
     pub orphaned: HashSet<Uuid>,
 }
 
-/// When somebody was last seen at a camera.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LastSeen {
-    /// Who.
-    pub person: PersonId,
-    /// Where.
-    pub camera: CameraId,
-    /// When.
-    pub at: WallTime,
-}
-
 /// One column of a batch.
 fn column<'a, R, T>(rows: &[&'a R], value: impl Fn(&'a R) -> T) -> Vec<T> {
     rows.iter().map(|row| value(row)).collect()
@@ -54,38 +42,6 @@ impl Store {
         let written = write(&mut tx, batch).await?;
         tx.commit().await?;
         Ok(written)
-    }
-
-    /// Who was seen where, last, at or after `since`: for the debounce state that a restart forgets.
-    ///
-    /// # Errors
-    /// When the database is away.
-    pub async fn last_seen(&self, since: WallTime) -> Result<Vec<LastSeen>, StoreError> {
-        let rows: Vec<(Uuid, String, WallTime)> = sqlx::query_as(
-            "select person_id, camera, max(captured_at) from events
-             where captured_at >= $1 and person_id is not null and kind = any($2)
-             group by person_id, camera",
-        )
-        .bind(since)
-        .bind(EventKind::naming().collect::<Vec<_>>())
-        .fetch_all(&self.pool)
-        .await?;
-        let read = |(person, camera, at)| LastSeen {
-            person: PersonId(person),
-            camera: CameraId::new(String::as_str(&camera)),
-            at,
-        };
-        Ok(rows.into_iter().map(read).collect())
-    }
-
-    /// The number of events by kind.
-    ///
-    /// # Errors
-    /// When the database is away.
-    pub async fn event_counts(&self) -> Result<BTreeMap<String, u64>, StoreError> {
-        let rows: Vec<(String, i64)> =
-            sqlx::query_as("select kind, count(*) from events group by kind").fetch_all(&self.pool).await?;
-        Ok(rows.into_iter().map(|(kind, count)| (kind, count.unsigned_abs())).collect())
     }
 }
 

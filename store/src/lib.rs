@@ -81,7 +81,7 @@ pub use corrections::{Correction, NewCorrection, Standing};
 pub use courses::{Course, CourseFilter, Enrolment, NewEnrolment, RosterChange};
 pub use error::StoreError;
 pub use event_log::EventRow;
-pub use events::{LastSeen, Written};
+pub use events::Written;
 pub use feed::{FeedBounds, FeedChanges, FeedRow, KINDS as FEED_KINDS};
 pub use figures::{
     FiguresBy, FiguresFilter, FiguresReading, FiguresRow, QualityRow, RegisterLine, RegisterSummary, StandingRow,
@@ -105,7 +105,7 @@ pub use register::{
     BoardCount, BoardPerson, FindingRow, OriginalMark, RecordRow, RegisterFilter, RegisterKey, RegisterRow,
     RegisterSession, Registered,
 };
-pub use review::{FirstSeen, ReviewFilter, ReviewItem, ReviewKey, ReviewRow};
+pub use review::{FirstSeen, ReviewFilter, ReviewItem, ReviewKey};
 pub use rooms::Room;
 pub use scope::Scope;
 pub use seal::{SealError, Sealer};

@@ -1,9 +1,7 @@
 //! The review queue: decisions that a human should take. Items are written with their events, see `events`.
 
-use rollcall_pipeline::{CameraId, EventId, PersonId, RoomId, WallTime};
-use sqlx::postgres::PgRow;
-use sqlx::types::Json;
-use sqlx::{Postgres, QueryBuilder, Row};
+use rollcall_pipeline::{EventId, PersonId, WallTime};
+use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use crate::change::Entry;
@@ -11,28 +9,7 @@ use crate::events::lock_people;
 use crate::feed::hold_feed;
 use crate::row::{all, and_one, one, row};
 use crate::seal::Bound;
-use crate::{CandidateRecord, Change, EventRecord, Scope, Store, StoreError};
-
-/// An item of the queue.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ReviewRow {
-    /// The event it is about.
-    pub event: EventId,
-    /// `unknown`, `ambiguous`, `spoof` or `undecided`.
-    pub kind: String,
-    /// Where.
-    pub room: RoomId,
-    /// Which camera.
-    pub camera: CameraId,
-    /// When.
-    pub captured_at: WallTime,
-    /// The best two people.
-    pub candidates: Vec<CandidateRecord>,
-    /// `open`, `confirmed`, `assigned` or `rejected`.
-    pub status: String,
-    /// There is a picture of the face.
-    pub has_crop: bool,
-}
+use crate::{Change, EventRecord, Scope, Store, StoreError};
 
 row! {
     /// An item of the queue as people look at it.
@@ -131,33 +108,6 @@ pub(crate) fn crop_place(event: Uuid) -> Bound {
 }
 
 impl Store {
-    /// The open items, oldest first, at most `limit`.
-    ///
-    /// # Errors
-    /// When the database is away.
-    pub async fn open_reviews(&self, limit: u32) -> Result<Vec<ReviewRow>, StoreError> {
-        let rows = sqlx::query(
-            "select event_id, kind, room, camera, captured_at, candidates, status, sealed_crop is not null as has_crop
-             from review_items where status = 'open' order by captured_at, event_id limit $1",
-        )
-        .bind(i64::from(limit))
-        .fetch_all(&self.pool)
-        .await?;
-        let read = |row: &PgRow| -> Result<ReviewRow, sqlx::Error> {
-            Ok(ReviewRow {
-                event: EventId(row.try_get("event_id")?),
-                kind: row.try_get("kind")?,
-                room: RoomId::new(row.try_get::<String, _>("room")?),
-                camera: CameraId::new(row.try_get::<String, _>("camera")?),
-                captured_at: row.try_get("captured_at")?,
-                candidates: row.try_get::<Json<_>, _>("candidates")?.0,
-                status: row.try_get("status")?,
-                has_crop: row.try_get("has_crop")?,
-            })
-        };
-        all(&rows, read)
-    }
-
     /// The face of an item as a JPEG; `None` if there is no such item or no picture (any more).
     ///
     /// # Errors

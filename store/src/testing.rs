@@ -2,6 +2,7 @@
 //! to be written there.
 
 mod load;
+mod rows;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -300,7 +300,6 @@ async fn add_face(
         own: own.into_iter().map(|(face, _)| face).collect(),
         at_least: api.store.gallery_version().await?,
         pictures: vec![picture],
-        crops: false,
     };
     let outcome = api.faces.enrol(ask).await?.pop().ok_or_else(|| Failure::from(Problem::internal("no outcome")))?;
     let Some(template) = &outcome.template else {

@@ -236,7 +236,6 @@ async fn enrol_pictures(
         own: own.into_iter().map(|(face, _)| face).collect(),
         at_least: api.store.gallery_version().await?,
         pictures,
-        crops: false,
     };
     let outcomes = api.faces.enrol(ask).await?;
     store(api, caller, person, source, &known, outcomes).await

@@ -240,8 +240,6 @@ pub struct EnrolAsk {
     pub at_least: GalleryVersion,
     /// The files.
     pub pictures: Vec<Vec<u8>>,
-    /// Whether the face is cut out for people to look at.
-    pub crops: bool,
 }
 
 /// A person's faces.
@@ -304,8 +302,6 @@ pub struct NewTemplate {
     pub embedding: Embedding,
     /// How good the view is, 0 to 1.
     pub quality: f32,
-    /// The face as a JPEG, where it was asked for. Personal data.
-    pub crop: Option<Vec<u8>>,
 }
 
 /// A view of somebody before a camera.
