@@ -65,9 +65,10 @@ async fn connection(
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
     let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service).with_upgrades());
+    let stop = async { drop(stopped.wait_for(|stopped| *stopped).await) };
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        _ = stopped.wait_for(|stopped| *stopped) => {
+        () = stop => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
