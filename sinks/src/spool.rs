@@ -112,7 +112,16 @@ pub struct Spool {
     segments: VecDeque<Segment>,
     appending: Option<File>,
     next_seq: u64,
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for Spool {
+    /// A process that is being started holds a copy of the lock's file for a moment: to close ours alone would not give it back.
+    fn drop(&mut self) {
+        if let Err(error) = self.lock.unlock() {
+            tracing::warn!(dir = %self.options.dir.display(), %error, "the lock of the spool is not given back");
+        }
+    }
 }
 
 impl Spool {
@@ -153,7 +162,7 @@ impl Spool {
                 segments.push_back(segment);
             }
         }
-        Ok(Self { options, segments, appending: None, next_seq, _lock: lock })
+        Ok(Self { options, segments, appending: None, next_seq, lock })
     }
 
     /// Appends all payloads or none. When it returns `Ok`, they are on the disk.
@@ -335,5 +344,21 @@ impl Spool {
     /// When the oldest record was appended.
     pub fn oldest_ms(&self) -> Option<i64> {
         self.segments.iter().find_map(|s| s.entries.front()).map(|entry| entry.time_ms)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spool_that_is_closed_is_free_whoever_still_has_a_copy_of_its_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Spool::open(SpoolOptions::new(dir.path(), 1 << 20)).unwrap();
+        // As a process has that is being started.
+        let _copy = spool.lock.try_clone().unwrap();
+        drop(spool);
+        assert!(Spool::open(SpoolOptions::new(dir.path(), 1 << 20)).is_ok());
     }
 }

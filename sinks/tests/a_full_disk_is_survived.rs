@@ -1,7 +1,4 @@
 //! A full disk: what it does not take is refused and told, and what it took is there.
-//!
-//! In a binary of its own: a process that is being started holds the locks of this one for a moment, and elsewhere spools are
-//! opened again as soon as they were closed.
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use std::ffi::OsStr;
