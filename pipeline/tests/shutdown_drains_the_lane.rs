@@ -102,6 +102,8 @@ fn a_stage_that_hangs_is_named() {
     })
     .start();
     let door = rig.mux.open(&camera(1)).unwrap();
+    // Nothing is on its way any more to the stages behind: one that just got something would seem to hang, too.
+    rig.wait(|s| s.stage == "match" && s.what == What::Open);
     door.push(frame(0)).unwrap();
     rig.wait_item("embed", 0);
     rig.advance(Duration::from_secs(31), &["lane-embed"]);
