@@ -76,9 +76,9 @@ fn a_database_that_is_away_at_start_gets_everything_later_in_order() {
     let status = first.monitor().status();
     assert_eq!(status.spooled, 20);
     wait_until(&runtime, "a complaint", || first.monitor().status().trouble.is_some());
-    // The daemon, too, is started anew.
+    // The daemon, too, is started anew; and one that is patient writes at once what comes when all is well again.
     drop(first);
-    let mut second = sink(&store, &runtime, spool.path(), impatient);
+    let mut second = sink(&store, &runtime, spool.path(), |_| {});
     assert_eq!(second.monitor().status().spooled, 20);
     second.accept(&strangers(21..=25)).unwrap();
 
@@ -142,12 +142,13 @@ fn a_postmaster_that_is_killed_in_the_middle_costs_nothing() {
         runtime.block_on(store.upsert_person_by_name("Ada")).unwrap().0
     };
     let mut sink = sink(&store, &runtime, spool.path(), impatient);
+    let mut killed = None;
     for n in 1..=60 {
         if n % 20 == 10 {
-            let pid = cluster.pid().unwrap_or_default() as i32;
-            if pid != 0 {
-                kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
-            }
+            // It is told a moment late that one has died: the next is another.
+            wait_until(&runtime, "a running database", || cluster.pid().is_some_and(|pid| killed != Some(pid)));
+            killed = cluster.pid();
+            kill(Pid::from_raw(killed.unwrap() as i32), Signal::SIGKILL).unwrap();
         }
         sink.accept(&[event(n, EventKind::Recorded, Some(ada))]).unwrap();
     }

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{NaiveDate, TimeZone, Utc};
 use rollcall_pipeline::clock::SystemClock;
@@ -53,7 +54,7 @@ pub(crate) fn session() -> Session {
 pub(crate) fn event(n: u64, kind: EventKind, who: Option<PersonId>) -> AttendanceEvent {
     let time = FrameTime {
         media: MediaTime(n * 1_000_000_000),
-        received: MonoTime(std::time::Duration::ZERO),
+        received: MonoTime(Duration::ZERO),
         captured: at(n as i64),
         source: TimeSource::Ntp,
     };
@@ -88,8 +89,10 @@ pub(crate) fn event(n: u64, kind: EventKind, who: Option<PersonId>) -> Attendanc
     }
 }
 
+/// A sink that waits for the database however busy the machine is: what it accepted is committed, unless a test says otherwise.
 pub(crate) fn sink(store: &Store, runtime: &Runtime, spool: &Path, change: impl FnOnce(&mut PgSinkOptions)) -> PgSink {
     let mut options = PgSinkOptions::new(ModelId::new("sface"), spool);
+    options.write_budget = Duration::from_secs(60);
     change(&mut options);
     let supervisor = rollcall_store::testing::supervisor();
     PgSink::open(store.clone(), runtime.handle().clone(), Arc::new(SystemClock), &supervisor, options).unwrap()
@@ -103,10 +106,10 @@ pub(crate) fn runtime() -> Runtime {
 pub(crate) fn wait_until(runtime: &Runtime, what: &str, mut question: impl FnMut() -> bool) {
     let asked = async {
         while !question() {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    runtime.block_on(async { tokio::time::timeout(std::time::Duration::from_secs(60), asked).await }).expect(what);
+    runtime.block_on(async { tokio::time::timeout(Duration::from_secs(60), asked).await }).expect(what);
 }
 
 pub(crate) fn wait_until_drained(runtime: &Runtime, monitor: &SinkMonitor) {
