@@ -104,12 +104,19 @@ impl Scrape {
     }
 }
 
-/// Asks until the mark and the repeat are committed, which is a moment after they are decided.
+const STAGES: [&str; 6] = ["detect", "track", "embed", "liveness", "match", "sink"];
+
+/// Asks until the mark and the repeat are committed, which is a moment after they are decided, and every stage has told of it.
 fn check_metrics_of_a_mark_and_a_repeat(daemon: &Daemon) {
     let metrics = answer("both are committed", || {
         let metrics = Scrape::of(daemon);
-        let committed = |(labels, n): (&str, f64)| labels.contains("committed") && n >= 2.0;
-        let both = metrics.all("rollcall_sink_events_total").any(committed);
+        let is_there = |series: &str, label: &str, least: f64| {
+            metrics.all(series).any(|(labels, n)| labels.contains(&format!("\"{label}\"")) && n >= least)
+        };
+        let both = is_there("rollcall_sink_events_total", "committed", 2.0)
+            && is_there("rollcall_event_end_to_end_seconds_count", "recorded", 1.0)
+            && STAGES.iter().all(|stage| is_there("rollcall_stage_duration_seconds_count", stage, 1.0))
+            && metrics.value("rollcall_spool_depth") == 0.0;
         both.then_some(metrics)
     });
     let at_door = |name: &str, more: &str| metrics.value(&format!("{name}{{camera=\"door-1\"{more}}}"));
@@ -122,7 +129,7 @@ fn check_metrics_of_a_mark_and_a_repeat(daemon: &Daemon) {
     assert!(analysed > 0.0 && received > 0.0 && evicted >= 0.0, "{received} {analysed} {evicted}");
     assert!(at_door("rollcall_faces_detected_total", "") > 0.0);
 
-    for stage in ["detect", "track", "embed", "liveness", "match", "sink"] {
+    for stage in STAGES {
         let stage = format!("{{stage=\"{stage}\"}}");
         let (batches, worked) = metrics.histogram("rollcall_stage_duration_seconds", &stage);
         let (_, blocked) = metrics.histogram("rollcall_stage_blocked_seconds", &stage);

@@ -143,8 +143,6 @@ impl Writer {
     }
 
     fn count(&self, batch: &[EventRecord], written: &Written) {
-        self.metrics.events("committed", written.fresh.len());
-        self.metrics.events("duplicate", batch.len() - written.fresh.len());
         for event in batch {
             let camera = || CameraId::new(event.camera.as_str());
             if written.marked.contains(&event.id) {
@@ -159,5 +157,8 @@ impl Writer {
                 tracing::warn!(event = %event.id, "no mark: the person was deleted in the meantime");
             }
         }
+        // Last: whoever sees that events are committed sees what became of them, too.
+        self.metrics.events("committed", written.fresh.len());
+        self.metrics.events("duplicate", batch.len() - written.fresh.len());
     }
 }
