@@ -4,9 +4,9 @@
 mod kit;
 
 use chrono::TimeDelta;
-use kit::Site;
 use kit::cameras::camera;
 use kit::register::now;
+use kit::{Site, until};
 use rollcall_test_camera::TestCamera;
 use serde_json::{Value, json};
 
@@ -25,11 +25,16 @@ fn is_live(site: &Site, camera: &str) {
     site.until(&format!("/api/v1/cameras/{camera}"), |camera| camera["status"]["state"] == "live");
 }
 
-/// A session of a moment that expects one person, whom nobody sees.
+/// A session that is over in a moment, and expects one person, whom nobody sees.
 fn session(site: &Site, room: &str) -> String {
+    session_of(TimeDelta::seconds(2), site, room)
+}
+
+/// The same, over after so long.
+fn session_of(time: TimeDelta, site: &Site, room: &str) -> String {
     let person = site.post("/api/v1/people", &json!({ "name": "Franck" })).expect(201)["id"].clone();
     let new = json!({ "room_id": room, "starts_at": now() - TimeDelta::seconds(1),
-        "ends_at": now() + TimeDelta::seconds(2), "people": [person] });
+        "ends_at": now() + time, "people": [person] });
     let made = site.post("/api/v1/sessions", &new).expect(201);
     assert_eq!(made["expected"], 1);
     format!("/api/v1/sessions/{}", made["id"].as_str().unwrap())
@@ -77,7 +82,6 @@ fn an_absence_waits_for_a_camera_and_for_a_human_if_the_camera_missed_something(
     camera.kill();
     site.until("/api/v1/cameras/door-1", |camera| camera["status"]["state"] != "live");
     let missed = session(&site, "hall");
-    site.post_over(&format!("{missed}/release"), &json!({})).expect(409);
     let waiting = site.until(&missed, |session| !session["waits_for"].as_array().unwrap().is_empty());
     let reason = waiting["waits_for"][0]["reason"].as_str().unwrap();
     assert!(reason.starts_with("offline since ") && waiting["waits_for"][0]["camera"] == "door-1", "{waiting}");
@@ -105,6 +109,10 @@ fn an_absence_waits_for_a_camera_and_for_a_human_if_the_camera_missed_something(
     let seen = session(&site, "hall");
     assert_eq!(closed(&site, &seen)["gaps"], json!([]));
     assert_eq!(site.get(&seen).expect(200)["waits_for"], json!([]));
+
+    // What still lasts is not released.
+    let lasting = session_of(TimeDelta::hours(1), &site, "hall");
+    site.post_over(&format!("{lasting}/release"), &json!({})).expect(409);
 }
 
 #[test]
@@ -115,8 +123,11 @@ fn a_camera_that_is_switched_off_meanwhile_is_not_forgotten() {
     site.post("/api/v1/cameras", &json!({ "id": "side", "room_id": "gate", "settings": settings })).expect(201);
     is_live(&site, "side");
     closed(&site, &session(&site, "gate"));
-    let session = session(&site, "gate");
+    // However long the camera takes to end, the session goes on meanwhile.
+    let session = session_of(TimeDelta::hours(1), &site, "gate");
     site.patch("/api/v1/cameras/side", &json!({ "enabled": false })).expect(200);
+    until("it has ended", || site.metric("rollcall_camera_up{camera=\"side\"}").is_nan());
+    site.post_over(&format!("{session}/close"), &json!({})).expect(200);
     let gap = gap(&site, &session);
     assert!(gap["reason"].as_str().unwrap().ends_with("(it was switched off or removed)"), "{gap}");
     released(&site, &session);
