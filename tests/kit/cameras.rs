@@ -58,10 +58,17 @@ pub(crate) fn remove(id: &str) {
 
 /// The value of a metric of a camera; all of them together where there are several.
 pub(crate) fn metric(name: &str, camera: &str) -> f64 {
+    metrics([name], camera)[0]
+}
+
+/// The same of several, as they are at one moment.
+pub(crate) fn metrics<const N: usize>(names: [&str; N], camera: &str) -> [f64; N] {
     let text = String::from_utf8(SITE.get("/metrics").body).unwrap();
     let label = format!("camera=\"{camera}\"");
-    let lines = text.lines().filter(|line| line.starts_with(&format!("{name}{{")) && line.contains(&label));
-    lines.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()).sum()
+    names.map(|name| {
+        let lines = text.lines().filter(|line| line.starts_with(&format!("{name}{{")) && line.contains(&label));
+        lines.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()).sum()
+    })
 }
 
 /// The brightest spot of a JPEG: the pattern has white in it.
