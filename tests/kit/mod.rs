@@ -122,6 +122,8 @@ impl Daemon {
         command
             .env("ROLLCALL__LOG__FORMAT", "json")
             .env("ROLLCALL__SERVER__LISTEN", "127.0.0.1:0")
+            // What the lane holds is not lost on a busy machine either; a test that hangs here has failed.
+            .env("ROLLCALL__LANE__SHUTDOWN_S", PATIENCE.as_secs().to_string())
             .envs(env.iter().copied())
             .stderr(Stdio::piped())
             .stdout(Stdio::null());
