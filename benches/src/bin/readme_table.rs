@@ -1,6 +1,5 @@
 //! Writes what `make bench` measured into README's table: the last cell of the rows that are about speed.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -42,17 +41,15 @@ fn fast(near: &Latency, afar: Option<&Latency>) -> String {
 
 fn frugal(near: &Latency, capacity: &[Capacity]) -> String {
     let most = |of: &Capacity| {
+        let tried: Vec<String> = of.rows.iter().map(|row| row.cameras.to_string()).collect();
         let told = |row: &Carried| format!("{} ({:.1} for each core it took)", row.cameras, row.cameras_per_core);
-        format!("{}: {}", of.shown, of.most().map_or("none of them".to_owned(), told))
+        format!("{}: {} of {}", of.shown, of.most().map_or("none".to_owned(), told), tried.join(", "))
     };
-    let tried: BTreeSet<u16> = capacity.iter().flat_map(|of| &of.rows).map(|row| row.cameras).collect();
-    let tried: Vec<String> = tried.iter().map(u16::to_string).collect();
     let carried: Vec<String> = capacity.iter().map(most).collect();
     format!(
-        "one camera: {:.0} % of a core, {:.0} MB. Of {} cameras that were tried, so many are the most within a second: {}",
+        "one camera: {:.0} % of a core, {:.0} MB. The most within a second, of the numbers of cameras that were tried: {}",
         100.0 * near.daemon_cores,
         near.resident_mb,
-        tried.join(", "),
         carried.join("; ")
     )
 }
@@ -110,8 +107,8 @@ mod tests {
         ];
         assert_eq!(
             frugal(&latency(0.43, 0.435), &capacity),
-            "one camera: 14 % of a core, 189 MB. Of 4, 8, 12 cameras that were tried, so many are the most within a second: \
-             busy doors: 8 (8.1 for each core it took); a crowd: none of them"
+            "one camera: 14 % of a core, 189 MB. The most within a second, of the numbers of cameras that were tried: \
+             busy doors: 8 (8.1 for each core it took) of 4, 8, 12; a crowd: none of 4, 8"
         );
     }
 }
