@@ -5,6 +5,9 @@ use std::str::FromStr;
 
 use url::{Host, Url};
 
+/// Where an address without a port leads, also an encrypted one: GStreamer knows no 322.
+const PORT: u16 = 554;
+
 /// `rtsp://` or `rtsps://`, a host, and neither user nor password nor fragment.
 ///
 /// Readers of addresses agree about no more than that: in `rtsp://door:1#@elsewhere/` the host is `door` here, and
@@ -75,7 +78,7 @@ impl FromStr for RtspAddress {
             }
             Some(host) => host.to_owned(),
         };
-        let port = url.port().unwrap_or(if encrypted { 322 } else { 554 });
+        let port = url.port().unwrap_or(PORT);
         Ok(Self { url, server: RtspServer { encrypted, host, port } })
     }
 }
@@ -142,7 +145,7 @@ mod tests {
     fn the_server_is_where_the_address_leads() {
         assert_eq!(server("rtsp://192.0.2.7/stream?a=b"), (false, "192.0.2.7".to_owned(), 554));
         assert_eq!(server("rtsp://192.0.2.7:8554"), (false, "192.0.2.7".to_owned(), 8554));
-        assert_eq!(server("rtsps://[2001:db8::1]/x"), (true, "[2001:db8::1]".to_owned(), 322));
+        assert_eq!(server("rtsps://[2001:db8::1]/x"), (true, "[2001:db8::1]".to_owned(), 554));
         assert_eq!(server("rtsp://Camera.example.org/x"), (false, "camera.example.org".to_owned(), 554));
     }
 

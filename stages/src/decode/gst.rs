@@ -383,9 +383,9 @@ mod tests {
             if let Ok(address) = text.parse::<RtspAddress>()
                 && let (_, Some(url)) = RTSPUrl::parse(address.as_str())
             {
-                // Its default port is that of RTSP alone.
                 let theirs = url.request_uri().parse::<RtspAddress>().unwrap();
-                prop_assert_eq!(&theirs.server().host, &address.server().host, "{}", text);
+                let place = |address: &RtspAddress| (address.server().host.clone(), address.server().port);
+                prop_assert_eq!(place(&theirs), place(&address), "{}", text);
             }
         }
     }

@@ -195,7 +195,7 @@ mod tests {
             door => panic!("{door:?}"),
         };
         assert_eq!(at("rtsp://192.0.2.7/stream?a=b"), ("192.0.2.7:554".to_owned(), false));
-        assert_eq!(at("rtsps://[2001:db8::1]/x"), ("[2001:db8::1]:322".to_owned(), true));
+        assert_eq!(at("rtsps://[2001:db8::1]/x"), ("[2001:db8::1]:554".to_owned(), true));
     }
 
     fn beginning(text: String) -> Beginning {
