@@ -167,7 +167,7 @@ fn every_picture_of_a_folder_that_is_refused_is_told_with_its_reason() {
     }
     let without = format!("Ann, Ben, Cid, {}", reasons.join(", "));
     let summary =
-        "0 templates enrolled, 0 known already, 12 pictures refused\nnot enrolled, since no picture will do: ";
+        "0 templates enrolled, 0 known already, 12 pictures refused\nnot enrolled, since every picture was refused: ";
     assert_eq!(stdout(&done), format!("{summary}{without}\n"));
     assert_eq!(told["people_without_template"], json!(without.split(", ").collect::<Vec<_>>()));
 }

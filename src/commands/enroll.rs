@@ -115,7 +115,7 @@ impl Report {
             counted(self.refused, "picture")
         );
         if !self.people_without_template.is_empty() {
-            text.push_str("\nnot enrolled, since no picture will do: ");
+            text.push_str("\nnot enrolled, since every picture was refused: ");
             text.push_str(&self.people_without_template.join(", "));
         }
         text
